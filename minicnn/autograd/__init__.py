@@ -1,0 +1,12 @@
+"""Differentiation: tensors that remember, and the engine that goes back through the memory."""
+
+from minicnn.autograd.tape import GradientTape
+from minicnn.autograd.tensor import (
+    Tensor,
+    Variable,
+    constant,
+    convert_to_tensor,
+    no_recording,
+)
+
+__all__ = ["GradientTape", "Tensor", "Variable", "constant", "convert_to_tensor", "no_recording"]

@@ -1,0 +1,477 @@
+"""Folders of small images, such as the malaria cells, as arrays; single images read and written.
+
+Expected is a folder of class folders (`Parasitized/`, `Uninfected/`) of PNG or JPEG files, or a
+folder with the images themselves. Images of one microscope slide resemble each other, so a fair
+test set shares no slide with the training set: `split_by_slide` keeps them apart.
+"""
+
+import os
+import secrets
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from minicnn.errors import ArgumentError, DataError, OutputError
+
+# Pillow is imported inside the functions that need it, so that `import minicnn` stays light.
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = [
+    "CellImages",
+    "Size",
+    "height_and_width",
+    "load_cell_images",
+    "read_image",
+    "slide_of",
+    "split_by_slide",
+    "write_image",
+]
+
+Size = int | tuple[int, int]
+"""Height and width in pixels: one number for both, or a pair (height, width)."""
+
+_ENDINGS = (".png", ".jpg", ".jpeg")
+_THREADS = 4  # more wait for each other: only decoding and resizing run outside Python's lock
+
+
+@dataclass(frozen=True, eq=False)
+class CellImages:
+    """Images of one folder with their classes, slides and files, N of each in the same order.
+
+    Args:
+        images: float32 (N,H,W,3) between 0 and 1.
+        labels: int64 (N,), positions in `class_names`.
+        class_names: names of the class folders, sorted.
+        slides: the slide of each image, see `slide_of`.
+        files: the file of each image.
+        unreadable: files that are missing from the above, each with the reason in a few words.
+
+    Example:
+        >>> cells = CellImages(
+        ...     images=np.zeros((2, 4, 6, 3), np.float32),
+        ...     labels=np.array([0, 1]),
+        ...     class_names=("Parasitized", "Uninfected"),
+        ...     slides=("C33", "C59"),
+        ...     files=(Path("Parasitized/C33_cell_1.png"), Path("Uninfected/C59_cell_4.png")),
+        ... )
+        >>> len(cells), cells.take([1]).slides
+        (2, ('C59',))
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    slides: tuple[str, ...]
+    files: tuple[Path, ...]
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def take(self, indices: ArrayLike) -> "CellImages":
+        """Return the images at these positions, in this order, as a copy.
+
+        The class names stay as they are; `unreadable` belongs to the whole folder and is left out.
+
+        Args:
+            indices: positions (M,), or a mask (N,) of booleans.
+
+        Raises:
+            ArgumentError: a position outside the images, or a mask of another length.
+        """
+        chosen = np.atleast_1d(np.asarray(indices))
+        if chosen.dtype == bool:
+            if chosen.shape != (len(self),):
+                raise ArgumentError(
+                    f"CellImages.take: a mask of shape {chosen.shape} came for {len(self)} images; "
+                    f"it needs the shape ({len(self)},)."
+                )
+            chosen = np.flatnonzero(chosen)
+        chosen = chosen.astype(np.int64)
+        outside = chosen[(chosen < -len(self)) | (chosen >= len(self))]
+        if outside.size:
+            raise ArgumentError(
+                f"CellImages.take: there is no image {outside[0]}; there are {len(self)} images."
+            )
+        return CellImages(
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            class_names=self.class_names,
+            slides=tuple(self.slides[i] for i in chosen),
+            files=tuple(self.files[i] for i in chosen),
+        )
+
+
+def load_cell_images(
+    folder: str | Path,
+    size: Size = 64,
+    *,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CellImages:
+    """Read a folder of class folders of PNG and JPEG images into one array.
+
+    Every image is resized straight to the size (its proportions are not kept), bilinearly. Grey,
+    palette, 16-bit and CMYK images become RGB, transparent parts become black, and a camera's
+    orientation mark is followed. Files are taken in the order of their names, class by class;
+    hidden files and other endings are ignored. A file that cannot be read is left out and listed
+    in `unreadable`.
+
+    Args:
+        folder: the folder; if the images lie directly in it, they are one class of its name.
+        size: height and width in pixels, one number for both or a pair (height, width).
+        limit: at most so many files of each class, evenly spaced; all when None.
+        progress: called with (files read, number of files) after every file.
+
+    Returns:
+        Images float32 (N,H,W,3) between 0 and 1 with labels, class names, slides and files.
+
+    Raises:
+        DataError: the folder is missing, is a file, holds no images, holds both images and class
+            folders, or none of its images can be read.
+        ArgumentError: a size or limit below 1.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for number, name in enumerate(["Parasitized", "Uninfected"]):
+        ...         Path(folder, name).mkdir()
+        ...         write_image(Path(folder, name, f"C{number}_cell.png"), np.ones((9, 7, 3)))
+        ...     cells = load_cell_images(folder, (32, 48))
+        >>> cells.images.shape, cells.labels.tolist(), cells.class_names, cells.slides
+        ((2, 32, 48, 3), [0, 1], ('Parasitized', 'Uninfected'), ('C0', 'C1'))
+    """
+    height, width = height_and_width("load_cell_images", size)
+    if limit is not None and limit < 1:
+        raise ArgumentError(f"load_cell_images: limit={limit} must be at least 1, or None for all.")
+    root = Path(folder).expanduser()
+    classes = _find_classes(root)
+    labelled = [
+        (path, label)
+        for label, paths in enumerate(classes.values())
+        for path in _evenly_spaced(paths, limit)
+    ]
+    images = np.empty((len(labelled), height, width, 3), np.float32)
+    good: list[int] = []
+    unreadable: list[tuple[Path, str]] = []
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        with _bombs_are_errors():
+            results = pool.map(lambda item: _try_to_read(item[0], (height, width)), labelled)
+            for index, result in enumerate(results):
+                if isinstance(result, str):
+                    unreadable.append((labelled[index][0], result))
+                else:
+                    np.divide(result, 255, out=images[len(good)], casting="same_kind")
+                    good.append(index)
+                if progress is not None:
+                    progress(index + 1, len(labelled))
+    finally:
+        pool.shutdown(cancel_futures=True)  # so that an interrupt does not read the rest first
+    if not good:
+        path, reason = unreadable[0]
+        raise DataError(
+            f"load_cell_images: none of the {len(labelled)} images in {root} can be read; "
+            f"the first, {path.relative_to(root)}, is unreadable: {reason}."
+        )
+    files = tuple(labelled[i][0] for i in good)
+    return CellImages(
+        images=images[: len(good)],
+        labels=np.array([labelled[i][1] for i in good], np.int64),
+        class_names=tuple(classes),
+        slides=tuple(slide_of(path) for path in files),
+        files=files,
+        unreadable=tuple(unreadable),
+    )
+
+
+def slide_of(path: str | Path) -> str:
+    """Return the slide of a cell image: its file name up to the first underscore.
+
+    A name without an underscore is a slide of its own.
+
+    >>> slide_of("Parasitized/C33P1thinF_IMG_20150619_114756a_cell_179.png")
+    'C33P1thinF'
+    >>> slide_of("scan.png")
+    'scan'
+    """
+    stem = Path(path).stem
+    return stem.partition("_")[0] or stem
+
+
+def split_by_slide(
+    cells: CellImages, test_fraction: float = 0.2, *, seed: int = 0
+) -> tuple[CellImages, CellImages]:
+    """Split images into a training and a test part that have no slide in common.
+
+    Args:
+        cells: the images, of two slides or more.
+        test_fraction: share of the slides (not of the images) that goes to the test part, between
+            0 and 1; rounded up, but at least one slide stays in each part.
+        seed: shuffles the slides.
+
+    Returns:
+        The training part and the test part, each in the order of `cells`.
+
+    Raises:
+        DataError: all images are of one slide.
+        ArgumentError: a fraction outside 0 to 1.
+
+    Example:
+        >>> cells = CellImages(
+        ...     np.zeros((3, 4, 6, 3), np.float32), np.array([0, 0, 1]), ("a", "b"),
+        ...     ("C1", "C2", "C1"), (Path("C1_1.png"), Path("C2_1.png"), Path("C1_2.png")),
+        ... )
+        >>> train, test = split_by_slide(cells, 0.5)
+        >>> sorted([set(train.slides), set(test.slides)], key=min)
+        [{'C1'}, {'C2'}]
+    """
+    if not 0 < test_fraction < 1:
+        raise ArgumentError(
+            f"split_by_slide: test_fraction={test_fraction} must lie between 0 and 1, such as 0.2."
+        )
+    names = sorted(set(cells.slides))
+    if len(names) < 2:
+        found = f"all {len(cells)} images are of slide {names[0]!r}" if names else "no images came"
+        raise DataError(
+            f"split_by_slide: {found}; a split without a common slide needs two slides or more "
+            "(a file's slide is its name up to the first underscore)."
+        )
+    # Less a little, since 0.7 * 10 is above 7 in floating point and would ask for 8 of 10.
+    wanted = int(np.ceil(len(names) * test_fraction - 1e-9))
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    test_names = {names[i] for i in shuffled[: min(wanted, len(names) - 1)]}
+    in_test = np.array([slide in test_names for slide in cells.slides])
+    return cells.take(~in_test), cells.take(in_test)
+
+
+def read_image(path: str | Path, size: Size | None = None) -> NDArray[np.float32]:
+    """Read one PNG or JPEG file as RGB, float32 (H,W,3) between 0 and 1.
+
+    Args:
+        path: the file.
+        size: height and width to resize to, bilinearly; the file's own size when None.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+        ArgumentError: a size below 1.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_image(Path(folder, "grey.png"), np.full((9, 7, 3), 0.4))
+        ...     image = read_image(Path(folder, "grey.png"), (2, 3))
+        >>> image.shape, round(float(image[0, 0, 0]), 6)
+        ((2, 3, 3), 0.4)
+    """
+    wanted = None if size is None else height_and_width("read_image", size)
+    with _bombs_are_errors():
+        result = _try_to_read(Path(path).expanduser(), wanted)
+    if isinstance(result, str):
+        raise DataError(f"read_image: cannot read {path}: {result}.")
+    return result.astype(np.float32) / np.float32(255)
+
+
+def write_image(path: str | Path, array: ArrayLike) -> None:
+    """Write an array as a PNG file, whole or not at all.
+
+    Floats are clipped to 0..1 and rounded to the nearest of 256 steps; uint8 is written as it is.
+
+    Args:
+        path: the file, ending in `.png`; a file of this name is replaced.
+        array: (H,W,3) for colour, (H,W,1) or (H,W) for grey.
+
+    Raises:
+        ArgumentError: another ending than `.png`.
+        DataError: another shape or type, no pixels, or values that are not numbers.
+        OutputError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_image(Path(folder, "wide.png"), [[[0.0, 0.5, 1.5]] * 4])
+        ...     (read_image(Path(folder, "wide.png"))[0, 0] * 255).tolist()
+        [0.0, 128.0, 255.0]
+    """
+    from PIL import Image
+
+    target = Path(path).expanduser()
+    if target.suffix.lower() != ".png":
+        raise ArgumentError(f"write_image: {path} must end in .png, the only format written.")
+    pixels = _to_bytes(target, np.asarray(array))
+    # A name of its own in the same folder: a rename is atomic only within one file system, and
+    # the leading dot hides the unfinished file from every reader of images here.
+    unfinished = target.with_name(f".{secrets.token_hex(8)}.unfinished")
+    try:
+        with unfinished.open("xb") as stream:
+            Image.fromarray(pixels).save(stream, "PNG")
+        os.replace(unfinished, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"write_image: cannot write {path}: {reason}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def height_and_width(where: str, size: Any) -> tuple[int, int]:
+    """Return `size`, a number or a pair (height, width), as a pair of positive integers.
+
+    >>> height_and_width("load_cell_images", 64), height_and_width("load_cell_images", (32, 48))
+    ((64, 64), (32, 48))
+    """
+    pair = (size, size) if isinstance(size, int | np.integer) else size
+    try:
+        height, width = pair
+        fits = int(height) == height >= 1 and int(width) == width >= 1
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ArgumentError(
+            f"{where}: size={size!r} must be a number of pixels or a pair (height, width), "
+            "each 1 or more, such as 64 or (48, 64)."
+        )
+    return int(height), int(width)
+
+
+def _to_bytes(target: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
+    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
+    if not (grey or (array.ndim == 3 and array.shape[2] == 3)) or array.size == 0:
+        raise DataError(
+            f"write_image: an array of shape {array.shape} came for {target.name}; an image has "
+            "the shape (H,W,3), (H,W,1) or (H,W) and at least one pixel."
+        )
+    if array.dtype != np.uint8:
+        if array.dtype.kind != "f":
+            raise DataError(
+                f"write_image: an array of {array.dtype} came for {target.name}; give floats "
+                "between 0 and 1, or uint8 between 0 and 255."
+            )
+        if np.isnan(array).any():
+            raise DataError(
+                f"write_image: {np.isnan(array).sum()} of the {array.size} values for "
+                f"{target.name} are not numbers (NaN)."
+            )
+        array = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(array.reshape(array.shape[:2]) if grey else array)
+
+
+def _is_image(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in _ENDINGS and not path.is_dir()
+
+
+def _find_classes(root: Path) -> dict[str, list[Path]]:
+    """Return the image files of each class, or raise what is wrong with the folder."""
+    expected = (
+        "expected are class folders, such as Parasitized and Uninfected, with .png or .jpg files "
+        "in them, or such files directly"
+    )
+    if not root.exists():
+        raise DataError(f"load_cell_images: there is no folder {root}; {expected}.")
+    if not root.is_dir():
+        raise DataError(f"load_cell_images: {root} is a file, not a folder; {expected}.")
+    try:
+        entries = sorted(p for p in root.iterdir() if not p.name.startswith("."))
+        folders = [path for path in entries if path.is_dir()]
+        direct = [path for path in entries if _is_image(path)]
+        classes = {path.name: sorted(filter(_is_image, path.iterdir())) for path in folders}
+    except OSError as error:
+        raise DataError(
+            f"load_cell_images: {error.filename or root} cannot be listed: {error.strerror}."
+        ) from error
+    classes = {name: paths for name, paths in classes.items() if paths}
+    if direct and classes:
+        raise DataError(
+            f"load_cell_images: {root} holds {_count(direct, 'image')} of its own beside "
+            f"{_count(classes, 'folder')} with images ({_some(list(classes))}); which is the "
+            f"class is not clear, {expected}."
+        )
+    if direct:
+        return {root.resolve().name: direct}
+    if not classes:
+        files = [path.name for path in entries if not path.is_dir()]
+        parts = []
+        if folders:
+            names = [path.name for path in folders]
+            parts.append(f"{_count(folders, 'folder')} without images ({_some(names)})")
+        if files:
+            parts.append(f"{_count(files, 'other file')} ({_some(files)})")
+        found = " and ".join(parts) or "nothing"
+        raise DataError(f"load_cell_images: {root} holds no images but {found}; {expected}.")
+    return classes
+
+
+def _count(things: Any, noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _evenly_spaced(paths: list[Path], limit: int | None) -> list[Path]:
+    if limit is None or limit >= len(paths):
+        return paths
+    return [paths[i * len(paths) // limit] for i in range(limit)]
+
+
+def _bombs_are_errors() -> "warnings.catch_warnings[None]":
+    """Return a context in which Pillow refuses an image of very many pixels.
+
+    By itself it warns, and refuses only at twice that size. To be entered by the calling thread:
+    warning filters hold for all threads.
+    """
+    from PIL import Image
+
+    return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
+
+
+def _try_to_read(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8] | str:
+    """Return the image, uint8 (H,W,3), or the reason why there is none, in a few words."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if not path.is_file():
+            return "a folder" if path.is_dir() else "no such file"
+        if path.stat().st_size == 0:
+            return "the file is empty"
+        with Image.open(path, formats=("PNG", "JPEG")) as opened:
+            opened.load()
+            image = _to_rgb(opened)
+        if size is not None:
+            height, width = size
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image, np.uint8)
+    except UnidentifiedImageError:
+        return "neither a PNG nor a JPEG image"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return "too many pixels"
+    except MemoryError:
+        return "too large for the memory"
+    # A damaged file makes the decoders raise nearly anything (SyntaxError, struct.error, ...), and
+    # one of many thousand files must not end the reading of the others.
+    except Exception as error:
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return "the file is truncated" if "truncated" in text else text.splitlines()[0].rstrip(".")
+
+
+def _to_rgb(image: "Image.Image") -> "Image.Image":
+    """Return an image of any mode as upright RGB, composited on black where it is transparent."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits of grey; Pillow would clip these at 255
+        grey = np.asarray(image).astype(np.float64) / 257
+        image = Image.fromarray(np.rint(grey).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        clear = image.convert("RGBA")
+        black = Image.new("RGBA", clear.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, clear)
+    return image.convert("RGB")

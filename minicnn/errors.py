@@ -1,0 +1,67 @@
+"""The errors that minicnn raises, each worded for the person who reads it.
+
+A message names the function or layer, the argument, what came, the rule with the numbers put in,
+and what would fit.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "DataError",
+    "MinicnnError",
+    "OutputError",
+    "ShapeError",
+    "WeightsError",
+    "check_choice",
+]
+
+
+class MinicnnError(Exception):
+    """The root of every error that minicnn raises on purpose."""
+
+
+class ArgumentError(MinicnnError, ValueError):
+    """An argument that is outside its rule."""
+
+
+class ShapeError(ArgumentError):
+    """Sizes that do not fit each other."""
+
+
+class BackendError(MinicnnError, RuntimeError):
+    """A backend that cannot be used on this machine."""
+
+
+class DataError(MinicnnError, ValueError):
+    """Images, labels or folders that cannot be used."""
+
+
+class WeightsError(MinicnnError, ValueError):
+    """A weights file that belongs to another network, or is damaged."""
+
+
+class OutputError(MinicnnError, OSError):
+    """A file or folder that cannot be written."""
+
+
+def check_choice(where: str, argument: str, value: Any, choices: Iterable[str]) -> str:
+    """Return `value` in lower case if it is one of `choices`, else raise with a suggestion.
+
+    >>> check_choice("Conv2D", "padding", "SAME", ["same", "valid"])
+    'same'
+    """
+    known = list(choices)
+    if isinstance(value, str) and value.lower() in known:
+        return value.lower()
+    near = difflib.get_close_matches(str(value).lower(), known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ArgumentError(
+        f"{where}: {argument}={value!r} is not known; choose one of "
+        f"{', '.join(map(repr, known))}{hint}."
+    )

@@ -1,0 +1,327 @@
+"""The maps compiled by Numba: loops again, ordered so that one thread owns each output.
+
+Every sum is gathered by the thread that owns its result, so no two threads write to one place and
+two runs give the same bits, whatever the number of threads. The innermost loop runs over channels,
+which lie next to each other in memory, over one-dimensional views (`pixel`, `taps`, `total`) in
+which LLVM sees that and uses vector instructions: 3 to 5 times faster than indexing four axes.
+Compiled functions stand at module level and call no compiled function of another file: Numba's disk cache
+would miss the one and go stale with the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numba import prange
+from numpy.typing import NDArray
+
+from minicnn.geometry import Geometry, Resize, resize_taps
+
+Array = NDArray[Any]
+
+_compile = numba.njit(parallel=True, cache=True, fastmath={"contract"})
+
+
+@_compile
+def _conv2d(x, kernel, g, y):  # type: ignore[no-untyped-def]
+    batch, filters = y.shape[0], y.shape[3] // g.groups
+    height, width, channels, _ = kernel.shape
+    for row in prange(batch * g.out_height):
+        n, oh = row // g.out_height, row % g.out_height
+        for ow in range(g.out_width):
+            y[n, oh, ow, :] = 0
+            for i in range(height):
+                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+                if 0 <= h < g.in_height:
+                    for j in range(width):
+                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                        if 0 <= w < g.in_width:
+                            for group in range(g.groups):
+                                first = group * filters
+                                pixel = x[n, h, w, group * channels :]
+                                total = y[n, oh, ow, first:]
+                                for c in range(channels):
+                                    value, taps = pixel[c], kernel[i, j, c, first:]
+                                    for f in range(filters):
+                                        total[f] += value * taps[f]
+
+
+@_compile
+def _conv2d_input_gradient(dy, turned, g, dx):  # type: ignore[no-untyped-def]
+    batch, filters = dy.shape[0], dy.shape[3] // g.groups
+    height, width, _, channels = turned.shape
+    for row in prange(batch * g.in_height):
+        n, h = row // g.in_height, row % g.in_height
+        dx[n, h] = 0
+        for i in range(height):
+            oh, rest = divmod(h + g.pad_top - i * g.dilation_height, g.stride_height)
+            if rest == 0 and 0 <= oh < g.out_height:
+                for ow in range(g.out_width):
+                    for j in range(width):
+                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                        if 0 <= w < g.in_width:
+                            for group in range(g.groups):
+                                first = group * filters
+                                total = dx[n, h, w, group * channels :]
+                                for f in range(first, first + filters):
+                                    value, taps = dy[n, oh, ow, f], turned[i, j, f]
+                                    for c in range(channels):
+                                        total[c] += value * taps[c]
+
+
+@_compile
+def _conv2d_kernel_gradient(x, dy, g, dk):  # type: ignore[no-untyped-def]
+    batch, filters = dy.shape[0], dy.shape[3] // g.groups
+    height, width, channels, _ = dk.shape
+    for tap in prange(height * width):
+        i, j = tap // width, tap % width
+        dk[i, j] = 0
+        for n in range(batch):
+            for oh in range(g.out_height):
+                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+                if 0 <= h < g.in_height:
+                    for ow in range(g.out_width):
+                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                        if 0 <= w < g.in_width:
+                            for group in range(g.groups):
+                                first = group * filters
+                                pixel = x[n, h, w, group * channels :]
+                                slopes = dy[n, oh, ow, first:]
+                                for c in range(channels):
+                                    value, total = pixel[c], dk[i, j, c, first:]
+                                    for f in range(filters):
+                                        total[f] += value * slopes[f]
+
+
+@_compile
+def _max_pool2d(x, g, values, where):  # type: ignore[no-untyped-def]
+    batch, channels = x.shape[0], x.shape[3]
+    for row in prange(batch * g.out_height):
+        n, oh = row // g.out_height, row % g.out_height
+        for ow in range(g.out_width):
+            values[n, oh, ow, :] = -np.inf
+            where[n, oh, ow, :] = -1
+            for i in range(g.kernel_height):
+                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+                if 0 <= h < g.in_height:
+                    for j in range(g.kernel_width):
+                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                        if 0 <= w < g.in_width:
+                            for c in range(channels):
+                                value, largest = x[n, h, w, c], values[n, oh, ow, c]
+                                if (
+                                    value > largest
+                                    or where[n, oh, ow, c] < 0
+                                    or (value != value and largest == largest)
+                                ):
+                                    values[n, oh, ow, c] = value
+                                    where[n, oh, ow, c] = h * g.in_width + w
+
+
+@_compile
+def _scatter(dy, where, g, dx):  # type: ignore[no-untyped-def]
+    # Windows may overlap, so an image's sums belong to one thread as a whole.
+    for n in prange(dy.shape[0]):
+        dx[n] = 0
+        for oh in range(g.out_height):
+            for ow in range(g.out_width):
+                for c in range(dy.shape[3]):
+                    place = where[n, oh, ow, c]
+                    if place >= 0:
+                        dx[n, place // g.in_width, place % g.in_width, c] += dy[n, oh, ow, c]
+
+
+@_compile
+def _gather(x, where, g, y):  # type: ignore[no-untyped-def]
+    for row in prange(y.shape[0] * g.out_height):
+        n, oh = row // g.out_height, row % g.out_height
+        for ow in range(g.out_width):
+            for c in range(y.shape[3]):
+                place = where[n, oh, ow, c]
+                if place >= 0:
+                    y[n, oh, ow, c] = x[n, place // g.in_width, place % g.in_width, c]
+                else:
+                    y[n, oh, ow, c] = 0
+
+
+@_compile
+def _average_pool2d(x, counts, g, y):  # type: ignore[no-untyped-def]
+    batch, channels = x.shape[0], x.shape[3]
+    for row in prange(batch * g.out_height):
+        n, oh = row // g.out_height, row % g.out_height
+        for ow in range(g.out_width):
+            y[n, oh, ow, :] = 0
+            for i in range(g.kernel_height):
+                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+                if 0 <= h < g.in_height:
+                    for j in range(g.kernel_width):
+                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                        if 0 <= w < g.in_width:
+                            for c in range(channels):
+                                y[n, oh, ow, c] += x[n, h, w, c]
+            for c in range(channels):
+                y[n, oh, ow, c] /= counts[oh, ow]
+
+
+@_compile
+def _average_pool2d_gradient(dy, counts, g, dx):  # type: ignore[no-untyped-def]
+    batch, channels = dy.shape[0], dy.shape[3]
+    for row in prange(batch * g.in_height):
+        n, h = row // g.in_height, row % g.in_height
+        dx[n, h] = 0
+        for i in range(g.kernel_height):
+            oh, rest = divmod(h + g.pad_top - i * g.dilation_height, g.stride_height)
+            if rest == 0 and 0 <= oh < g.out_height:
+                for ow in range(g.out_width):
+                    for j in range(g.kernel_width):
+                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                        if 0 <= w < g.in_width:
+                            for c in range(channels):
+                                dx[n, h, w, c] += dy[n, oh, ow, c] / counts[oh, ow]
+
+
+@_compile
+def _resize2d(x, rows, columns, row_shares, column_shares, y):  # type: ignore[no-untyped-def]
+    batch, out_height, out_width, channels = y.shape
+    for row in prange(batch * out_height):
+        n, oh = row // out_height, row % out_height
+        top, bottom, down = rows[oh, 0], rows[oh, 1], row_shares[oh]
+        for ow in range(out_width):
+            left, right, across = columns[ow, 0], columns[ow, 1], column_shares[ow]
+            for c in range(channels):
+                upper = (1 - across) * x[n, top, left, c] + across * x[n, top, right, c]
+                lower = (1 - across) * x[n, bottom, left, c] + across * x[n, bottom, right, c]
+                y[n, oh, ow, c] = (1 - down) * upper + down * lower
+
+
+@_compile
+def _resize2d_gradient(dy, rows, columns, row_shares, column_shares, dx):  # type: ignore[no-untyped-def]
+    # Neighbouring outputs share inputs, so an image's sums belong to one thread as a whole.
+    batch, out_height, out_width, channels = dy.shape
+    for n in prange(batch):
+        dx[n] = 0
+        for oh in range(out_height):
+            top, bottom, down = rows[oh, 0], rows[oh, 1], row_shares[oh]
+            for ow in range(out_width):
+                left, right, across = columns[ow, 0], columns[ow, 1], column_shares[ow]
+                for c in range(channels):
+                    upper, lower = (1 - down) * dy[n, oh, ow, c], down * dy[n, oh, ow, c]
+                    dx[n, top, left, c] += (1 - across) * upper
+                    dx[n, top, right, c] += across * upper
+                    dx[n, bottom, left, c] += (1 - across) * lower
+                    dx[n, bottom, right, c] += across * lower
+
+
+#: The compiled functions, for tests of the parallel transform and for warming the cache.
+COMPILED = {
+    "conv2d": _conv2d,
+    "conv2d_input_gradient": _conv2d_input_gradient,
+    "conv2d_kernel_gradient": _conv2d_kernel_gradient,
+    "max_pool2d": _max_pool2d,
+    "scatter": _scatter,
+    "gather": _gather,
+    "average_pool2d": _average_pool2d,
+    "average_pool2d_gradient": _average_pool2d_gradient,
+    "resize2d": _resize2d,
+    "resize2d_gradient": _resize2d_gradient,
+}
+
+
+def conv2d(x: Array, kernel: Array, g: Geometry) -> Array:
+    """Return y (N,OH,OW,F)."""
+    y = np.empty((len(x), g.out_height, g.out_width, kernel.shape[3]), x.dtype)
+    _conv2d(np.ascontiguousarray(x), np.ascontiguousarray(kernel), g, y)
+    return y
+
+
+def conv2d_input_gradient(dy: Array, kernel: Array, g: Geometry) -> Array:
+    """Return dx (N,H,W,C)."""
+    dx = np.empty((len(dy), g.in_height, g.in_width, kernel.shape[2] * g.groups), dy.dtype)
+    # The innermost loop runs over input channels: they must lie next to each other.
+    turned = np.ascontiguousarray(kernel.transpose(0, 1, 3, 2))  # (KH,KW,F,C/groups)
+    _conv2d_input_gradient(np.ascontiguousarray(dy), turned, g, dx)
+    return dx
+
+
+def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
+    """Return dk (KH,KW,C/groups,F)."""
+    shape = (g.kernel_height, g.kernel_width, x.shape[3] // g.groups, dy.shape[3])
+    dk = np.empty(shape, x.dtype)
+    _conv2d_kernel_gradient(np.ascontiguousarray(x), np.ascontiguousarray(dy), g, dk)
+    return dk
+
+
+def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
+    """Return the largest value of each window (N,OH,OW,C), and h*W + w of the first such."""
+    shape = (len(x), g.out_height, g.out_width, x.shape[3])
+    values, where = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    _max_pool2d(np.ascontiguousarray(x), g, values, where)
+    return values, where
+
+
+def scatter(dy: Array, where: Array, g: Geometry) -> Array:
+    """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere."""
+    dx = np.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
+    _scatter(np.ascontiguousarray(dy), np.ascontiguousarray(where), g, dx)
+    return dx
+
+
+def gather(x: Array, where: Array, g: Geometry) -> Array:
+    """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
+    y = np.empty(where.shape, x.dtype)
+    _gather(np.ascontiguousarray(x), np.ascontiguousarray(where), g, y)
+    return y
+
+
+def _counts(g: Geometry, dtype: Any) -> Array:
+    """Return how many pixels of each window lie inside the image, (OH,OW)."""
+    rows = _inside(g.in_height, g.out_height, g.kernel_height, g.stride_height, g.pad_top,
+                   g.dilation_height)  # fmt: skip
+    columns = _inside(g.in_width, g.out_width, g.kernel_width, g.stride_width, g.pad_left,
+                      g.dilation_width)  # fmt: skip
+    return np.maximum(np.outer(rows, columns), 1).astype(dtype)
+
+
+def _inside(n: int, out: int, kernel: int, stride: int, pad: int, dilation: int) -> Array:
+    positions = np.arange(out)[:, None] * stride - pad + np.arange(kernel) * dilation  # (O,K)
+    return ((positions >= 0) & (positions < n)).sum(axis=1)  # (O,)
+
+
+def average_pool2d(x: Array, g: Geometry) -> Array:
+    """Return the mean of each window (N,OH,OW,C); padding is not counted."""
+    y = np.empty((len(x), g.out_height, g.out_width, x.shape[3]), x.dtype)
+    _average_pool2d(np.ascontiguousarray(x), _counts(g, x.dtype), g, y)
+    return y
+
+
+def average_pool2d_gradient(dy: Array, g: Geometry) -> Array:
+    """Return dx (N,H,W,C): each output's gradient shared among the pixels of its window."""
+    dx = np.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
+    _average_pool2d_gradient(np.ascontiguousarray(dy), _counts(g, dy.dtype), g, dx)
+    return dx
+
+
+def _taps(n: int, out: int, interpolation: str, dtype: Any) -> tuple[Array, Array]:
+    """Return the two input places of each output (O,2), and the share of the second (O,)."""
+    table = np.array(resize_taps(n, out, interpolation))  # (O,3)
+    return table[:, :2].astype(np.int64), table[:, 2].astype(dtype)
+
+
+def resize2d(x: Array, size: Resize, interpolation: str) -> Array:
+    """Return y (N,OH,OW,C)."""
+    rows, row_shares = _taps(size.in_height, size.out_height, interpolation, x.dtype)
+    columns, column_shares = _taps(size.in_width, size.out_width, interpolation, x.dtype)
+    y = np.empty((len(x), size.out_height, size.out_width, x.shape[3]), x.dtype)
+    _resize2d(np.ascontiguousarray(x), rows, columns, row_shares, column_shares, y)
+    return y
+
+
+def resize2d_gradient(dy: Array, size: Resize, interpolation: str) -> Array:
+    """Return dx (N,H,W,C)."""
+    rows, row_shares = _taps(size.in_height, size.out_height, interpolation, dy.dtype)
+    columns, column_shares = _taps(size.in_width, size.out_width, interpolation, dy.dtype)
+    dx = np.empty((len(dy), size.in_height, size.in_width, dy.shape[3]), dy.dtype)
+    _resize2d_gradient(np.ascontiguousarray(dy), rows, columns, row_shares, column_shares, dx)
+    return dx

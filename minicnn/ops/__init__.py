@@ -1,0 +1,56 @@
+"""Differentiable operations on tensors."""
+
+from minicnn.ops.convolution import (
+    conv2d,
+    conv2d_transpose,
+    convolve2d,
+    cross_correlate2d,
+)
+from minicnn.ops.elementwise import (
+    abs,
+    add,
+    cast,
+    clip,
+    divide,
+    exp,
+    expm1,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    power,
+    relu,
+    sigmoid,
+    sign,
+    softplus,
+    sqrt,
+    square,
+    subtract,
+    tanh,
+    where,
+)
+from minicnn.ops.normalization import log_softmax, softmax, standardize
+from minicnn.ops.pooling import average_pool2d, max_pool2d, resize2d, upsample2d
+from minicnn.ops.reduction import matmul, max, mean, min, sum, variance
+from minicnn.ops.shape import (
+    broadcast_to,
+    concatenate,
+    crop2d,
+    getitem,
+    pad2d,
+    reshape,
+    squeeze,
+    stack,
+    transpose,
+)
+
+__all__ = [
+    "abs", "add", "average_pool2d", "broadcast_to", "cast", "clip", "concatenate", "conv2d",
+    "conv2d_transpose", "convolve2d", "crop2d", "cross_correlate2d", "divide", "exp", "expm1",
+    "getitem", "log", "log1p", "log_softmax", "matmul", "max", "max_pool2d", "maximum", "mean",
+    "min", "minimum", "multiply", "negative", "pad2d", "power", "relu", "reshape", "resize2d",
+    "sigmoid", "sign", "softmax", "softplus", "sqrt", "square", "squeeze", "stack", "standardize",
+    "subtract", "sum", "tanh", "transpose", "upsample2d", "variance", "where",
+]  # fmt: skip

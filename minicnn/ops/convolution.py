@@ -1,0 +1,315 @@
+"""Convolution, transposed convolution, and the two 2-D functions for learners.
+
+Convolution is linear in the image and in the kernel, so its three maps are each other's
+derivatives: `conv2d`, `conv2d_input_gradient` and `conv2d_kernel_gradient` below call each other
+in their backward passes, and every order of derivative follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import config
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
+from minicnn.errors import ShapeError, check_choice
+from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
+from minicnn.kernels import kernel as kernel_function
+from minicnn.ops.elementwise import add
+
+__all__ = [
+    "conv2d",
+    "conv2d_input_gradient",
+    "conv2d_kernel_gradient",
+    "conv2d_transpose",
+    "convolve2d",
+    "cross_correlate2d",
+]
+
+
+def _float_tensor(where: str, argument: str, value: Any, like: Tensor | None = None) -> Tensor:
+    """Return a float tensor of four axes; integers and booleans become floats."""
+    tensor = convert_to_tensor(value)
+    if tensor.dtype.kind != "f":
+        tensor = Tensor(tensor.data.astype(config.floatx() if like is None else like.dtype))
+    if tensor.ndim != 4:
+        axes = "(N,H,W,C)" if argument == "x" else "(KH,KW,C/groups,F)"
+        raise ShapeError(
+            f"{where}: {argument} has shape {tensor.shape}, but must have four axes {axes}"
+            + (f"; x[None, ..., None] adds the missing ones." if tensor.ndim == 2 else ".")
+        )
+    return tensor
+
+
+def _same_type(where: str, x: Tensor, kernel: Tensor) -> None:
+    if x.dtype != kernel.dtype:
+        raise ShapeError(
+            f"{where}: x is {x.dtype} and kernel {kernel.dtype}; both must be the same, so cast "
+            f"one of them."
+        )
+
+
+def _work(geometry: Geometry, x: Tensor, kernel: Tensor) -> int:
+    """Return the multiply-adds of one convolution of this batch."""
+    outputs = x.shape[0] * geometry.out_height * geometry.out_width
+    return outputs * kernel.size
+
+
+def conv2d(
+    x: Any,
+    kernel: Any,
+    bias: Any = None,
+    strides: int | Sequence[int] = 1,
+    padding: Any = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+    groups: int = 1,
+    *,
+    strict: bool = False,
+    name: str = "conv2d",
+) -> Tensor:
+    """Return the convolution of a batch of images as CNNs mean it: cross-correlation.
+
+    y[n,oh,ow,f] = bias[f] + sum over i,j,c of x[n, oh*S - P + i*D, ow*S - P + j*D, c] * k[i,j,c,f]
+
+    Args:
+        x: images (N,H,W,C).
+        kernel: (KH,KW,C/groups,F).
+        bias: (F,) or None.
+        strides: step of the window in pixels, default 1.
+        padding: `"valid"`, `"same"`, an integer, a pair or ((top, bottom), (left, right)).
+        dilation_rate: distance of kernel elements in pixels, default 1.
+        groups: number of groups of channels that do not see each other, default 1.
+        strict: refuse a stride that leaves pixels over, default False.
+        name: the caller's name, for messages.
+
+    Returns:
+        y (N,OH,OW,F).
+
+    Raises:
+        ShapeError: channels, groups or sizes do not fit.
+
+    Source: Human Data Analytics, Lab 2, the example with the 3x3 image and the 2x2 kernel.
+
+    >>> import numpy as np
+    >>> x = np.arange(12.0).reshape(1, 3, 4, 1)
+    >>> k = np.array([[1.0, 0.0, -1.0]]).reshape(1, 3, 1, 1)
+    >>> conv2d(x, k).numpy()[0, :, :, 0].tolist()
+    [[-2.0, -2.0], [-2.0, -2.0], [-2.0, -2.0]]
+    """
+    x = _float_tensor(name, "x", x)
+    kernel = _float_tensor(name, "kernel", kernel, like=x)
+    _same_type(name, x, kernel)
+    geometry = conv2d_geometry(
+        x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate, groups,
+        strict=strict, where=name,
+    )
+    _check_channels(name, x.shape[3], kernel.shape[2], kernel.shape[3], geometry.groups)
+    return _with_bias(name, _conv2d(x, kernel, geometry), bias)
+
+
+def _check_channels(name: str, channels: int, taken: int, filters: int, groups: int) -> None:
+    if channels % groups or filters % groups:
+        fitting = [
+            str(n)
+            for n in range(1, min(channels, filters) + 1)
+            if channels % n == 0 and filters % n == 0
+        ]
+        raise ShapeError(
+            f"{name}: groups={groups} must divide the {channels} input channels and the "
+            f"{filters} filters; fitting: {', '.join(fitting)}."
+        )
+    if channels != taken * groups:
+        rule = f"{taken}" if groups == 1 else f"{taken} * {groups} groups = {taken * groups}"
+        raise ShapeError(
+            f"{name}: x has {channels} channels, but the kernel takes {rule}; they must be equal."
+        )
+
+
+def _with_bias(name: str, y: Tensor, bias: Any) -> Tensor:
+    if bias is None:
+        return y
+    bias = convert_to_tensor(bias)
+    if bias.shape != (y.shape[3],):
+        raise ShapeError(
+            f"{name}: bias has shape {bias.shape}, but there are {y.shape[3]} filters; it must "
+            f"have shape ({y.shape[3]},)."
+        )
+    return add(y, bias if bias.dtype == y.dtype else Tensor(bias.data.astype(y.dtype)))
+
+
+def _conv2d(x: Tensor, kernel: Tensor, g: Geometry) -> Tensor:
+    return record(
+        "conv2d",
+        kernel_function("conv2d", _work(g, x, kernel))(x.data, kernel.data, g),
+        (x, lambda dy, y: conv2d_input_gradient(dy, kernel, g)),
+        (kernel, lambda dy, y: conv2d_kernel_gradient(x, dy, g)),
+    )
+
+
+def conv2d_input_gradient(dy: Tensor, kernel: Tensor, g: Geometry) -> Tensor:
+    """Return dx (N,H,W,C), the adjoint of `conv2d` in its image: the transposed convolution.
+
+    dx[n,h,w,c] = sum over all products of conv2d that use x[n,h,w,c] of dy[n,oh,ow,f] * k[i,j,c,f]
+    """
+    return record(
+        "conv2d_input_gradient",
+        kernel_function("conv2d_input_gradient", _work(g, dy, kernel))(dy.data, kernel.data, g),
+        (dy, lambda dz, z: _conv2d(dz, kernel, g)),
+        (kernel, lambda dz, z: conv2d_kernel_gradient(dz, dy, g)),
+    )
+
+
+def conv2d_kernel_gradient(x: Tensor, dy: Tensor, g: Geometry) -> Tensor:
+    """Return dk (KH,KW,C/groups,F), the adjoint of `conv2d` in its kernel.
+
+    dk[i,j,c,f] = sum over all products of conv2d that use k[i,j,c,f] of x[n,h,w,c] * dy[n,oh,ow,f]
+    """
+    work = dy.size * g.kernel_height * g.kernel_width * (x.shape[3] // g.groups)
+    return record(
+        "conv2d_kernel_gradient",
+        kernel_function("conv2d_kernel_gradient", work)(x.data, dy.data, g),
+        (x, lambda dz, z: conv2d_input_gradient(dy, dz, g)),
+        (dy, lambda dz, z: _conv2d(x, dz, g)),
+    )
+
+
+def conv2d_transpose(
+    x: Any,
+    kernel: Any,
+    bias: Any = None,
+    strides: int | Sequence[int] = 1,
+    padding: Any = "valid",
+    dilation_rate: int | Sequence[int] = 1,
+    groups: int = 1,
+    *,
+    output_padding: int | Sequence[int] | None = None,
+    output_size: Sequence[int] | None = None,
+    name: str = "conv2d_transpose",
+) -> Tensor:
+    """Return the transposed convolution: each input pixel lays down a scaled copy of the kernel.
+
+    y[n, h*S - P + i*D, w*S - P + j*D, f] += x[n,h,w,c] * k[i,j,f,c]   for all n,h,w,c,i,j,f
+
+    Args:
+        x: images (N,H,W,C).
+        kernel: (KH,KW,F/groups,C), as in Keras: it is the kernel of the convolution from y to x.
+        bias: (F,) or None.
+        strides: distance between neighbouring copies in pixels, default 1.
+        padding: what is cropped from the sides: `"valid"` nothing, `"same"` so that the size is
+            N*S, or pixels as in `conv2d`.
+        dilation_rate: distance of kernel elements in pixels, default 1.
+        groups: number of groups of channels that do not see each other, default 1.
+        output_padding: extra rows and columns at the end, below the stride.
+        output_size: the wanted (height, width), checked against the admissible ones.
+        name: the caller's name, for messages.
+
+    Returns:
+        y (N,OH,OW,F); the sizes are in `geometry.conv2d_transpose_geometry`.
+
+    Raises:
+        ShapeError: channels, groups or sizes do not fit.
+
+    Source: Human Data Analytics, Lab 3, "Transposed convolutions".
+
+    >>> import numpy as np
+    >>> x = np.array([[0.0, 1.0], [2.0, 3.0]]).reshape(1, 2, 2, 1)
+    >>> k = np.array([[1.0, 2.0, 4.0]]).reshape(1, 3, 1, 1)
+    >>> conv2d_transpose(x, k).numpy()[0, :, :, 0].tolist()
+    [[0.0, 1.0, 2.0, 4.0], [2.0, 7.0, 14.0, 12.0]]
+    """
+    x = _float_tensor(name, "x", x)
+    kernel = _float_tensor(name, "kernel", kernel, like=x)
+    _same_type(name, x, kernel)
+    geometry = conv2d_transpose_geometry(
+        x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate, groups,
+        output_padding=output_padding, output_size=output_size, where=name,
+    )
+    if kernel.shape[3] != x.shape[3] or x.shape[3] % geometry.groups:
+        raise ShapeError(
+            f"{name}: x has {x.shape[3]} channels and groups is {geometry.groups}, but the kernel "
+            f"(KH,KW,F/groups,C) takes {kernel.shape[3]}; the channels must be equal and a "
+            f"multiple of groups."
+        )
+    return _with_bias(name, conv2d_input_gradient(x, kernel, geometry), bias)
+
+
+def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[Any]:
+    """Return the cross-correlation of two plain matrices: the kernel slides as it stands.
+
+    y[r,s] = sum over i,j of image[r + i - P, s + j - P] * kernel[i,j], zero outside the image
+
+    Args:
+        image: matrix (H,W).
+        kernel: matrix (KH,KW).
+        mode: `"valid"` (default) where the kernel lies inside; `"same"` as large as the image, the
+            kernel centred as in SciPy (for an even kernel the odd padding comes first; in
+            `conv2d` it comes last, as in Keras); `"full"` wherever they overlap.
+
+    Returns:
+        y (H-KH+1,W-KW+1), (H,W) or (H+KH-1,W+KW-1); integers stay integers.
+
+    Raises:
+        ShapeError: an argument is no matrix, or the kernel does not fit in `"valid"` mode.
+
+    Source: Convolutional Autoencoder slides (Industrial AI Lab), "convolution and correlation".
+
+    >>> cross_correlate2d([[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[0, 1], [2, 3]]).tolist()
+    [[19, 25], [37, 43]]
+    >>> cross_correlate2d([[1, 2, 3, 4]], [[1, 0, -1]]).tolist()
+    [[-2, -2]]
+    """
+    return _slide("cross_correlate2d", image, kernel, mode, flip=False)
+
+
+def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
+    """Return the true convolution of two plain matrices: the kernel is turned by 180 degrees.
+
+    y[r,s] = sum over i,j of image[i,j] * kernel[r - i, s - j], zero outside the image
+
+    Args:
+        image: matrix (H,W).
+        kernel: matrix (KH,KW).
+        mode: `"full"` (default) wherever they overlap; `"same"` as large as the image, the kernel
+            centred; `"valid"` where the kernel lies inside.
+
+    Returns:
+        y (H+KH-1,W+KW-1), (H,W) or (H-KH+1,W-KW+1); integers stay integers.
+
+    Raises:
+        ShapeError: an argument is no matrix, or the kernel does not fit in `"valid"` mode.
+
+    Source: Convolutional Autoencoder slides (Industrial AI Lab), "convolution and correlation".
+
+    >>> convolve2d([[1, 2, 3, 4]], [[1, 0, -1]]).tolist()
+    [[1, 2, 2, 2, -3, -4]]
+    """
+    return _slide("convolve2d", image, kernel, mode, flip=True)
+
+
+def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDArray[Any]:
+    image, kernel = np.asarray(image), np.asarray(kernel)
+    for argument, matrix in (("image", image), ("kernel", kernel)):
+        if matrix.ndim != 2 or matrix.size == 0:
+            raise ShapeError(
+                f"{where}: {argument} has shape {matrix.shape}, but must be a matrix of at least "
+                f"one row and column."
+            )
+    mode = check_choice(where, "mode", mode, ["full", "same", "valid"])
+    height, width = kernel.shape
+    if mode == "full":
+        padding: Any = ((height - 1, height - 1), (width - 1, width - 1))
+    elif mode == "same":
+        # Centred as SciPy does it, so that turning the kernel exchanges the two functions.
+        padding = ((height // 2, (height - 1) // 2), (width // 2, (width - 1) // 2))
+    else:
+        padding = mode
+    geometry = conv2d_geometry(image.shape, kernel.shape, padding=padding, where=where)
+    dtype = np.result_type(image, kernel)
+    turned = kernel[::-1, ::-1] if flip else kernel
+    function = kernel_function("conv2d", geometry.out_height * geometry.out_width * kernel.size)
+    x = image.astype(dtype)[None, :, :, None]  # (1,H,W,1)
+    k = turned.astype(dtype)[:, :, None, None]  # (KH,KW,1,1)
+    return np.asarray(function(x, k, geometry)[0, :, :, 0])  # (OH,OW)

@@ -1,0 +1,249 @@
+"""Operations that treat every element alike, with their derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
+from minicnn.errors import ShapeError
+from minicnn.ops.shape import sum_to
+
+__all__ = [
+    "abs",
+    "add",
+    "cast",
+    "clip",
+    "divide",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "maximum",
+    "minimum",
+    "multiply",
+    "negative",
+    "power",
+    "relu",
+    "sigmoid",
+    "sign",
+    "softplus",
+    "sqrt",
+    "square",
+    "subtract",
+    "tanh",
+    "where",
+]
+
+
+def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Return two tensors that can meet: Python numbers take the other operand's float type."""
+    a, b = _like(a, b), _like(b, a)
+    try:
+        np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        raise ShapeError(
+            f"{name}: shapes {a.shape} and {b.shape} do not fit; counted from the last axis, "
+            f"lengths must be equal or one of them 1."
+        ) from None
+    return a, b
+
+
+def _like(value: Any, other: Any) -> Tensor:
+    if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.dtype.kind == "f":
+        if np.ndim(value) == 0:
+            return Tensor(np.asarray(value, other.dtype))
+    return convert_to_tensor(value)
+
+
+@operator("+")
+def add(a: Any, b: Any) -> Tensor:
+    """Return a + b, with NumPy's broadcasting."""
+    a, b = _operands("add", a, b)
+    return record(
+        "add",
+        a.data + b.data,
+        (a, lambda dy, y: sum_to(dy, a.shape)),
+        (b, lambda dy, y: sum_to(dy, b.shape)),
+    )
+
+
+@operator("-")
+def subtract(a: Any, b: Any) -> Tensor:
+    """Return a - b, with NumPy's broadcasting."""
+    a, b = _operands("subtract", a, b)
+    return record(
+        "subtract",
+        a.data - b.data,
+        (a, lambda dy, y: sum_to(dy, a.shape)),
+        (b, lambda dy, y: negative(sum_to(dy, b.shape))),
+    )
+
+
+@operator("*")
+def multiply(a: Any, b: Any) -> Tensor:
+    """Return a * b element by element, with NumPy's broadcasting."""
+    a, b = _operands("multiply", a, b)
+    return record(
+        "multiply",
+        a.data * b.data,
+        (a, lambda dy, y: sum_to(multiply(dy, b), a.shape)),
+        (b, lambda dy, y: sum_to(multiply(dy, a), b.shape)),
+    )
+
+
+@operator("/")
+def divide(a: Any, b: Any) -> Tensor:
+    """Return a / b element by element, with NumPy's broadcasting."""
+    a, b = _operands("divide", a, b)
+    return record(
+        "divide",
+        a.data / b.data,
+        (a, lambda dy, y: sum_to(divide(dy, b), a.shape)),
+        (b, lambda dy, y: sum_to(negative(multiply(dy, divide(y, b))), b.shape)),
+    )
+
+
+@operator("**")
+def power(x: Any, exponent: float) -> Tensor:
+    """Return x ** exponent for a fixed exponent."""
+    x = convert_to_tensor(x)
+    return record(
+        "power",
+        x.data**exponent,
+        (x, lambda dy, y: multiply(dy, multiply(exponent, power(x, exponent - 1)))),
+    )
+
+
+def negative(x: Any) -> Tensor:
+    """Return -x."""
+    x = convert_to_tensor(x)
+    return record("negative", -x.data, (x, lambda dy, y: negative(dy)))
+
+
+def square(x: Any) -> Tensor:
+    """Return x * x."""
+    x = convert_to_tensor(x)
+    return record(
+        "square", np.square(x.data), (x, lambda dy, y: multiply(dy, multiply(2.0, x)))
+    )
+
+
+def sqrt(x: Any) -> Tensor:
+    """Return the square root."""
+    x = convert_to_tensor(x)
+    return record(
+        "sqrt", np.sqrt(x.data), (x, lambda dy, y: divide(multiply(0.5, dy), y))
+    )
+
+
+def exp(x: Any) -> Tensor:
+    """Return e ** x."""
+    x = convert_to_tensor(x)
+    return record("exp", np.exp(x.data), (x, lambda dy, y: multiply(dy, y)))
+
+
+def expm1(x: Any) -> Tensor:
+    """Return e ** x - 1, exact near zero."""
+    x = convert_to_tensor(x)
+    return record("expm1", np.expm1(x.data), (x, lambda dy, y: multiply(dy, exp(x))))
+
+
+def log(x: Any) -> Tensor:
+    """Return the natural logarithm."""
+    x = convert_to_tensor(x)
+    return record("log", np.log(x.data), (x, lambda dy, y: divide(dy, x)))
+
+
+def log1p(x: Any) -> Tensor:
+    """Return the natural logarithm of 1 + x, exact near zero."""
+    x = convert_to_tensor(x)
+    return record("log1p", np.log1p(x.data), (x, lambda dy, y: divide(dy, add(1.0, x))))
+
+
+def sign(x: Any) -> Tensor:
+    """Return -1, 0 or 1; its derivative is zero everywhere, so no gradient flows."""
+    return Tensor(np.sign(convert_to_tensor(x).data))
+
+
+def abs(x: Any) -> Tensor:
+    """Return |x|; the gradient at 0 is 0."""
+    x = convert_to_tensor(x)
+    return record("abs", np.abs(x.data), (x, lambda dy, y: multiply(dy, sign(x))))
+
+
+def where(condition: Any, a: Any, b: Any) -> Tensor:
+    """Return a where the condition holds and b elsewhere."""
+    mask = convert_to_tensor(condition).data.astype(bool)
+    a, b = _operands("where", a, b)
+    return record(
+        "where",
+        np.where(mask, a.data, b.data),
+        (a, lambda dy, y: sum_to(where(mask, dy, 0.0), a.shape)),
+        (b, lambda dy, y: sum_to(where(mask, 0.0, dy), b.shape)),
+    )
+
+
+def maximum(a: Any, b: Any) -> Tensor:
+    """Return the larger of a and b; where they are equal the gradient goes to a."""
+    a, b = _operands("maximum", a, b)
+    return where(a.data >= b.data, a, b)
+
+
+def minimum(a: Any, b: Any) -> Tensor:
+    """Return the smaller of a and b; where they are equal the gradient goes to a."""
+    a, b = _operands("minimum", a, b)
+    return where(a.data <= b.data, a, b)
+
+
+def clip(x: Any, minimum: float, maximum: float) -> Tensor:
+    """Return x limited to [minimum, maximum]; no gradient flows where it was cut off."""
+    x = convert_to_tensor(x)
+    inside = (x.data >= minimum) & (x.data <= maximum)
+    return record(
+        "clip", np.clip(x.data, minimum, maximum), (x, lambda dy, y: where(inside, dy, 0.0))
+    )
+
+
+def cast(x: Any, dtype: Any) -> Tensor:
+    """Return x in another element type."""
+    x = convert_to_tensor(x)
+    if x.dtype == np.dtype(dtype):
+        return x
+    return record("cast", x.data.astype(dtype), (x, lambda dy, y: cast(dy, x.dtype)))
+
+
+def relu(x: Any) -> Tensor:
+    """Return max(x, 0); the gradient at 0 is 0."""
+    x = convert_to_tensor(x)
+    return record(
+        "relu",
+        np.maximum(x.data, 0),
+        (x, lambda dy, y: multiply(dy, Tensor((y.data > 0).astype(y.dtype)))),
+    )
+
+
+def sigmoid(x: Any) -> Tensor:
+    """Return 1 / (1 + e ** -x), without overflow on either side."""
+    x = convert_to_tensor(x)
+    small = np.exp(-np.abs(x.data))  # in (0,1], whatever the sign
+    value = np.where(x.data >= 0, 1 / (1 + small), small / (1 + small))
+    return record(
+        "sigmoid", value, (x, lambda dy, y: multiply(dy, multiply(y, subtract(1.0, y))))
+    )
+
+
+def tanh(x: Any) -> Tensor:
+    """Return the hyperbolic tangent."""
+    x = convert_to_tensor(x)
+    return record(
+        "tanh", np.tanh(x.data), (x, lambda dy, y: multiply(dy, subtract(1.0, square(y))))
+    )
+
+
+def softplus(x: Any) -> Tensor:
+    """Return log(1 + e ** x), without overflow."""
+    x = convert_to_tensor(x)
+    value = np.maximum(x.data, 0) + np.log1p(np.exp(-np.abs(x.data)))
+    return record("softplus", value, (x, lambda dy, y: multiply(dy, sigmoid(x))))

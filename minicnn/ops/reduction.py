@@ -1,0 +1,119 @@
+"""Operations that sum, average or pick along axes, and the matrix product."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
+from minicnn.errors import ShapeError
+from minicnn.ops.elementwise import multiply, square, subtract
+from minicnn.ops.shape import broadcast_to, reshape, sum_to, transpose
+
+__all__ = ["matmul", "max", "mean", "min", "sum", "variance"]
+
+Axis = int | Sequence[int] | None
+
+
+def _axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(x.ndim))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    for a in axes:
+        if not -x.ndim <= a < x.ndim:
+            raise ShapeError(f"axis {a} does not exist in a tensor of shape {x.shape}.")
+    return tuple(a % x.ndim for a in axes)
+
+
+def _kept(x: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return x's shape with the reduced axes of length 1."""
+    return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+
+
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the sum over all elements, or over some axes.
+
+    >>> sum([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], axis=0).numpy().tolist()
+    [5.0, 7.0, 9.0]
+    """
+    x = convert_to_tensor(x)
+    axes = _axes(x, axis)
+    kept = _kept(x, axes)
+    return record(
+        "sum",
+        np.asarray(x.data.sum(axis=axes, keepdims=keepdims)),
+        (x, lambda dy, y: broadcast_to(reshape(dy, kept), x.shape)),
+    )
+
+
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the mean over all elements, or over some axes."""
+    x = convert_to_tensor(x)
+    count = math.prod(x.shape[a] for a in _axes(x, axis))
+    return multiply(sum(x, axis, keepdims), 1.0 / count)
+
+
+def variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the mean squared distance from the mean (divided by the count, not count - 1)."""
+    x = convert_to_tensor(x)
+    return mean(square(subtract(x, mean(x, axis, keepdims=True))), axis, keepdims)
+
+
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the largest element, over all or some axes; equal ones share the gradient."""
+    return _extreme("max", np.max, x, axis, keepdims)
+
+
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Return the smallest element, over all or some axes; equal ones share the gradient."""
+    return _extreme("min", np.min, x, axis, keepdims)
+
+
+def _extreme(name: str, function: Any, x: Any, axis: Axis, keepdims: bool) -> Tensor:
+    x = convert_to_tensor(x)
+    axes = _axes(x, axis)
+    kept = _kept(x, axes)
+    value = function(x.data, axis=axes, keepdims=True)
+    hits = (x.data == value).astype(x.dtype if x.dtype.kind == "f" else float)
+    shares = Tensor(hits / hits.sum(axis=axes, keepdims=True))
+    return record(
+        name,
+        np.asarray(value if keepdims else value.squeeze(axes)),
+        (x, lambda dy, y: multiply(broadcast_to(reshape(dy, kept), x.shape), shares)),
+    )
+
+
+@operator("@")
+def matmul(a: Any, b: Any) -> Tensor:
+    """Return the matrix product of a (...,M,K) and b (K,N) or (...,K,N).
+
+    >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).numpy().tolist()
+    [[4.0, 5.0]]
+    """
+    a, b = convert_to_tensor(a), convert_to_tensor(b)
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not fit; both need at least two axes, and "
+            f"the last of the first must equal the last but one of the second."
+        )
+    return record(
+        "matmul",
+        a.data @ b.data,
+        (a, lambda dy, y: sum_to(matmul(dy, _turned(b)), a.shape)),
+        (b, lambda dy, y: _right_gradient(a, dy, b.shape)),
+    )
+
+
+def _turned(x: Tensor) -> Tensor:
+    """Return x with its last two axes exchanged."""
+    return transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _right_gradient(a: Tensor, dy: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if len(shape) == 2 and a.ndim > 2:  # one product over all leading axes instead of a sum of many
+        rows = reshape(a, (-1, a.shape[-1]))
+        return matmul(_turned(rows), reshape(dy, (-1, dy.shape[-1])))
+    return sum_to(matmul(_turned(a), dy), shape)

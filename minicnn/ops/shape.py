@@ -1,0 +1,160 @@
+"""Operations that move numbers without changing them, each beside its adjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
+from minicnn.errors import ArgumentError, ShapeError
+
+__all__ = [
+    "broadcast_to",
+    "concatenate",
+    "crop2d",
+    "getitem",
+    "pad2d",
+    "put",
+    "reshape",
+    "squeeze",
+    "stack",
+    "sum_to",
+    "transpose",
+]
+
+
+def reshape(x: Any, shape: Sequence[int]) -> Tensor:
+    """Return the same numbers in row-major order under another shape; -1 stands for the rest.
+
+    >>> reshape([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (3, -1)).shape
+    (3, 2)
+    """
+    x = convert_to_tensor(x)
+    try:
+        value = x.data.reshape(tuple(shape))
+    except ValueError:
+        raise ShapeError(
+            f"reshape: {x.size} elements of shape {x.shape} do not fill shape {tuple(shape)}."
+        ) from None
+    return record("reshape", value, (x, lambda dy, y: reshape(dy, x.shape)))
+
+
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
+    """Return x with its axes in another order, default reversed."""
+    x = convert_to_tensor(x)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axes)
+    back = tuple(int(i) for i in np.argsort(order))
+    return record("transpose", x.data.transpose(order), (x, lambda dy, y: transpose(dy, back)))
+
+
+def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
+    """Return x repeated along new axes and axes of length 1; the adjoint of `sum_to`."""
+    x = convert_to_tensor(x)
+    if x.shape == tuple(shape):
+        return x
+    value = np.broadcast_to(x.data, tuple(shape))
+    return record("broadcast_to", value, (x, lambda dy, y: sum_to(dy, x.shape)))
+
+
+def sum_to(x: Any, shape: Sequence[int]) -> Tensor:
+    """Return x summed down to a shape that broadcasts to its own; the adjoint of `broadcast_to`.
+
+    >>> sum_to([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (3,)).numpy().tolist()
+    [5.0, 7.0, 9.0]
+    """
+    x = convert_to_tensor(x)
+    shape = tuple(shape)
+    if x.shape == shape:
+        return x
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        lead + i for i, n in enumerate(shape) if n == 1 and x.shape[lead + i] != 1
+    )
+    if axes == tuple(range(x.ndim - 1)) and len(shape) == 1:
+        # One product with a row of ones: BLAS adds in blocks, faster and with less rounding.
+        rows = x.data.reshape(-1, shape[0])
+        value = np.ones(len(rows), x.dtype) @ rows
+    else:
+        value = x.data.sum(axis=axes, keepdims=True).reshape(shape)
+    return record("sum_to", value, (x, lambda dy, y: broadcast_to(dy, x.shape)))
+
+
+def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
+    """Return x without its axes of length 1."""
+    x = convert_to_tensor(x)
+    axes = None if axis is None else axis if isinstance(axis, int) else tuple(axis)
+    return reshape(x, np.squeeze(x.data, axes).shape)
+
+
+@operator("[]")
+def getitem(x: Any, key: Any) -> Tensor:
+    """Return x[key]; the adjoint of `put`."""
+    x = convert_to_tensor(x)
+    index = key.data if isinstance(key, Tensor) else key
+    return record("getitem", x.data[index], (x, lambda dy, y: put(dy, index, x.shape)))
+
+
+def put(x: Any, key: Any, shape: Sequence[int]) -> Tensor:
+    """Return zeros of `shape` with x added at [key]; the adjoint of `getitem`."""
+    x = convert_to_tensor(x)
+    value = np.zeros(tuple(shape), x.dtype)
+    np.add.at(value, key, x.data)
+    return record("put", value, (x, lambda dy, y: getitem(dy, key)))
+
+
+def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
+    """Return tensors joined along an axis; the other axes must have equal lengths.
+
+    >>> concatenate([[[1.0, 2.0]], [[3.0, 4.0]]], axis=0).shape
+    (2, 2)
+    """
+    parts = [convert_to_tensor(t) for t in tensors]
+    if not parts:
+        raise ArgumentError("concatenate: tensors is empty, but at least one is needed.")
+    try:
+        value = np.concatenate([p.data for p in parts], axis=axis)
+    except ValueError:
+        shapes = ", ".join(str(p.shape) for p in parts)
+        raise ShapeError(
+            f"concatenate: shapes {shapes} cannot be joined along axis {axis}; their other axes "
+            f"must be equal."
+        ) from None
+    axis %= value.ndim
+    ends = np.cumsum([p.shape[axis] for p in parts])
+    inputs = []
+    for part, end in zip(parts, ends, strict=True):
+        key = (slice(None),) * axis + (slice(int(end) - part.shape[axis], int(end)),)
+        inputs.append((part, lambda dy, y, key=key: getitem(dy, key)))
+    return record("concatenate", value, *inputs)
+
+
+def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
+    """Return tensors of one shape joined along a new axis."""
+    parts = [convert_to_tensor(t) for t in tensors]
+    places = axis % (parts[0].ndim + 1)
+    shapes = [p.shape[:places] + (1,) + p.shape[places:] for p in parts]
+    return concatenate([reshape(p, s) for p, s in zip(parts, shapes, strict=True)], axis=places)
+
+
+def pad2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
+    """Return images (N,H,W,C) with ((top, bottom), (left, right)) zeros around them."""
+    x = convert_to_tensor(x)
+    (top, bottom), (left, right) = sides
+    value = np.pad(x.data, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    return record("pad2d", value, (x, lambda dy, y: crop2d(dy, sides)))
+
+
+def crop2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
+    """Return images (N,H,W,C) without ((top, bottom), (left, right)) of their pixels."""
+    x = convert_to_tensor(x)
+    (top, bottom), (left, right) = sides
+    _, height, width, _ = x.shape
+    if top + bottom >= height or left + right >= width:
+        raise ShapeError(
+            f"crop2d: cropping {top} + {bottom} rows and {left} + {right} columns leaves nothing "
+            f"of an image of {height} x {width}."
+        )
+    value = x.data[:, top : height - bottom, left : width - right]
+    return record("crop2d", value, (x, lambda dy, y: pad2d(dy, sides)))
