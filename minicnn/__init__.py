@@ -1,0 +1,42 @@
+"""minicnn: convolution from the formula to a trained network, to be read and seen."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from minicnn import activations, callbacks, config, initializers, layers, losses, metrics
+from minicnn import geometry, models, ops, optimizers
+from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
+from minicnn.autograd.check import check_gradients
+from minicnn.kernels import backends
+from minicnn.layers import Input
+from minicnn.models import Model, Sequential
+from minicnn.ops import (
+    average_pool2d,
+    conv2d,
+    conv2d_transpose,
+    convolve2d,
+    cross_correlate2d,
+    max_pool2d,
+    upsample2d,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GradientTape", "Input", "Model", "Sequential", "Tensor", "Variable", "activations",
+    "applications", "average_pool2d", "backends", "callbacks", "check_gradients", "config",
+    "constant", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
+    "cross_correlate2d", "datasets", "geometry", "initializers", "layers", "losses",
+    "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d",
+]  # fmt: skip
+
+#: Loaded when first asked for: they need Pillow.
+_LATER = ("applications", "datasets")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"minicnn.{name}")
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")

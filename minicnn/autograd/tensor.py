@@ -269,6 +269,8 @@ class Variable(Tensor):
         super().__init__(np.array(plain(initial_value), dtype=dtype or _float_type(initial_value)))
         self.trainable = trainable
         self.name = name
+        # Set for statistics such as moving means, which no `trainable = True` may thaw.
+        self.always_frozen = False
 
     @property
     def tracked(self) -> bool:

@@ -459,7 +459,9 @@ def _try_to_read(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8] 
     # one of many thousand files must not end the reading of the others.
     except Exception as error:
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return "the file is truncated" if "truncated" in text else text.splitlines()[0].rstrip(".")
+        if "truncated" in text.lower():
+            return "the file is truncated"
+        return str(text).splitlines()[0].rstrip(".")
 
 
 def _to_rgb(image: "Image.Image") -> "Image.Image":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "cast",
     "clip",
     "divide",
+    "erf",
     "exp",
     "expm1",
     "log",
@@ -212,6 +214,20 @@ def cast(x: Any, dtype: Any) -> Tensor:
     if x.dtype == np.dtype(dtype):
         return x
     return record("cast", x.data.astype(dtype), (x, lambda dy, y: cast(dy, x.dtype)))
+
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def erf(x: Any) -> Tensor:
+    """Return the error function, 2/sqrt(pi) times the integral of e ** -t**2 from 0 to x."""
+    x = convert_to_tensor(x)
+    slope = 2 / math.sqrt(math.pi)
+    return record(
+        "erf",
+        np.asarray(_erf(x.data)).astype(x.dtype),
+        (x, lambda dy, y: multiply(dy, multiply(slope, exp(negative(square(x)))))),
+    )
 
 
 def relu(x: Any) -> Tensor:

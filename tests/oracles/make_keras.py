@@ -45,6 +45,7 @@ Schedules and initializers have their values in the JSON file alone.
 
 import importlib.metadata
 import importlib.util
+import io
 import json
 import math
 import os
@@ -53,6 +54,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -86,11 +88,11 @@ def tag(value):
 
 
 def conv_cases():
-    sizes = {(3, 2): (7, 10), (2, 5): (5, 8), (1, 4): (6, 9)}
+    sizes = {(3, 2): (7, 10), (2, 5): (5, 8), (1, 4): (5, 9)}
     for kernel, (height, width) in sizes.items():
         for strides in (1, 2, [2, 3], [3, 1]):
             for padding in ("valid", "same"):
-                batch = 2 if padding == "same" and strides != 1 else 1
+                batch = 2 if padding == "same" and strides == [3, 1] else 1
                 config = {
                     "filters": 3 if padding == "same" else 2,
                     "kernel_size": list(kernel),
@@ -102,9 +104,9 @@ def conv_cases():
                 yield layer_case(name, "Conv2D", config, (batch, height, width, 2))
     dilated = [
         ((3, 2), [2, 1], (7, 10)),
-        ((3, 2), [2, 3], (8, 11)),
+        ((3, 2), [2, 3], (7, 9)),
         ((2, 5), [2, 1], (5, 8)),
-        ((1, 4), [2, 3], (4, 11)),
+        ((1, 4), [2, 3], (4, 10)),
     ]
     for kernel, dilation, (height, width) in dilated:
         for padding in ("valid", "same"):
@@ -125,7 +127,7 @@ def conv_cases():
     for groups, kernel, extra, shape, filters in grouped:
         config = {"filters": filters, "kernel_size": list(kernel), "groups": groups, **extra}
         name = f"conv-g{groups}-k{tag(list(kernel))}-{extra['padding']}"
-        yield layer_case(name, "Conv2D", config, (2, *shape))
+        yield layer_case(name, "Conv2D", config, (1, *shape))
     for activation in ("relu", "sigmoid", "linear"):
         config = {
             "filters": 3,
@@ -134,7 +136,7 @@ def conv_cases():
             "padding": "same",
             "activation": activation,
         }
-        yield layer_case(f"conv-{activation}", "Conv2D", config, (2, 5, 4, 2))
+        yield layer_case(f"conv-{activation}", "Conv2D", config, (1, 5, 4, 2))
 
 
 def conv_transpose_cases():
@@ -169,7 +171,7 @@ def conv_transpose_cases():
             if rest:
                 config["output_padding"] = rest[0]
                 name += f"-o{tag(rest[0])}"
-            batch = 1 if padding == "valid" else 2
+            batch = 2 if strides == [3, 1] else 1
             yield layer_case(name, "Conv2DTranspose", config, (batch, *shape[1:]))
     for kernel, dilation in (((3, 2), [2, 1]), ((2, 3), [2, 3])):
         for padding in ("valid", "same"):
@@ -189,7 +191,7 @@ def pooling_cases():
     windows = [
         ((3, 2), [2, 1], (7, 5)),
         ((2, 3), None, (5, 8)),
-        ((3, 4), [2, 3], (7, 9)),
+        ((3, 4), [2, 3], (5, 9)),
         ((1, 4), [2, 3], (5, 7)),
         ((2, 1), [3, 2], (7, 4)),
     ]
@@ -199,7 +201,7 @@ def pooling_cases():
                 config = {"pool_size": list(pool), "strides": strides, "padding": padding}
                 name = f"{kind}pool-p{tag(list(pool))}-s{tag(strides)}-{padding}"
                 # Distinct values keep the gradient of a maximum well defined.
-                yield layer_case(name, layer, config, (2, *size, 2), values="distinct")
+                yield layer_case(name, layer, config, (1, *size, 2), values="distinct")
         config = {"pool_size": [3, 2], "strides": [2, 1], "padding": "same"}
         name = f"{kind}pool-negative"
         yield layer_case(name, layer, config, (2, 5, 4, 2), values="negative")
@@ -251,7 +253,7 @@ def activation_cases():
     )
     for name in names.split():
         config = {"activation": name}
-        yield layer_case(f"act-{name}", "Activation", config, (3, 2, 8), values="wide")
+        yield layer_case(f"act-{name}", "Activation", config, (3, 2, 4), values="wide")
     for name in ("relu", "elu"):
         config = {"activation": name}
         yield layer_case(f"act-{name}-zero", "Activation", config, (2, 5), values="zero")
@@ -262,7 +264,7 @@ def activation_cases():
         "softmax": ("Softmax", {"axis": 1}),
     }
     for name, (layer, config) in layers.items():
-        yield layer_case(f"layer-{name}", layer, config, (3, 2, 8), values="wide")
+        yield layer_case(f"layer-{name}", layer, config, (3, 2, 4), values="wide")
 
 
 def batch_normalization_cases():
@@ -275,7 +277,7 @@ def batch_normalization_cases():
     for name, config in configs.items():
         for training in (False, True):
             case = f"bn-{name}-{'train' if training else 'infer'}"
-            yield layer_case(case, "BatchNormalization", config, (3, 4, 2, 3), training=training)
+            yield layer_case(case, "BatchNormalization", config, (2, 3, 2, 3), training=training)
     for training in (False, True):
         case = f"bn-2d-{'train' if training else 'infer'}"
         yield layer_case(case, "BatchNormalization", {}, (6, 4), training=training)
@@ -865,7 +867,10 @@ def choose(item, results):
     found = {backend: result[key] for backend, result in results.items()}
     backend = preferred(found)
     arrays, facts = found[backend]
-    entry = {name: value for name, value in item.items() if name not in ("kind", "values")}
+    hidden = {"kind", "values", "y_true_shape", "column"}
+    if item["kind"] in ("loss", "metric"):
+        hidden.add("shape")
+    entry = {name: value for name, value in item.items() if name not in hidden}
     entry |= {**facts, "backend": backend}
     if item["kind"] != "initializer":
         entry |= {"agrees": [], "differs": {}}
@@ -887,6 +892,17 @@ def compact(array):
     array = np.asarray(array, dtype=np.float64)
     small = array.astype(np.float32)
     return small if np.array_equal(small.astype(np.float64), array) else array
+
+
+def write_arrays(name, arrays):
+    """Write arrays as np.savez_compressed does, but smaller and with the same bytes every time."""
+    with zipfile.ZipFile(HERE / name, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for key, array in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, array, allow_pickle=False)
+            member = zipfile.ZipInfo(f"{key}.npy")
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, buffer.getvalue(), compresslevel=9)
 
 
 def write_json(name, head, lists):
@@ -914,7 +930,7 @@ def write_layers(results):
         found, entry = choose(item, results)
         arrays |= {f"{item['id']}/{name}": compact(value) for name, value in found.items()}
         entries.append(entry)
-    np.savez_compressed(HERE / "keras_layers.npz", **arrays)
+    write_arrays("keras_layers.npz", arrays)
     write_json("keras_layers.json", {"versions": versions()}, {"cases": entries})
 
 
@@ -934,7 +950,7 @@ def write_training(results):
         prefix = f"{kind}/{item['id']}"
         arrays |= {f"{prefix}/{name}": compact(value) for name, value in found.items()}
         lists.setdefault(names.get(kind, f"{kind}s"), []).append(entry)
-    np.savez_compressed(HERE / "keras_training.npz", **arrays)
+    write_arrays("keras_training.npz", arrays)
     head = {"versions": versions(), "schedule_steps": list(SCHEDULE_STEPS)}
     write_json("keras_training.json", head, lists)
 

@@ -1,0 +1,125 @@
+"""The drawn-up network behind a functional model: which layer is called on what, in order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn import ops
+from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.errors import ArgumentError, ShapeError
+from minicnn.layers.base import Layer
+from minicnn.layers.symbolic import Call, SymbolicTensor
+
+__all__ = ["Graph"]
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list or tuple as a list, and anything else as a list of one."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _calls_between(
+    name: str, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]
+) -> list[Call]:
+    """Return the calls on the ways from the inputs to the outputs, in the order they were made."""
+    known = {id(x) for x in inputs}
+    found: dict[int, Call] = {}
+    stack = list(outputs)
+    while stack:
+        tensor = stack.pop()
+        if id(tensor) in known or tensor.call.number in found:
+            continue
+        if not tensor.call.input_list:
+            raise ArgumentError(
+                f"{name}: the outputs need the input {tensor.name!r}, which is not among the "
+                f"model's inputs ({', '.join(repr(x.name) for x in inputs)})."
+            )
+        found[tensor.call.number] = tensor.call
+        stack.extend(tensor.call.input_list)
+    return [found[number] for number in sorted(found)]
+
+
+class Graph:
+    """The calls between symbolic inputs and outputs, and how to run them.
+
+    Args:
+        inputs: symbolic tensors where data enters.
+        outputs: symbolic tensors where results leave.
+        name: the model's name, for messages.
+
+    Raises:
+        ArgumentError: an output does not come from the inputs.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any, name: str) -> None:
+        self.name = name
+        self.inputs = as_list(inputs)
+        self.outputs = as_list(outputs)
+        for argument, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            for x in tensors:
+                if not isinstance(x, SymbolicTensor):
+                    raise ArgumentError(
+                        f"{name}: {argument} holds a {type(x).__name__}, but must hold what Input "
+                        f"and layers called on it return."
+                    )
+        self.calls = _calls_between(name, self.inputs, self.outputs)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The input layers and the layers called, each once, in order."""
+        calls = sorted([*(x.call for x in self.inputs), *self.calls], key=lambda c: c.number)
+        return list({id(c.layer): c.layer for c in calls}.values())
+
+    def run(self, inputs: Any, training: bool) -> Any:
+        """Return the outputs for input tensors."""
+        given = as_list(inputs)
+        if len(given) != len(self.inputs):
+            raise ArgumentError(
+                f"{self.name}: got {len(given)} inputs, but the model has {len(self.inputs)}: "
+                f"{', '.join(repr(x.name) for x in self.inputs)}."
+            )
+        values: dict[int, Any] = {
+            id(place): self._fitted(place, convert_to_tensor(x))
+            for place, x in zip(self.inputs, given, strict=True)
+        }
+        for call in self.calls:
+            arguments = [values[id(x)] for x in call.input_list]
+            several = isinstance(call.inputs, list | tuple)
+            results = call.layer(arguments if several else arguments[0], training=training)
+            for place, result in zip(call.outputs, as_list(results), strict=True):
+                values[id(place)] = result
+        outputs = [values[id(x)] for x in self.outputs]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _fitted(self, place: SymbolicTensor, x: Tensor) -> Tensor:
+        """Return an input with a missing or superfluous last axis of length 1 put right."""
+        expected = place.shape
+        if x.ndim == len(expected) - 1 and expected[-1] == 1:
+            x = ops.reshape(x, (*x.shape, 1))
+        elif x.ndim == len(expected) + 1 and x.shape[-1] == 1:
+            x = ops.reshape(x, x.shape[:-1])
+        if len(expected) != x.ndim or any(
+            e is not None and e != n for e, n in zip(expected, x.shape, strict=True)
+        ):
+            raise ShapeError(
+                f"{self.name}: the input {place.name!r} got shape {x.shape}, but must have "
+                f"{expected}; None stands for any number of samples."
+            )
+        return x
+
+    def output_shapes(self, input_shapes: Any) -> Any:
+        """Return the shapes of the outputs for inputs of these shapes."""
+        shapes: dict[int, Any] = {}
+        given = input_shapes if isinstance(input_shapes, list) else [input_shapes]
+        for place, shape in zip(self.inputs, given, strict=True):
+            shapes[id(place)] = tuple(shape)
+        for call in self.calls:
+            arguments = [shapes[id(x)] for x in call.input_list]
+            several = isinstance(call.inputs, list | tuple)
+            result = call.layer.compute_output_shape(arguments if several else arguments[0])
+            results = result if isinstance(result, list) else [result]
+            for place, shape in zip(call.outputs, results, strict=True):
+                shapes[id(place)] = shape
+        outputs = [shapes[id(x)] for x in self.outputs]
+        return outputs[0] if len(outputs) == 1 else outputs
+

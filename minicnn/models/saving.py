@@ -1,0 +1,125 @@
+"""Weights in safetensors files, under names that say where in the network they belong.
+
+A key is the path through the model, as `encoder/conv2d_1/kernel`. Layers that were not given a
+name are numbered within their model, so the keys do not depend on what else the process made.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.autograd.tensor import Variable
+from minicnn.errors import ArgumentError, WeightsError
+from minicnn.files import replacing
+from minicnn.layers.base import Layer, snake_case
+
+__all__ = ["layer_paths", "load_weights", "read_arrays", "save_weights", "weight_paths",
+           "write_arrays"]  # fmt: skip
+
+
+def layer_paths(model: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield (path, layer) for every layer inside a model, itself excluded."""
+    used: Counter[str] = Counter()
+    for layer in model.sublayers:
+        base = layer.name if layer.has_own_name else snake_case(type(layer).__name__)
+        name = f"{base}_{used[base]}" if used[base] else base
+        used[base] += 1
+        yield prefix + name, layer
+        yield from layer_paths(layer, f"{prefix}{name}/")
+
+
+def weight_paths(model: Layer) -> dict[str, Variable]:
+    """Return all weights of a model by their path; a shared layer's weights stand once."""
+    found: dict[str, Variable] = {}
+    seen: set[int] = set()
+    for path, layer in [("", model), *layer_paths(model)]:
+        for weight in layer.own_weights:
+            if id(weight) not in seen:
+                seen.add(id(weight))
+                found[f"{path}/{weight.name}" if path else weight.name] = weight
+    return found
+
+
+def write_arrays(
+    path: str | Path, arrays: dict[str, NDArray[Any]], metadata: dict[str, str]
+) -> None:
+    """Write arrays and texts to a safetensors file, replacing it as a whole.
+
+    Raises:
+        OutputError: the file cannot be written; an old one is left as it was.
+    """
+    from safetensors.numpy import save_file
+
+    with replacing(path) as temporary:
+        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary, metadata)
+
+
+def read_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays and texts of a safetensors file.
+
+    Raises:
+        WeightsError: there is no such file, or it is damaged or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise WeightsError(f"there is no weights file {path}.")
+    try:
+        with safe_open(path, "np") as file:
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return arrays, dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is no safetensors file, or it is damaged ({error}); save the weights again."
+        ) from None
+
+
+def assign(where: str, weights: dict[str, Variable], arrays: dict[str, NDArray[Any]]) -> None:
+    """Give every weight the array of its path; nothing is changed unless all of them fit.
+
+    Raises:
+        WeightsError: paths are missing or unexpected, or shapes differ; all are listed.
+    """
+    problems = [f"missing {key}" for key in weights if key not in arrays]
+    problems += [f"unexpected {key}" for key in arrays if key not in weights]
+    problems += [
+        f"{key} has shape {arrays[key].shape} instead of {weight.shape}"
+        for key, weight in weights.items()
+        if key in arrays and arrays[key].shape != weight.shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if problems[6:] else "")
+        raise WeightsError(f"{where} holds the weights of another network: {shown}.")
+    for key, weight in weights.items():
+        weight.assign(arrays[key])
+
+
+def save_weights(model: Layer, path: str | Path) -> None:
+    """Write all weights of a model to a safetensors file.
+
+    Raises:
+        ArgumentError: the model is not built yet, so there are no weights.
+        OutputError: the file cannot be written; an old one is left as it was.
+    """
+    weights = weight_paths(model)
+    if not weights:
+        raise ArgumentError(
+            f"{model.name}: there are no weights to save; build the model by calling it first."
+        )
+    write_arrays(path, {k: w.data for k, w in weights.items()}, {"format": "minicnn weights"})
+
+
+def load_weights(model: Layer, path: str | Path) -> None:
+    """Replace all weights of a model by those of a safetensors file.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another network; the model is unchanged.
+    """
+    arrays, _ = read_arrays(path)
+    assign(str(path), weight_paths(model), arrays)

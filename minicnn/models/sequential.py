@@ -1,0 +1,93 @@
+"""A chain of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from minicnn.errors import ArgumentError
+from minicnn.layers.base import Layer
+from minicnn.layers.core import Input, InputLayer
+from minicnn.layers.symbolic import SymbolicTensor
+from minicnn.models.model import Model
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Model):
+    """A chain of layers, each called on the result of the one before.
+
+    With an `Input` first, or an `input_shape` on the first layer, the chain is built at once;
+    otherwise when it first sees data.
+
+    Args:
+        layers: the layers in order.
+        name: default `sequential` and a number.
+
+    >>> from minicnn import layers
+    >>> model = Sequential([layers.Conv2D(8, (3, 2), input_shape=(7, 10, 3)), layers.Flatten()])
+    >>> model.output_shape, model.count_params()
+    ((None, 360), 152)
+    """
+
+    def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.chain: list[Layer] = []
+        self._entry: SymbolicTensor | None = None
+        for layer in layers or []:
+            self.add(layer)
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers of the chain, without the input layer."""
+        return list(self.chain)
+
+    def add(self, layer: Any) -> None:
+        """Put a layer at the end.
+
+        Raises:
+            ArgumentError: what came is no layer, or an Input that is not first.
+        """
+        if isinstance(layer, InputLayer):
+            layer = layer.output
+        if isinstance(layer, SymbolicTensor):
+            if self.chain or self._entry is not None:
+                raise ArgumentError(f"{self.name}: an Input can only come first.")
+            self._entry = layer
+            return
+        if not isinstance(layer, Layer):
+            raise ArgumentError(
+                f"{self.name}: a Sequential holds layers, not a {type(layer).__name__}."
+            )
+        if not self.chain and self._entry is None:
+            shape = layer.given_input_shape
+            if shape is None and isinstance(layer, Model) and layer.graph is not None:
+                shape = layer.input_shape[1:]
+            if shape is not None:
+                self._entry = Input(shape)
+        self.chain.append(layer)
+        if self._entry is not None:
+            end = self._entry if self.graph is None else self.graph.outputs[0]
+            self._set_graph(self._entry, layer(end))
+
+    def pop(self) -> Layer:
+        """Take the last layer off and return it."""
+        if not self.chain:
+            raise ArgumentError(f"{self.name}: there is no layer to pop.")
+        last = self.chain.pop()
+        if self.graph is not None:
+            if self.chain:
+                self._set_graph(self._entry, self.graph.calls[-1].inputs)
+            else:
+                self.graph, self.built = None, False
+        return last
+
+    def build(self, input_shape: Any) -> None:
+        """Build the chain for inputs of this shape, the batch axis included."""
+        if not self.chain:
+            raise ArgumentError(f"{self.name}: a Sequential without layers cannot be called.")
+        self._entry = Input(tuple(input_shape)[1:])
+        x = self._entry
+        for layer in self.chain:
+            x = layer(x)
+        self._set_graph(self._entry, x)
