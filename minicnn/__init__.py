@@ -5,8 +5,19 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from minicnn import activations, callbacks, config, initializers, layers, losses, metrics
-from minicnn import geometry, models, ops, optimizers
+from minicnn import (
+    activations,
+    callbacks,
+    config,
+    geometry,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    ops,
+    optimizers,
+)
 from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
 from minicnn.autograd.check import check_gradients
 from minicnn.kernels import backends

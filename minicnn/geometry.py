@@ -202,10 +202,12 @@ def conv2d_geometry(
     else:
         sides = _four_sides(where, padding)
     out = tuple(
-        _checked_output(where, AXES[a], size[a], kernel[a], stride[a], sides[a], dilation[a], strict)
+        _checked_output(
+            where, AXES[a], size[a], kernel[a], stride[a], sides[a], dilation[a], strict
+        )
         for a in (0, 1)
     )
-    return Geometry(*size, *out, *kernel, *stride, *sides[0], *sides[1], *dilation, groups)
+    return Geometry._make((*size, *out, *kernel, *stride, *sides[0], *sides[1], *dilation, groups))
 
 
 def _positive(where: str, argument: str, value: Any) -> int:
@@ -289,9 +291,11 @@ def conv2d_transpose_geometry(
         raise ArgumentError(f"{where}: give output_padding or output_size, not both.")
     extra = None if output_padding is None else pair(where, "output_padding", output_padding, 0)
     target = None if output_size is None else pair(where, "output_size", output_size)
-    mode = check_choice(where, "padding", padding, ["valid", "same"]) if isinstance(
-        padding, str
-    ) else _four_sides(where, padding)
+    mode = (
+        check_choice(where, "padding", padding, ["valid", "same"])
+        if isinstance(padding, str)
+        else _four_sides(where, padding)
+    )
     large, sides = [], []
     for a, axis in enumerate(AXES):
         step = stride[a]
@@ -301,13 +305,20 @@ def conv2d_transpose_geometry(
                 f"stride {step}; fitting: 0 to {step - 1}."
             )
         out, side = _transposed_axis(
-            where, axis, size[a], kernel_span(kernel[a], dilation[a]), step,
+            where,
+            axis,
+            size[a],
+            kernel_span(kernel[a], dilation[a]),
+            step,
             mode if isinstance(mode, str) else mode[a],
-            None if extra is None else extra[a], None if target is None else target[a],
+            None if extra is None else extra[a],
+            None if target is None else target[a],
         )
         large.append(out)
         sides.append(side)
-    return Geometry(*large, *size, *kernel, *stride, *sides[0], *sides[1], *dilation, groups)
+    return Geometry._make(
+        (*large, *size, *kernel, *stride, *sides[0], *sides[1], *dilation, groups)
+    )
 
 
 def _transposed_axis(
@@ -391,7 +402,11 @@ def receptive_field(layers: Iterable[Sequence[int]]) -> list[int]:
 
 
 def conv2d_parameters(
-    kernel_size: int | Sequence[int], channels: int, filters: int, groups: int = 1, bias: bool = True
+    kernel_size: int | Sequence[int],
+    channels: int,
+    filters: int,
+    groups: int = 1,
+    bias: bool = True,
 ) -> int:
     """Return the number of weights: KH*KW*(C/groups)*F, and F biases.
 

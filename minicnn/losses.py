@@ -218,7 +218,7 @@ class SparseCategoricalCrossentropy(Loss):
                 f"must hold one class number for each of {pred.shape[:-1]}."
             )
         classes = pred.shape[-1]
-        if labels.size and not (0 <= labels.min() and labels.max() < classes):
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
             raise ArgumentError(
                 f"{self.name}: y_true holds class numbers from {labels.min()} to {labels.max()}, "
                 f"but y_pred has {classes} classes; numbers must be 0 to {classes - 1}."

@@ -84,7 +84,9 @@ class Mean(Metric):
     def __init__(self, name: str = "mean") -> None:
         super().__init__(name)
 
-    def update_state(self, values: Any, sample_weight: Any = None, _: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, values: Any, sample_weight: Any = None
+    ) -> None:
         """Add numbers, each with its weight if there are any."""
         self._add(np.asarray(plain(values), np.float64), sample_weight)
 

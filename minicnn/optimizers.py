@@ -73,9 +73,7 @@ class CosineDecay(LearningRateSchedule):
     0.05
     """
 
-    def __init__(
-        self, initial_learning_rate: float, decay_steps: int, alpha: float = 0.0
-    ) -> None:
+    def __init__(self, initial_learning_rate: float, decay_steps: int, alpha: float = 0.0) -> None:
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps, self.alpha = decay_steps, alpha
 

@@ -72,8 +72,13 @@ def check_gradients(
         cotangent = rng.normal(size=output.shape)
         for i in range(len(arrays)):
             _check(
-                _gradient_of(function, i), [*arrays, cotangent],
-                f"order 2 (of the gradient to input {i})", rng, directions, step, tolerance,
+                _gradient_of(function, i),
+                [*arrays, cotangent],
+                f"order 2 (of the gradient to input {i})",
+                rng,
+                directions,
+                step,
+                tolerance,
             )
 
 
@@ -116,8 +121,12 @@ def _check(
             direction = rng.normal(size=x.shape)
             analytic = float(np.vdot(gradient.data, direction))
             above, below = (
-                function(*[Tensor(a + s * direction) if j == i else Tensor(a)
-                           for j, a in enumerate(arrays)]).data
+                function(
+                    *[
+                        Tensor(a + s * direction) if j == i else Tensor(a)
+                        for j, a in enumerate(arrays)
+                    ]
+                ).data
                 for s in (step, -step)
             )
             numeric = float(np.vdot(cotangent, above - below)) / (2 * step)

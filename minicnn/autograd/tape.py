@@ -83,9 +83,9 @@ def propagate(
     for root, gradient in roots:
         add(root, gradient)
     for tensor in reversed(order):
-        gradient = gradients.pop(id(tensor), None)  # type: ignore[assignment]
-        if gradient is None:
+        if id(tensor) not in gradients:
             continue
+        gradient = gradients.pop(id(tensor))
         passes = tensor.node is not None and follow(tensor.node)
         if (keep is None and not passes) or (keep is not None and id(tensor) in keep):
             found[id(tensor)] = (tensor, gradient)
@@ -188,7 +188,10 @@ class GradientTape:
         return source.node is not None and self in source.node.tapes
 
     def gradient(
-        self, target: Any, sources: Any, output_gradients: Any = None,
+        self,
+        target: Any,
+        sources: Any,
+        output_gradients: Any = None,
         unconnected_gradients: str = "none",
     ) -> Any:
         """Return the gradient of `target` with respect to each of `sources`.
@@ -216,13 +219,14 @@ class GradientTape:
             self._stop()
         targets = target if isinstance(target, list | tuple) else [target]
         targets = [convert_to_tensor(t) for t in targets]
-        seeds = output_gradients if isinstance(output_gradients, list | tuple) else (
-            [output_gradients] * len(targets)
+        seeds = (
+            output_gradients
+            if isinstance(output_gradients, list | tuple)
+            else ([output_gradients] * len(targets))
         )
         flat = _leaves(sources)
         roots = [
-            (t, _seed(t, s, "GradientTape.gradient"))
-            for t, s in zip(targets, seeds, strict=True)
+            (t, _seed(t, s, "GradientTape.gradient")) for t, s in zip(targets, seeds, strict=True)
         ]
         # Gradients are remembered themselves only while some tape is still running.
         with recording(bool(state.tapes)):
@@ -231,8 +235,10 @@ class GradientTape:
             )
         missing = unconnected_gradients == "zero"
         results = [
-            found[id(s)][1] if id(s) in found
-            else Tensor(np.zeros(s.shape, s.dtype)) if missing
+            found[id(s)][1]
+            if id(s) in found
+            else Tensor(np.zeros(s.shape, s.dtype))
+            if missing
             else None
             for s in flat
         ]

@@ -103,7 +103,11 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     for n, oh, ow, c in np.ndindex(shape):
         for _, _, h, w in window(g, oh, ow):
             largest, value = values[n, oh, ow, c], x[n, h, w, c]
-            if where[n, oh, ow, c] < 0 or value > largest or (value != value and largest == largest):
+            if (
+                where[n, oh, ow, c] < 0
+                or value > largest
+                or (value != value and largest == largest)
+            ):
                 values[n, oh, ow, c] = value
                 where[n, oh, ow, c] = h * g.in_width + w
     return values, where

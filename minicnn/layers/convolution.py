@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import activations, initializers, ops
-from minicnn.autograd.tensor import Tensor
+from minicnn.autograd.tensor import Tensor, Variable
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.layers.base import Layer, check_data_format, check_padding, check_units, spatial
@@ -44,11 +44,9 @@ class _Convolution(Layer):
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
-        self.bias = None
+        self.bias: Variable | None = None
         if self.filters % self.groups:
-            raise ArgumentError(
-                f"{self.where}: groups={groups} must divide the {filters} filters."
-            )
+            raise ArgumentError(f"{self.where}: groups={groups} must divide the {filters} filters.")
 
     def _check_groups(self, channels: int) -> None:
         if channels % self.groups:
@@ -113,16 +111,27 @@ class Conv2D(_Convolution):
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         y = ops.conv2d(
-            inputs, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate,
-            self.groups, name=self.where,
+            inputs,
+            self.kernel,
+            self.bias,
+            self.strides,
+            self.padding,
+            self.dilation_rate,
+            self.groups,
+            name=self.where,
         )
         return self.activation(y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")
         g = conv2d_geometry(
-            spatial(input_shape, self.where), self.kernel_size, self.strides, self.padding,
-            self.dilation_rate, self.groups, where=self.where,
+            spatial(input_shape, self.where),
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            self.dilation_rate,
+            self.groups,
+            where=self.where,
         )
         return (input_shape[0], g.out_height, g.out_width, self.filters)
 
@@ -160,7 +169,8 @@ class Conv2DTranspose(_Convolution):
     ) -> None:
         super().__init__(filters, kernel_size, strides, padding, **kwargs)
         self.output_padding = (
-            None if output_padding is None
+            None
+            if output_padding is None
             else pair(self.where, "output_padding", output_padding, minimum=0)
         )
 
@@ -173,16 +183,29 @@ class Conv2DTranspose(_Convolution):
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         y = ops.conv2d_transpose(
-            inputs, self.kernel, self.bias, self.strides, self.padding, self.dilation_rate,
-            self.groups, output_padding=self.output_padding, name=self.where,
+            inputs,
+            self.kernel,
+            self.bias,
+            self.strides,
+            self.padding,
+            self.dilation_rate,
+            self.groups,
+            output_padding=self.output_padding,
+            name=self.where,
         )
         return self.activation(y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")
         g = conv2d_transpose_geometry(
-            spatial(input_shape, self.where), self.kernel_size, self.strides, self.padding,
-            self.dilation_rate, self.groups, output_padding=self.output_padding, where=self.where,
+            spatial(input_shape, self.where),
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            self.dilation_rate,
+            self.groups,
+            output_padding=self.output_padding,
+            where=self.where,
         )
         return (input_shape[0], g.in_height, g.in_width, self.filters)
 

@@ -46,7 +46,10 @@ class _Pooling2D(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")
         g = conv2d_geometry(
-            spatial(input_shape, self.where), self.pool_size, self.strides, self.padding,
+            spatial(input_shape, self.where),
+            self.pool_size,
+            self.strides,
+            self.padding,
             where=self.where,
         )
         return (input_shape[0], g.out_height, g.out_width, input_shape[3])

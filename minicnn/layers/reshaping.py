@@ -106,9 +106,7 @@ class UpSampling2D(Layer):
         return (input_shape[0], height * self.size[0], width * self.size[1], input_shape[3])
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(), "size": self.size, "interpolation": self.interpolation
-        }
+        return {**super().get_config(), "size": self.size, "interpolation": self.interpolation}
 
 
 def _sides(where: str, argument: str, value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -163,8 +161,9 @@ class Cropping2D(Layer):
     (1, 4, 2, 3)
     """
 
-    def __init__(self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_data_format(self.where, data_format)
         self.cropping = _sides(self.where, "cropping", cropping)

@@ -126,8 +126,10 @@ def check_batch_size(where: str, batch_size: int | None) -> int:
     """Return the batch size, 32 by default."""
     if batch_size is None:
         return 32
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or (
-        batch_size < 1
+    if (
+        isinstance(batch_size, bool)
+        or not isinstance(batch_size, int | np.integer)
+        or (batch_size < 1)
     ):
         raise ArgumentError(f"{where}: batch_size={batch_size!r}, but it must be an integer >= 1.")
     return int(batch_size)

@@ -122,4 +122,3 @@ class Graph:
                 shapes[id(place)] = shape
         outputs = [shapes[id(x)] for x in self.outputs]
         return outputs[0] if len(outputs) == 1 else outputs
-

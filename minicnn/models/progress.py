@@ -89,9 +89,7 @@ class Progress:
             now = time.perf_counter()
             # Ten pictures a second are enough for the eye, and cost no time worth mentioning.
             redraw = now - self._drawn > 0.1
-            self._display.update(
-                self._task, advance=1, figures=self._text(logs), refresh=redraw
-            )
+            self._display.update(self._task, advance=1, figures=self._text(logs), refresh=redraw)
             if redraw:
                 self._drawn = now
 

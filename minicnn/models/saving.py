@@ -94,7 +94,9 @@ def assign(where: str, weights: dict[str, Variable], arrays: dict[str, NDArray[A
         if key in arrays and arrays[key].shape != weight.shape
     ]
     if problems:
-        shown = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if problems[6:] else "")
+        shown = "; ".join(problems[:6]) + (
+            f"; and {len(problems) - 6} more" if problems[6:] else ""
+        )
         raise WeightsError(f"{where} holds the weights of another network: {shown}.")
     for key, weight in weights.items():
         weight.assign(arrays[key])

@@ -139,9 +139,7 @@ class Trainer:
             y_pred = self(x, training=True)
             loss = self.compute_loss(y, y_pred, sample_weight)
         variables = self.trainable_variables
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(loss, variables), variables, strict=True)
-        )
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss, y_pred
 
     def test_step(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Tensor, Any]:

@@ -39,7 +39,7 @@ def _float_tensor(where: str, argument: str, value: Any, like: Tensor | None = N
         axes = "(N,H,W,C)" if argument == "x" else "(KH,KW,C/groups,F)"
         raise ShapeError(
             f"{where}: {argument} has shape {tensor.shape}, but must have four axes {axes}"
-            + (f"; x[None, ..., None] adds the missing ones." if tensor.ndim == 2 else ".")
+            + ("; x[None, ..., None] adds the missing ones." if tensor.ndim == 2 else ".")
         )
     return tensor
 
@@ -103,8 +103,14 @@ def conv2d(
     kernel = _float_tensor(name, "kernel", kernel, like=x)
     _same_type(name, x, kernel)
     geometry = conv2d_geometry(
-        x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate, groups,
-        strict=strict, where=name,
+        x.shape[1:3],
+        kernel.shape[:2],
+        strides,
+        padding,
+        dilation_rate,
+        groups,
+        strict=strict,
+        where=name,
     )
     _check_channels(name, x.shape[3], kernel.shape[2], kernel.shape[3], geometry.groups)
     return _with_bias(name, _conv2d(x, kernel, geometry), bias)
@@ -224,8 +230,15 @@ def conv2d_transpose(
     kernel = _float_tensor(name, "kernel", kernel, like=x)
     _same_type(name, x, kernel)
     geometry = conv2d_transpose_geometry(
-        x.shape[1:3], kernel.shape[:2], strides, padding, dilation_rate, groups,
-        output_padding=output_padding, output_size=output_size, where=name,
+        x.shape[1:3],
+        kernel.shape[:2],
+        strides,
+        padding,
+        dilation_rate,
+        groups,
+        output_padding=output_padding,
+        output_size=output_size,
+        where=name,
     )
     if kernel.shape[3] != x.shape[3] or x.shape[3] % geometry.groups:
         raise ShapeError(

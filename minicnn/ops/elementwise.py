@@ -127,17 +127,13 @@ def negative(x: Any) -> Tensor:
 def square(x: Any) -> Tensor:
     """Return x * x."""
     x = convert_to_tensor(x)
-    return record(
-        "square", np.square(x.data), (x, lambda dy, y: multiply(dy, multiply(2.0, x)))
-    )
+    return record("square", np.square(x.data), (x, lambda dy, y: multiply(dy, multiply(2.0, x))))
 
 
 def sqrt(x: Any) -> Tensor:
     """Return the square root."""
     x = convert_to_tensor(x)
-    return record(
-        "sqrt", np.sqrt(x.data), (x, lambda dy, y: divide(multiply(0.5, dy), y))
-    )
+    return record("sqrt", np.sqrt(x.data), (x, lambda dy, y: divide(multiply(0.5, dy), y)))
 
 
 def exp(x: Any) -> Tensor:
@@ -245,9 +241,7 @@ def sigmoid(x: Any) -> Tensor:
     x = convert_to_tensor(x)
     small = np.exp(-np.abs(x.data))  # in (0,1], whatever the sign
     value = np.where(x.data >= 0, 1 / (1 + small), small / (1 + small))
-    return record(
-        "sigmoid", value, (x, lambda dy, y: multiply(dy, multiply(y, subtract(1.0, y))))
-    )
+    return record("sigmoid", value, (x, lambda dy, y: multiply(dy, multiply(y, subtract(1.0, y)))))
 
 
 def tanh(x: Any) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
@@ -40,7 +39,11 @@ def _window(
 ) -> Geometry:
     size = pair(where, "pool_size", pool_size)
     return conv2d_geometry(
-        x.shape[1:3], size, size if strides is None else strides, padding, strict=strict,
+        x.shape[1:3],
+        size,
+        size if strides is None else strides,
+        padding,
+        strict=strict,
         where=where,
     )
 
@@ -170,17 +173,13 @@ def resize2d(x: Any, size: Sequence[int], interpolation: str = "nearest") -> Ten
 def _resize(x: Tensor, size: Resize, interpolation: str) -> Tensor:
     work = x.shape[0] * size.out_height * size.out_width * x.shape[3]
     value = kernel("resize2d", work)(x.data, size, interpolation)
-    return record(
-        "resize2d", value, (x, lambda dy, y: resize2d_gradient(dy, size, interpolation))
-    )
+    return record("resize2d", value, (x, lambda dy, y: resize2d_gradient(dy, size, interpolation)))
 
 
 def resize2d_gradient(dy: Tensor, size: Resize, interpolation: str) -> Tensor:
     """Return images of the old size: each pixel's gradient given back to those it came from."""
     value = kernel("resize2d_gradient", dy.size)(dy.data, size, interpolation)
-    return record(
-        "resize2d_gradient", value, (dy, lambda dz, z: _resize(dz, size, interpolation))
-    )
+    return record("resize2d_gradient", value, (dy, lambda dz, z: _resize(dz, size, interpolation)))
 
 
 def upsample2d(x: Any, size: int | Sequence[int] = 2, interpolation: str = "nearest") -> Tensor:
