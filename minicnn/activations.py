@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import check_choice
@@ -65,8 +67,9 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
 
 
 def relu6(x: Any) -> Tensor:
-    """Return x limited to [0, 6]."""
-    return ops.minimum(relu(x), 6.0)
+    """Return x limited to [0, 6]; the gradient at both limits is 0."""
+    x = convert_to_tensor(x)
+    return ops.where((x.data > 0) & (x.data < 6), x, np.clip(x.data, 0, 6))
 
 
 def silu(x: Any) -> Tensor:
@@ -99,7 +102,7 @@ def softsign(x: Any) -> Tensor:
 
 def hard_sigmoid(x: Any) -> Tensor:
     """Return x/6 + 1/2 limited to [0, 1]."""
-    return ops.clip(convert_to_tensor(x) * (1 / 6) + 0.5, 0.0, 1.0)
+    return relu6(convert_to_tensor(x) + 3.0) * (1 / 6)
 
 
 NAMES: dict[str, Activation] = {

@@ -30,8 +30,8 @@ Mask = NDArray[np.bool_]
 Generator = np.random.Generator
 
 _FOLDERS = ("Uninfected", "Parasitized")  # by label
-_EXTENT = 1.7  # the square field around a cell reaches so far from its centre
-_BLOCK = 3.0  # pixels a side of the squares in which the segmentation decides
+EXTENT = 1.7  # the square field around a cell reaches so far from its centre
+BLOCK = 3.0  # pixels a side of the squares in which the segmentation decides
 _FINE = 64  # pixels a side that a parasite needs; smaller pictures are averaged from so many
 
 # Mean colour of a cell, its spread from slide to slide (one part common to all three colours, one
@@ -87,58 +87,6 @@ class _Spot(NamedTuple):
     angle: float = 0.0
 
 
-class _Circle(NamedTuple):
-    """A neighbour that touches a cell."""
-
-    y: float
-    x: float
-    radius: float
-
-    def away(self, y: Floats, x: Floats) -> Floats:
-        """Return how far outside the circle each point lies (negative inside)."""
-        return _length(y - self.y, x - self.x) - self.radius
-
-
-class _Shape(NamedTuple):
-    """Outline of one cell, and what the segmentation makes of it."""
-
-    waves: NDArray[np.complex128]  # (6,) Fourier coefficients 2, 3, ... 7 of the radius
-    flats: list[tuple[float, float, float]]  # flattened sides: direction (y, x) and distance
-    dents: list[_Circle]  # neighbours that push the edge inwards
-    bites: list[_Circle]  # neighbours that are cut off together with a part of the cell
-    lobes: list[_Circle]  # parts of neighbours that are not cut off
-
-    def depth(self, y: Floats, x: Floats) -> Floats:
-        """Return how far inside the edge each point lies (negative outside), (H,W)."""
-        radius = _length(y, x)
-        unit = np.empty(radius.shape, np.complex64)  # exp(i * angle) of each point
-        unit.real, unit.imag = x / radius, y / radius
-        series = np.zeros_like(unit)
-        for wave in self.waves[::-1].astype(np.complex64):  # Horner's rule
-            series *= unit
-            series += wave
-        series *= unit * unit
-        depth: Floats = 1 + series.real - radius
-        for down, right, distance in self.flats:
-            depth = np.minimum(depth, distance - (down * y + right * x))
-        for dent in self.dents:
-            depth = np.minimum(depth, dent.away(y, x))
-        for lobe in self.lobes:
-            depth = np.maximum(depth, -lobe.away(y, x))
-        return depth
-
-
-class _Cut(NamedTuple):
-    """The blocks that the segmentation kept."""
-
-    kept: Mask  # (B,B) over the whole field
-    inner: Mask  # (B,B) those among them in which a parasite is well visible
-    top: int
-    bottom: int  # first row of blocks below the cell
-    left: int
-    right: int  # first column of blocks to the right of the cell
-
-
 class _Canvas(NamedTuple):
     """The picture while it is drawn: where its pixels lie, and what absorbs there."""
 
@@ -156,7 +104,7 @@ class _Canvas(NamedTuple):
     def ring(self, spot: _Spot, width: float, dark: float) -> None:
         """Add the cytoplasm of a ring form, darkest where the first axis ends, and its vacuole."""
         rows, columns, along, across = self._near(spot, 1 + 2.5 * width)
-        distance = _length(across, along)
+        distance = length(across, along)
         facing = along / distance
         # Thin or open on the far side and slightly bent: no two rings are alike, none is round.
         off = (distance - 1 + 0.12 * facing * across) / width
@@ -173,77 +121,12 @@ class _Canvas(NamedTuple):
         return rows, columns, *_along_axes(self.y[rows], self.x[:, columns], spot)
 
 
-def _length(y: Floats, x: Floats) -> Floats:
-    length: Floats = np.sqrt(y * y + x * x) + np.float32(1e-6)  # never 0: it is divided by
-    return length
-
-
 def _along_axes(y: Floats, x: Floats, spot: _Spot) -> tuple[Floats, Floats]:
     """Return the places of points along the half axes of an oval, 1 at their ends."""
     down, right = y - spot.y, x - spot.x
     along = (right * cos(spot.angle) + down * sin(spot.angle)) / spot.long
     across = (down * cos(spot.angle) - right * sin(spot.angle)) / spot.broad
     return along, across
-
-
-def _smooth_noise(rng: Generator, nodes: int, y: Floats, x: Floats) -> Floats:
-    """Return noise (H,W) of standard deviation about 1, with `nodes` bumps across the field.
-
-    Random values at the nodes, joined by cubic B-splines. Written without a matrix product: its
-    last digits would depend on the machine, and its threads cost more than they save here.
-    """
-
-    def taps(positions: Floats) -> tuple[NDArray[np.intp], Floats]:
-        places = (positions.ravel() / _EXTENT + 1) * (nodes / 2)
-        first = places.astype(np.intp)
-        t = places - first.astype(np.float32)  # (H,), between 0 and 1
-        square = t * t
-        cube = square * t
-        u = 1 - t
-        weights = np.stack(
-            [u * u * u, 3 * cube - 6 * square + 4, 3 * (t + square - cube) + 1, cube]
-        )
-        return first, weights / 4.16  # (4,H); 4.16 gives unit variance on average
-
-    values = rng.standard_normal((nodes + 4, nodes + 4), np.float32)
-    (top, down), (left, right) = taps(y), taps(x)
-    part = sum(right[tap, :, None] * values[left + tap] for tap in range(4))  # (W,nodes+4)
-    part = np.ascontiguousarray(np.transpose(part))
-    noise: Floats = sum(
-        (down[tap, :, None] * part[top + tap] for tap in range(4)),
-        np.zeros((len(top), len(left)), np.float32),
-    )
-    return noise
-
-
-def _connected(mask: Mask, seed: Mask) -> Mask:
-    """Return the part of a mask that hangs together with the seed by the sides of its blocks."""
-    height, width = mask.shape[0], mask.shape[1] + 1  # with a gap between one row and the next
-
-    def bits(blocks: Mask) -> int:
-        return int.from_bytes(np.packbits(np.pad(blocks, ((0, 0), (0, 1)))).tobytes())
-
-    # All rows are the bits of one integer, so that a step to any side is one shift.
-    allowed = bits(mask)
-    grown, found = bits(seed) & allowed, -1
-    while grown != found:
-        found = grown
-        grown |= found << 1 | found >> 1 | found << width | found >> width
-        grown &= allowed
-    data = np.frombuffer(found.to_bytes(-(-height * width // 8)), np.uint8)
-    return np.unpackbits(data, count=height * width).astype(bool).reshape(height, width)[:, :-1]
-
-
-def _coverage(blocks: NDArray[Any], pixels: int) -> Floats:
-    """Resize blocks (B,...) along the first axis to pixels, each the mean of what it covers."""
-    total = np.zeros((len(blocks) + 1, blocks.shape[1]), np.float32)
-    np.cumsum(blocks, axis=0, out=total[1:])
-    borders = np.arange(pixels + 1) * (len(blocks) / pixels)
-    below = np.minimum(borders.astype(np.intp), len(blocks) - 1)
-    part = (borders - below).astype(np.float32)[:, None]
-    sums = total[below] + part * (total[below + 1] - total[below])
-    means: Floats = np.diff(sums, axis=0) * np.float32(pixels / len(blocks))
-    return means
 
 
 def _draw_slide(seed: int, number: int) -> _Slide:
@@ -274,54 +157,6 @@ def _draw_recipe(seed: int, index: int, fraction: float, slides: int) -> _Recipe
     return _Recipe(index, int(rng.integers(slides)), bool(parasitized), rng)
 
 
-def _draw_shape(rng: Generator, crowded: float) -> _Shape:
-    def neighbour(radius: float, away: float) -> _Circle:
-        side = rng.uniform(0, 2 * pi)
-        return _Circle(away * sin(side), away * cos(side), radius)
-
-    size = rng.gamma(2.0, 0.022) / np.arange(2, 8) ** 1.1
-    waves = (rng.normal(size=6) + 1j * rng.normal(size=6)) * size
-    stretch = rng.uniform(0.10, 0.26) if rng.random() < 0.16 else abs(rng.normal(0, 0.035))
-    waves[0] += stretch * np.exp(1j * rng.uniform(0, 2 * pi))
-    shape = _Shape(waves, [], [], [], [])
-    for _ in range(rng.choice(4, p=(0.55, 0.22, 0.15, 0.08))):
-        side = rng.uniform(0, 2 * pi)
-        shape.flats.append((sin(side), cos(side), rng.uniform(0.74, 0.97)))
-    for _ in range(rng.choice(3, p=(1 - crowded, 0.75 * crowded, 0.25 * crowded))):
-        radius = rng.uniform(0.3, 1.1)
-        touching = neighbour(radius, 0.88 + radius - 0.42 * rng.random() ** 1.5)
-        (shape.dents if rng.random() < 0.45 else shape.bites).append(touching)
-    if rng.random() < 0.4 * crowded:
-        radius = rng.uniform(0.12, 0.35)
-        shape.lobes.append(neighbour(radius, 1.05 + radius * rng.uniform(-0.6, 0.3)))
-    return shape
-
-
-def _segment(rng: Generator, shape: _Shape, pixels: float) -> _Cut:
-    """Cut a cell out in square blocks, a little inside or outside its edge."""
-    count = round(2 * _EXTENT * pixels / _BLOCK)
-    places = _axis(0, count, count, count)
-    y, x = places[:, None], places[None, :]
-    depth = shape.depth(y, x)  # (B,B)
-    for bite in shape.bites:
-        depth = np.minimum(depth, bite.away(y, x))
-    # The threshold follows the background, which is seldom even: more is left on one side.
-    margin, side = rng.normal(0.02, 0.03), rng.uniform(0, 2 * pi)
-    lean = rng.gamma(1.2, 0.02) * (cos(side) * x + sin(side) * y)
-    uneven = min(0.06, rng.gamma(1.2, 0.018 if shape.bites else 0.01))
-    rough = uneven * _smooth_noise(rng, 22, y, x)
-    rough += 0.011 * rng.standard_normal(rough.shape, np.float32)
-    kept = _connected(depth + lean + rough > margin, _length(y, x) < 0.35)
-    rows, columns = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
-    return _Cut(kept, kept & (depth > 0.13), rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
-
-
-def _axis(first: int, last: int, count: int, pixels: int) -> Floats:
-    """Return the places of pixels spread evenly over some of the `count` blocks of the field."""
-    steps = first + (np.arange(pixels) + 0.5) / pixels * (last - first)  # in blocks
-    return ((steps / count * 2 - 1) * _EXTENT).astype(np.float32)
-
-
 def _draw_body(rng: Generator, canvas: _Canvas, depth: Floats, rim: float) -> None:
     """Fill in the thickness of the cell itself: edge, central pallor, texture."""
     edge = np.clip((depth + 0.4 * rim) / (1.4 * rim), 0.15, 1)
@@ -334,20 +169,20 @@ def _draw_body(rng: Generator, canvas: _Canvas, depth: Floats, rim: float) -> No
     pallor = np.exp(-square * square if rng.random() < 0.25 else -square)
     pale = rng.uniform(0.35, 0.85) if rng.random() < 0.2 else min(0.5, rng.gamma(1.3, 0.11))
     body = rng.normal(1.0, 0.05) + rng.normal(0.04, 0.05) * (canvas.y**2 + canvas.x**2)
-    body += 0.03 * _smooth_noise(rng, 9, canvas.y, canvas.x)
-    body += 0.03 * _smooth_noise(rng, 50, canvas.y, canvas.x)
+    body += 0.03 * smooth_noise(rng, 9, canvas.y, canvas.x)
+    body += 0.03 * smooth_noise(rng, 50, canvas.y, canvas.x)
     canvas.thickness[...] = edge * (body - pale * pallor)
 
 
-def _places(rng: Generator, cut: _Cut, count: int, outwards: float = 0.0) -> list[list[float]]:
+def _places(rng: Generator, cut: Cut, count: int, outwards: float = 0.0) -> list[list[float]]:
     """Return `count` visible points (y, x), the likelier the farther from the centre."""
-    points = (np.argwhere(cut.inner) + 0.5) * (2 * _EXTENT / len(cut.inner)) - _EXTENT
+    points = (np.argwhere(cut.inner) + 0.5) * (2 * EXTENT / len(cut.inner)) - EXTENT
     weight = np.hypot(points[:, 0], points[:, 1]) ** outwards
     chosen: list[list[float]] = rng.choice(points, count, p=weight / weight.sum()).tolist()
     return chosen
 
 
-def _draw_parasites(rng: Generator, canvas: _Canvas, cut: _Cut) -> None:
+def _draw_parasites(rng: Generator, canvas: _Canvas, cut: Cut) -> None:
     for y, x in _places(rng, cut, int(rng.choice((1, 2, 3), p=(0.66, 0.25, 0.09))), outwards=1.0):
         dark = rng.uniform(0.75, 1.35)
         stage = rng.choice(4, p=(0.45, 0.25, 0.23, 0.07))
@@ -411,7 +246,7 @@ def _draw_schizont(rng: Generator, canvas: _Canvas, y: float, x: float, dark: fl
         canvas.blob(canvas.stain, _Spot(y + down, x + right, 0.07, 0.05, angle), 0.6 * dark)
 
 
-def _draw_artefacts(rng: Generator, canvas: _Canvas, cut: _Cut, parasitized: bool) -> None:
+def _draw_artefacts(rng: Generator, canvas: _Canvas, cut: Cut, parasitized: bool) -> None:
     """Add what a healthy cell may show too: refractile spots, dirt, a platelet lying on it."""
     bright, speck, platelet = rng.random(3)
     if bright < 0.1:
@@ -431,14 +266,14 @@ def _draw_artefacts(rng: Generator, canvas: _Canvas, cut: _Cut, parasitized: boo
 def _render(slide: _Slide, recipe: _Recipe, size: tuple[int, int] | None) -> NDArray[np.float32]:
     """Return one cell, (H,W,3); as large as the camera takes it where `size` is None."""
     rng = recipe.rng
-    shape = _draw_shape(rng, crowded=0.4 if recipe.parasitized else 0.25)
-    cut = _segment(rng, shape, slide.pixels * rng.lognormal(0, 0.07))
+    shape = draw_shape(rng, crowded=0.4 if recipe.parasitized else 0.25)
+    cut = segment(rng, shape, slide.pixels * rng.lognormal(0, 0.07))
     kept = cut.kept[cut.top : cut.bottom, cut.left : cut.right]
-    natural = (round(kept.shape[0] * _BLOCK), round(kept.shape[1] * _BLOCK))
+    natural = (round(kept.shape[0] * BLOCK), round(kept.shape[1] * BLOCK))
     height, width = size or natural
     fine_y, fine_x = max(1, round(_FINE / height)), max(1, round(_FINE / width))
-    y = _axis(cut.top, cut.bottom, len(cut.kept), height * fine_y)[:, None]
-    x = _axis(cut.left, cut.right, len(cut.kept), width * fine_x)[None, :]
+    y = axis(cut.top, cut.bottom, len(cut.kept), height * fine_y)[:, None]
+    x = axis(cut.left, cut.right, len(cut.kept), width * fine_x)[None, :]
     canvas = _Canvas(y, x, *np.zeros((2, y.size, x.size), np.float32))
     _draw_body(rng, canvas, shape.depth(y, x), slide.rim)
     if recipe.parasitized:
@@ -448,7 +283,7 @@ def _render(slide: _Slide, recipe: _Recipe, size: tuple[int, int] | None) -> NDA
     # The noise is the camera's: a pixel that gathers several of the camera's has less of it.
     grain = slide.grain * min(1.0, (thickness.size / (natural[0] * natural[1])) ** 0.5)
     thickness += grain * rng.standard_normal(thickness.shape, np.float32)
-    light = _coverage(_coverage(kept, height * fine_y).T, width * fine_x).T  # (H',W')
+    light = coverage(coverage(kept, height * fine_y).T, width * fine_x).T  # (H',W')
     light = light * (1 + slide.tilt[0] * y + slide.tilt[1] * x) / np.float32(fine_y * fine_x)
     picture = np.empty((height, width, 3), np.float32)
     for channel in range(3):

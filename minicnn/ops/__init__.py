@@ -49,9 +49,9 @@ from minicnn.ops.shape import (
 
 __all__ = [
     "abs", "add", "average_pool2d", "broadcast_to", "cast", "clip", "concatenate", "conv2d",
-    "conv2d_transpose", "convolve2d", "crop2d", "cross_correlate2d", "divide", "erf", "exp", "expm1",
-    "getitem", "log", "log1p", "log_softmax", "matmul", "max", "max_pool2d", "maximum", "mean",
-    "min", "minimum", "multiply", "negative", "pad2d", "power", "relu", "reshape", "resize2d",
-    "sigmoid", "sign", "softmax", "softplus", "sqrt", "square", "squeeze", "stack", "standardize",
-    "subtract", "sum", "tanh", "transpose", "upsample2d", "variance", "where",
+    "conv2d_transpose", "convolve2d", "crop2d", "cross_correlate2d", "divide", "erf", "exp",
+    "expm1", "getitem", "log", "log1p", "log_softmax", "matmul", "max", "max_pool2d", "maximum",
+    "mean", "min", "minimum", "multiply", "negative", "pad2d", "power", "relu", "reshape",
+    "resize2d", "sigmoid", "sign", "softmax", "softplus", "sqrt", "square", "squeeze", "stack",
+    "standardize", "subtract", "sum", "tanh", "transpose", "upsample2d", "variance", "where",
 ]  # fmt: skip

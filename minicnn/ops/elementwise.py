@@ -53,9 +53,9 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
 
 
 def _like(value: Any, other: Any) -> Tensor:
-    if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.dtype.kind == "f":
-        if np.ndim(value) == 0:
-            return Tensor(np.asarray(value, other.dtype))
+    number = not isinstance(value, Tensor) and np.ndim(value) == 0
+    if number and isinstance(other, Tensor) and other.dtype.kind == "f":
+        return Tensor(np.asarray(value, other.dtype))
     return convert_to_tensor(value)
 
 

@@ -134,7 +134,7 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis."""
     parts = [convert_to_tensor(t) for t in tensors]
     places = axis % (parts[0].ndim + 1)
-    shapes = [p.shape[:places] + (1,) + p.shape[places:] for p in parts]
+    shapes = [(*p.shape[:places], 1, *p.shape[places:]) for p in parts]
     return concatenate([reshape(p, s) for p, s in zip(parts, shapes, strict=True)], axis=places)
 
 
