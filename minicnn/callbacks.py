@@ -218,14 +218,23 @@ class ModelCheckpoint(_Monitor):
         self.filepath, self.save_best_only = str(filepath), save_best_only
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save."""
+        """Save, unless the loss is no number."""
         logs = logs or {}
+        if not math.isfinite(logs.get("loss", 0.0)):
+            return
         if self.save_best_only:
             value = self.value(logs)
             if not self.improves(value):
                 return
             self.best = value
-        self.model.save_weights(self.filepath.format(epoch=epoch + 1, **logs))
+        try:
+            path = self.filepath.format(epoch=epoch + 1, **logs)
+        except KeyError as error:
+            raise ArgumentError(
+                f"ModelCheckpoint: filepath={self.filepath!r} asks for {error}, but this training "
+                f"gives: epoch, {', '.join(logs)}."
+            ) from None
+        self.model.save_weights(path)
 
 
 class BackupAndRestore(Callback):
@@ -253,6 +262,8 @@ class BackupAndRestore(Callback):
             self.epochs_done = self.model.restore_training(self.path)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save everything."""
+        """Save everything, unless the loss is no number: a broken training is not worth keeping."""
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            return
         self.model.save_training(self.path, epoch + 1)
         self.epochs_done = epoch + 1

@@ -350,13 +350,9 @@ def _transposed_axis(
     if out < 1 or (target is not None and not smallest <= target <= largest):
         fitting = [str(v) for v in range(max(smallest, 1), largest + 1)]
         rule = f"natural size ({n} - 1)*{stride} + {span} = {natural}, padding {padding!r}"
+        fits = f"output sizes that fit: {', '.join(fitting)}" if fitting else "all of it is cropped"
         raise ShapeError(
-            f"{where}: the {axis} cannot become {out} from an input of {n} ({rule}); "
-            + (
-                f"output sizes that fit: {', '.join(fitting)}."
-                if fitting
-                else "the padding crops all of it."
-            )
+            f"{where}: the {axis} cannot become {out} from an input of {n} ({rule}); {fits}."
         )
     if padding == "valid":
         return out, (0, 0)

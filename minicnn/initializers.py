@@ -209,6 +209,6 @@ def get(identifier: str | Initializer) -> Initializer:
 
 def name_of(initializer: Initializer) -> Any:
     """Return the name under which `get` finds this initializer, or the object itself."""
-    default = vars(initializer) == vars(type(initializer)())
     names = [name for name, cls in NAMES.items() if cls is type(initializer)]
-    return names[0] if names and default else initializer
+    default = names and vars(initializer) == vars(NAMES[names[0]]())
+    return names[0] if default else initializer

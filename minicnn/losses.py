@@ -65,10 +65,10 @@ class Loss:
         values = self.call(y_true, y_pred)
         if sample_weight is None:
             return ops.mean(values)
-        return ops.mean(values * _spread(self.name, sample_weight, values))
+        return ops.mean(values * spread(self.name, sample_weight, values))
 
 
-def _spread(where: str, sample_weight: Any, values: Tensor) -> Tensor:
+def spread(where: str, sample_weight: Any, values: Tensor) -> Tensor:
     """Return weights with axes of length 1 added until they broadcast to `values`."""
     weights = ops.cast(convert_to_tensor(sample_weight), values.dtype)
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import losses
-from minicnn.autograd.tensor import plain
+from minicnn.autograd.tensor import Tensor, plain
 from minicnn.errors import ShapeError, check_choice
 
 __all__ = [
@@ -56,9 +56,8 @@ class Metric:
             self.total += float(np.sum(values, dtype=np.float64))
             self.count += values.size
         else:
-            weights = np.asarray(plain(sample_weight), np.float64)
-            weights = weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
-            weights = np.broadcast_to(weights, values.shape)
+            spread = losses.spread(self.name, sample_weight, Tensor(values, np.float64))
+            weights = np.broadcast_to(spread.data, values.shape)
             self.total += float((values * weights).sum())
             self.count += float(weights.sum())
 

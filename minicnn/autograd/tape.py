@@ -19,7 +19,7 @@ from minicnn.autograd.tensor import (
     recording,
     state,
 )
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, check_choice
 
 __all__ = ["GradientTape", "backward"]
 
@@ -207,8 +207,16 @@ class GradientTape:
             Gradients in the arrangement of `sources`; None where the target does not depend on one.
 
         Raises:
-            ArgumentError: the tape is not persistent and was used before.
+            ArgumentError: the tape is not persistent and was used before, or an argument is
+                outside its rule.
+            ShapeError: an output gradient has not its target's shape.
         """
+        unconnected = check_choice(
+            "GradientTape.gradient",
+            "unconnected_gradients",
+            unconnected_gradients,
+            ["none", "zero"],
+        )
         if self._used and not self._persistent:
             raise ArgumentError(
                 "GradientTape.gradient: this tape was used before; make it "
@@ -218,12 +226,17 @@ class GradientTape:
         if not self._persistent:
             self._stop()
         targets = target if isinstance(target, list | tuple) else [target]
-        targets = [convert_to_tensor(t) for t in targets]
+        targets = [t if isinstance(t, Tensor) else convert_to_tensor(t) for t in targets]
         seeds = (
             output_gradients
             if isinstance(output_gradients, list | tuple)
             else ([output_gradients] * len(targets))
         )
+        if len(seeds) != len(targets):
+            raise ArgumentError(
+                f"GradientTape.gradient: output_gradients holds {len(seeds)} gradients for "
+                f"{len(targets)} targets; give one, or None, for each."
+            )
         flat = _leaves(sources)
         roots = [
             (t, _seed(t, s, "GradientTape.gradient")) for t, s in zip(targets, seeds, strict=True)
@@ -233,12 +246,11 @@ class GradientTape:
             found = propagate(
                 roots, [s for s in flat if self._watches(s)], lambda node: self in node.tapes
             )
-        missing = unconnected_gradients == "zero"
         results = [
             found[id(s)][1]
             if id(s) in found
             else Tensor(np.zeros(s.shape, s.dtype))
-            if missing
+            if unconnected == "zero"
             else None
             for s in flat
         ]

@@ -341,8 +341,13 @@ def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
 
 
 def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
-    """Return `value` itself if it is a tensor of that type, else a tensor of it."""
+    """Return `value` itself if it is a tensor of that type, else a tensor of it.
+
+    A variable is read: what was computed from it keeps its present value when it is assigned to.
+    """
     if isinstance(value, Tensor) and (dtype is None or value.dtype == np.dtype(dtype)):
+        if isinstance(value, Variable) and state.recording:
+            return record("read", value.data, (value, lambda dy, y: dy))
         return value
     return Tensor(value, dtype)
 

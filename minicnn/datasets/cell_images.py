@@ -1,41 +1,25 @@
-"""Folders of small images, such as the malaria cells, as arrays; single images read and written.
+"""Folders of small images, such as the malaria cells, as arrays with their classes and slides.
 
 Expected is a folder of class folders (`Parasitized/`, `Uninfected/`) of PNG or JPEG files, or a
 folder with the images themselves. Images of one microscope slide resemble each other, so a fair
 test set shares no slide with the training set: `split_by_slide` keeps them apart.
 """
 
-import os
-import secrets
-import warnings
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minicnn.errors import ArgumentError, DataError, OutputError
+from minicnn.datasets.image_files import Size, bombs_are_errors, height_and_width, try_to_read
+from minicnn.errors import ArgumentError, DataError
 
-# Pillow is imported inside the functions that need it, so that `import minicnn` stays light.
-if TYPE_CHECKING:
-    from PIL import Image
-
-__all__ = [
-    "CellImages",
-    "Size",
-    "height_and_width",
-    "load_cell_images",
-    "read_image",
-    "slide_of",
-    "split_by_slide",
-    "write_image",
-]
-
-Size = int | tuple[int, int]
-"""Height and width in pixels: one number for both, or a pair (height, width)."""
+__all__ = ["CellImages", "load_cell_images", "slide_of", "split_by_slide"]
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _THREADS = 4  # more wait for each other: only decoding and resizing run outside Python's lock
@@ -43,26 +27,25 @@ _THREADS = 4  # more wait for each other: only decoding and resizing run outside
 
 @dataclass(frozen=True, eq=False)
 class CellImages:
-    """Images of one folder with their classes, slides and files, N of each in the same order.
+    """Images, read or rendered, with classes, slides and files, N of each in the same order.
 
     Args:
         images: float32 (N,H,W,3) between 0 and 1.
         labels: int64 (N,), positions in `class_names`.
-        class_names: names of the class folders, sorted.
+        class_names: names of the classes, which are those of their folders, sorted.
         slides: the slide of each image, see `slide_of`.
-        files: the file of each image.
+        files: the file of each image; of a rendered one, the name it would be saved under.
         unreadable: files that are missing from the above, each with the reason in a few words.
 
-    Example:
-        >>> cells = CellImages(
-        ...     images=np.zeros((2, 4, 6, 3), np.float32),
-        ...     labels=np.array([0, 1]),
-        ...     class_names=("Parasitized", "Uninfected"),
-        ...     slides=("C33", "C59"),
-        ...     files=(Path("Parasitized/C33_cell_1.png"), Path("Uninfected/C59_cell_4.png")),
-        ... )
-        >>> len(cells), cells.take([1]).slides
-        (2, ('C59',))
+    >>> cells = CellImages(
+    ...     images=np.zeros((2, 4, 6, 3), np.float32),
+    ...     labels=np.array([0, 1]),
+    ...     class_names=("Parasitized", "Uninfected"),
+    ...     slides=("C33", "C59"),
+    ...     files=(Path("Parasitized/C33_cell_1.png"), Path("Uninfected/C59_cell_4.png")),
+    ... )
+    >>> len(cells), cells.take([1]).slides
+    (2, ('C59',))
     """
 
     images: NDArray[np.float32]
@@ -76,7 +59,7 @@ class CellImages:
         """Return the number of images."""
         return len(self.labels)
 
-    def take(self, indices: ArrayLike) -> "CellImages":
+    def take(self, indices: ArrayLike) -> CellImages:
         """Return the images at these positions, in this order, as a copy.
 
         The class names stay as they are; `unreadable` belongs to the whole folder and is left out.
@@ -139,15 +122,15 @@ def load_cell_images(
             folders, or none of its images can be read.
         ArgumentError: a size or limit below 1.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for number, name in enumerate(["Parasitized", "Uninfected"]):
-        ...         Path(folder, name).mkdir()
-        ...         write_image(Path(folder, name, f"C{number}_cell.png"), np.ones((9, 7, 3)))
-        ...     cells = load_cell_images(folder, (32, 48))
-        >>> cells.images.shape, cells.labels.tolist(), cells.class_names, cells.slides
-        ((2, 32, 48, 3), [0, 1], ('Parasitized', 'Uninfected'), ('C0', 'C1'))
+    >>> import tempfile
+    >>> from minicnn.datasets import write_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number, name in enumerate(["Parasitized", "Uninfected"]):
+    ...         Path(folder, name).mkdir()
+    ...         write_image(Path(folder, name, f"C{number}_cell.png"), np.ones((9, 7, 3)))
+    ...     cells = load_cell_images(folder, (32, 48))
+    >>> cells.images.shape, cells.labels.tolist(), cells.class_names, cells.slides
+    ((2, 32, 48, 3), [0, 1], ('Parasitized', 'Uninfected'), ('C0', 'C1'))
     """
     height, width = height_and_width("load_cell_images", size)
     if limit is not None and limit < 1:
@@ -225,14 +208,13 @@ def split_by_slide(
         DataError: all images are of one slide.
         ArgumentError: a fraction outside 0 to 1.
 
-    Example:
-        >>> cells = CellImages(
-        ...     np.zeros((3, 4, 6, 3), np.float32), np.array([0, 0, 1]), ("a", "b"),
-        ...     ("C1", "C2", "C1"), (Path("C1_1.png"), Path("C2_1.png"), Path("C1_2.png")),
-        ... )
-        >>> train, test = split_by_slide(cells, 0.5)
-        >>> sorted([set(train.slides), set(test.slides)], key=min)
-        [{'C1'}, {'C2'}]
+    >>> cells = CellImages(
+    ...     np.zeros((3, 4, 6, 3), np.float32), np.array([0, 0, 1]), ("a", "b"),
+    ...     ("C1", "C2", "C1"), (Path("C1_1.png"), Path("C2_1.png"), Path("C1_2.png")),
+    ... )
+    >>> train, test = split_by_slide(cells, 0.5)
+    >>> sorted([set(train.slides), set(test.slides)], key=min)
+    [{'C1'}, {'C2'}]
     """
     if not 0 < test_fraction < 1:
         raise ArgumentError(

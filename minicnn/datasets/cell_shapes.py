@@ -21,11 +21,11 @@ __all__ = [
     "Generator",
     "Mask",
     "Shape",
-    "axis",
     "connected",
     "coverage",
     "draw_shape",
     "length",
+    "pixel_places",
     "segment",
     "smooth_noise",
 ]
@@ -91,17 +91,24 @@ class Cut(NamedTuple):
 
 
 def length(y: Floats, x: Floats) -> Floats:
-    length: Floats = np.sqrt(y * y + x * x) + np.float32(1e-6)  # never 0: it is divided by
-    return length
+    """Return the distance of points from the centre."""
+    away: Floats = np.sqrt(y * y + x * x) + np.float32(1e-6)  # never 0: it is divided by
+    return away
 
 
-def axis(first: int, last: int, count: int, pixels: int) -> Floats:
-    """Return the places of pixels spread evenly over some of the `count` blocks of the field."""
+def pixel_places(first: int, last: int, count: int, pixels: int) -> Floats:
+    """Return the places of pixels spread evenly over some of the `count` blocks of the field.
+
+    >>> pixel_places(1, 4, count=4, pixels=3).astype(float).round(3).tolist()
+    [-0.425, 0.425, 1.275]
+    """
     steps = first + (np.arange(pixels) + 0.5) / pixels * (last - first)  # in blocks
     return ((steps / count * 2 - 1) * EXTENT).astype(np.float32)
 
 
 def draw_shape(rng: Generator, crowded: float) -> Shape:
+    """Draw the outline of a cell; `crowded`, 0 to 1, is the chance that a neighbour touches it."""
+
     def neighbour(radius: float, away: float) -> Circle:
         side = rng.uniform(0, 2 * pi)
         return Circle(away * sin(side), away * cos(side), radius)
@@ -125,9 +132,9 @@ def draw_shape(rng: Generator, crowded: float) -> Shape:
 
 
 def segment(rng: Generator, shape: Shape, pixels: float) -> Cut:
-    """Cut a cell out in square blocks, a little inside or outside its edge."""
+    """Cut a cell of so many pixels a radius out, a little inside or outside its edge."""
     count = round(2 * EXTENT * pixels / BLOCK)
-    places = axis(0, count, count, count)
+    places = pixel_places(0, count, count, count)
     y, x = places[:, None], places[None, :]
     depth = shape.depth(y, x)  # (B,B)
     for bite in shape.bites:
@@ -150,8 +157,8 @@ def smooth_noise(rng: Generator, nodes: int, y: Floats, x: Floats) -> Floats:
     last digits would depend on the machine, and its threads cost more than they save here.
     """
 
-    def taps(positions: Floats) -> tuple[NDArray[np.intp], Floats]:
-        places = (positions.ravel() / EXTENT + 1) * (nodes / 2)
+    def taps(along: Floats) -> tuple[NDArray[np.intp], Floats]:
+        places = (along.ravel() / EXTENT + 1) * (nodes / 2)
         first = places.astype(np.intp)
         t = places - first.astype(np.float32)  # (H,), between 0 and 1
         square = t * t
@@ -174,7 +181,13 @@ def smooth_noise(rng: Generator, nodes: int, y: Floats, x: Floats) -> Floats:
 
 
 def connected(mask: Mask, seed: Mask) -> Mask:
-    """Return the part of a mask that hangs together with the seed by the sides of its blocks."""
+    """Return the part of a mask that hangs together with the seed by the sides of its blocks.
+
+    >>> mask = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 1, 0]], bool)
+    >>> seed = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], bool)
+    >>> connected(mask, seed).astype(int).tolist()
+    [[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    """
     height, width = mask.shape[0], mask.shape[1] + 1  # with a gap between one row and the next
 
     def bits(blocks: Mask) -> int:
@@ -192,7 +205,11 @@ def connected(mask: Mask, seed: Mask) -> Mask:
 
 
 def coverage(blocks: NDArray[Any], pixels: int) -> Floats:
-    """Resize blocks (B,...) along the first axis to pixels, each the mean of what it covers."""
+    """Resize blocks (B,M) along the first axis to pixels, each the mean of what it covers.
+
+    >>> coverage(np.array([[3, 0], [0, 6], [9, 3]]), 2).round(3).tolist()
+    [[2.0, 2.0], [6.0, 4.0]]
+    """
     total = np.zeros((len(blocks) + 1, blocks.shape[1]), np.float32)
     np.cumsum(blocks, axis=0, out=total[1:])
     borders = np.arange(pixels + 1) * (len(blocks) / pixels)

@@ -40,13 +40,12 @@ def read_image(path: str | Path, size: Size | None = None) -> NDArray[np.float32
         DataError: the file is missing or cannot be read.
         ArgumentError: a size below 1.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_image(Path(folder, "grey.png"), np.full((9, 7, 3), 0.4))
-        ...     image = read_image(Path(folder, "grey.png"), (2, 3))
-        >>> image.shape, round(float(image[0, 0, 0]), 6)
-        ((2, 3, 3), 0.4)
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_image(Path(folder, "grey.png"), np.full((9, 7, 3), 0.4))
+    ...     image = read_image(Path(folder, "grey.png"), (2, 3))
+    >>> image.shape, round(float(image[0, 0, 0]), 6)
+    ((2, 3, 3), 0.4)
     """
     wanted = None if size is None else height_and_width("read_image", size)
     with bombs_are_errors():
@@ -70,12 +69,11 @@ def write_image(path: str | Path, array: ArrayLike) -> None:
         DataError: another shape or type, no pixels, or values that are not numbers.
         OutputError: the file cannot be written.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_image(Path(folder, "wide.png"), [[[0.0, 0.5, 1.5]] * 4])
-        ...     (read_image(Path(folder, "wide.png"))[0, 0] * 255).tolist()
-        [0.0, 128.0, 255.0]
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_image(Path(folder, "wide.png"), [[[0.0, 0.5, 1.5]] * 4])
+    ...     (read_image(Path(folder, "wide.png"))[0, 0] * 255).tolist()
+    [0.0, 128.0, 255.0]
     """
     from PIL import Image
 
@@ -83,18 +81,8 @@ def write_image(path: str | Path, array: ArrayLike) -> None:
     if target.suffix.lower() != ".png":
         raise ArgumentError(f"write_image: {path} must end in .png, the only format written.")
     pixels = _to_bytes(target, np.asarray(array))
-    # A name of its own in the same folder: a rename is atomic only within one file system, and
-    # the leading dot hides the unfinished file from every reader of images here.
-    unfinished = target.with_name(f".{secrets.token_hex(8)}.unfinished")
-    try:
-        with unfinished.open("xb") as stream:
-            Image.fromarray(pixels).save(stream, "PNG")
-        os.replace(unfinished, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"write_image: cannot write {path}: {reason}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(target) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
 
 
 def height_and_width(where: str, size: Any) -> tuple[int, int]:
@@ -139,7 +127,7 @@ def _to_bytes(target: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array.reshape(array.shape[:2]) if grey else array)
 
 
-def bombs_are_errors() -> "warnings.catch_warnings[None]":
+def bombs_are_errors() -> warnings.catch_warnings[None]:
     """Return a context in which Pillow refuses an image of very many pixels.
 
     By itself it warns, and refuses only at twice that size. To be entered by the calling thread:
@@ -181,7 +169,7 @@ def try_to_read(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8] |
         return str(text).splitlines()[0].rstrip(".")
 
 
-def _to_rgb(image: "Image.Image") -> "Image.Image":
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Return an image of any mode as upright RGB, composited on black where it is transparent."""
     from PIL import Image, ImageOps
 

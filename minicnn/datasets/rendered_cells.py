@@ -7,31 +7,43 @@ stain take their share of each colour (Beer and Lambert's law):
 
 What belongs to the slide (light, staining, magnification) is drawn once per slide, the shape and
 the parasites once per cell. The cell is then cut out as a segmentation cuts, in small square
-blocks, onto black. The numbers were chosen beside the cells of S. Rajaraman et al., PeerJ 6:e4568,
-2018 (the set of the US National Library of Medicine). Lengths are in radii of a cell, y downwards,
-from its centre.
+blocks, onto black. Lengths are in radii of a cell, y downwards, from its centre.
+
+Source: Beer and Lambert's law; S. Rajaraman et al., PeerJ 6:e4568, 2018 (the set of the US National
+Library of Medicine), beside whose cells the numbers were chosen.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import atan2, cos, pi, sin
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.datasets.cell_images import Size, height_and_width, write_image
-from minicnn.errors import ArgumentError, OutputError
+from minicnn.datasets.cell_images import CellImages, slide_of
+from minicnn.datasets.cell_shapes import (
+    BLOCK,
+    EXTENT,
+    Cut,
+    Floats,
+    Generator,
+    coverage,
+    draw_shape,
+    length,
+    pixel_places,
+    segment,
+    smooth_noise,
+)
+from minicnn.datasets.image_files import Size, height_and_width, write_image
+from minicnn.errors import ArgumentError
+from minicnn.files import make_folder
 
 __all__ = ["render_cells", "save_rendered_cells"]
 
-Floats = NDArray[np.floating[Any]]
-Mask = NDArray[np.bool_]
-Generator = np.random.Generator
-
-_FOLDERS = ("Uninfected", "Parasitized")  # by label
-EXTENT = 1.7  # the square field around a cell reaches so far from its centre
-BLOCK = 3.0  # pixels a side of the squares in which the segmentation decides
+_CLASSES = ("Parasitized", "Uninfected")  # sorted, as the loader sorts its class folders
 _FINE = 64  # pixels a side that a parasite needs; smaller pictures are averaged from so many
 
 # Mean colour of a cell, its spread from slide to slide (one part common to all three colours, one
@@ -75,6 +87,17 @@ class _Recipe(NamedTuple):
     slide: int
     parasitized: bool
     rng: Generator
+
+    @property
+    def label(self) -> int:
+        """The position of the cell's class in `_CLASSES`."""
+        return 0 if self.parasitized else 1
+
+    @property
+    def file(self) -> Path:
+        """The name of the image's file, in its class folder."""
+        slide = f"R{self.slide:03d}P{self.slide // 4:02d}ThinF"
+        return Path(_CLASSES[self.label], f"{slide}_cell_{self.number}.png")
 
 
 class _Spot(NamedTuple):
@@ -272,8 +295,8 @@ def _render(slide: _Slide, recipe: _Recipe, size: tuple[int, int] | None) -> NDA
     natural = (round(kept.shape[0] * BLOCK), round(kept.shape[1] * BLOCK))
     height, width = size or natural
     fine_y, fine_x = max(1, round(_FINE / height)), max(1, round(_FINE / width))
-    y = axis(cut.top, cut.bottom, len(cut.kept), height * fine_y)[:, None]
-    x = axis(cut.left, cut.right, len(cut.kept), width * fine_x)[None, :]
+    y = pixel_places(cut.top, cut.bottom, len(cut.kept), height * fine_y)[:, None]
+    x = pixel_places(cut.left, cut.right, len(cut.kept), width * fine_x)[None, :]
     canvas = _Canvas(y, x, *np.zeros((2, y.size, x.size), np.float32))
     _draw_body(rng, canvas, shape.depth(y, x), slide.rim)
     if recipe.parasitized:
@@ -322,8 +345,8 @@ def render_cells(
     seed: int = 0,
     parasitized_fraction: float = 0.5,
     slides: int = 24,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Render pictures of segmented, Giemsa-stained red blood cells on black, and their labels.
+) -> CellImages:
+    """Render segmented, Giemsa-stained red blood cells on black, as if they had been loaded.
 
     Each cell fills its picture from edge to edge, as a cell cut out and resized does; purple rings,
     dots and blobs are malaria parasites. Image i does not depend on `count`.
@@ -337,29 +360,38 @@ def render_cells(
             light and magnification.
 
     Returns:
-        Images, float32 (N,H,W,3) between 0 and 1, and labels, int64 (N,), 1 where parasitized.
+        Images float32 (N,H,W,3) between 0 and 1, labels int64 (N,), which are 0 for Parasitized
+        and 1 for Uninfected, slides, and as files the relative names under which
+        `save_rendered_cells` would write them; no such files exist. `load_cell_images` goes class
+        by class; here the classes are mixed, and both are named even if one has no cells.
 
     Raises:
         ArgumentError: an argument outside its rule.
 
-    Source:
-        Beer and Lambert's law of absorption; looks after S. Rajaraman et al., PeerJ 6:e4568, 2018.
+    Source: Beer and Lambert's law of absorption; S. Rajaraman et al., PeerJ 6:e4568, 2018, for
+    the looks.
 
-    Example:
-        >>> images, labels = render_cells(6, (32, 48), seed=1)
-        >>> images.shape, images.dtype.name, labels.tolist()
-        ((6, 32, 48, 3), 'float32', [1, 0, 1, 0, 1, 0])
-        >>> bool((render_cells(2, (32, 48), seed=1)[0] == images[:2]).all())
-        True
+    >>> cells = render_cells(6, (32, 48), seed=1)
+    >>> cells.images.shape, cells.class_names, cells.labels.tolist()
+    ((6, 32, 48, 3), ('Parasitized', 'Uninfected'), [0, 1, 0, 1, 0, 1])
+    >>> cells.slides[0], cells.files[0].as_posix()
+    ('R012P03ThinF', 'Parasitized/R012P03ThinF_cell_0.png')
     """
     _check("render_cells", count, seed, parasitized_fraction, slides)
     shape = height_and_width("render_cells", size)
     images = np.empty((count, *shape, 3), np.float32)
-    labels = np.empty(count, np.int64)
+    recipes: list[_Recipe] = []
     for recipe, image in _render_each(count, shape, seed, parasitized_fraction, slides):
         images[recipe.number] = image
-        labels[recipe.number] = recipe.parasitized
-    return images, labels
+        recipes.append(recipe)
+    files = tuple(recipe.file for recipe in recipes)
+    return CellImages(
+        images=images,
+        labels=np.array([recipe.label for recipe in recipes], np.int64),
+        class_names=_CLASSES,
+        slides=tuple(slide_of(file) for file in files),
+        files=files,
+    )
 
 
 def save_rendered_cells(
@@ -394,26 +426,19 @@ def save_rendered_cells(
         OutputError: the folder or a file cannot be written. Every file that bears its final name
             is complete.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     paths = save_rendered_cells(folder, 2, seed=1)
-        ...     [path.relative_to(folder).as_posix() for path in paths]
-        ['Parasitized/R012P03ThinF_cell_0.png', 'Uninfected/R008P02ThinF_cell_1.png']
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = save_rendered_cells(folder, 2, seed=1)
+    ...     [path.relative_to(folder).as_posix() for path in paths]
+    ['Parasitized/R012P03ThinF_cell_0.png', 'Uninfected/R008P02ThinF_cell_1.png']
     """
     _check("save_rendered_cells", count, seed, parasitized_fraction, slides)
     target = Path(folder).expanduser()
-    try:
-        for name in _FOLDERS:
-            (target / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"save_rendered_cells: cannot make the folder {error.filename}: {error.strerror}."
-        ) from error
+    for path in (target, *(target / name for name in _CLASSES)):
+        make_folder(path)
     paths: list[Path] = []
     for recipe, image in _render_each(count, None, seed, parasitized_fraction, slides):
-        name = f"R{recipe.slide:03d}P{recipe.slide // 4:02d}ThinF_cell_{recipe.number}.png"
-        paths.append(target / _FOLDERS[recipe.parasitized] / name)
+        paths.append(target / recipe.file)
         write_image(paths[-1], image)
         if progress is not None:
             progress(len(paths), count)

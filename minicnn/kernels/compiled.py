@@ -256,7 +256,7 @@ def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
 def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     """Return the largest value of each window (N,OH,OW,C), and h*W + w of the first such."""
     shape = (len(x), g.out_height, g.out_width, x.shape[3])
-    values, where = np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    values, where = np.empty(shape, x.dtype), np.empty(shape, np.int32)
     _max_pool2d(np.ascontiguousarray(x), g, values, where)
     return values, where
 

@@ -99,7 +99,7 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     batch, _, _, channels = x.shape
     shape = (batch, g.out_height, g.out_width, channels)
     values = np.full(shape, -np.inf, x.dtype)
-    where = np.full(shape, -1, np.int64)
+    where = np.full(shape, -1, np.int32)
     for n, oh, ow, c in np.ndindex(shape):
         for _, _, h, w in window(g, oh, ow):
             largest, value = values[n, oh, ow, c], x[n, h, w, c]

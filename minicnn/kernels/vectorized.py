@@ -8,16 +8,21 @@ which it meets them, which turns pooling into KH*KW passes over whole images.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import functools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from minicnn.geometry import Geometry, Resize, resize_taps, valid_outputs
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 #: Images are taken in blocks whose windows fill about this many bytes, so that they stay in cache.
 BLOCK_BYTES = 1 << 20
@@ -62,11 +67,27 @@ def _tap(n: int, out: int, stride: int, pad: int, offset: int) -> tuple[slice, s
     return slice(start, start + (end - first) * stride, stride), slice(first, end)
 
 
-def _blocks(batch: int, bytes_each: int) -> Iterator[slice]:
-    """Yield slices of images, each of about BLOCK_BYTES."""
+def _in_blocks(batch: int, bytes_each: int, work: Callable[[slice], T]) -> list[T]:
+    """Return what `work` makes of each slice of images, several slices at a time.
+
+    A block's matrix product runs in one thread, and the blocks in as many threads as there are
+    cores: copying is shared out too, and no thread waits for another in the middle of a product.
+    The blocks depend on the sizes alone, so the numbers do not depend on the machine's cores.
+    """
     step = max(1, BLOCK_BYTES // max(1, bytes_each))
-    for first in range(0, batch, step):
-        yield slice(first, first + step)
+    blocks = [slice(first, first + step) for first in range(0, batch, step)]
+    if len(blocks) == 1:
+        return [work(blocks[0])]
+    blas, pool = _threads()
+    with blas.limit(limits=1, user_api="blas"):
+        return list(pool.map(work, blocks))
+
+
+@functools.cache
+def _threads() -> tuple[ThreadpoolController, ThreadPoolExecutor]:
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return ThreadpoolController(), ThreadPoolExecutor(cores, thread_name_prefix="minicnn")
 
 
 def _groups(g: Geometry, channels: int, filters: int) -> Iterator[tuple[slice, slice]]:
@@ -80,14 +101,16 @@ def conv2d(x: Array, kernel: Array, g: Geometry) -> Array:
     """Return y (N,OH,OW,F): windows times kernel, as a matrix product."""
     batch, _, _, channels = x.shape
     filters = kernel.shape[3]
-    outputs = g.out_height * g.out_width
     y = np.empty((batch, g.out_height, g.out_width, filters), x.dtype)
     taps = g.kernel_height * g.kernel_width * (channels // g.groups)
-    for block in _blocks(batch, outputs * taps * x.itemsize):
+
+    def multiply(block: slice) -> None:
         for c, f in _groups(g, channels, filters):
             rows = windows(x[block, :, :, c], g).reshape(-1, taps)  # (N*OH*OW,KH*KW*C)
             product = rows @ kernel[..., f].reshape(taps, -1)  # (N*OH*OW,F)
             y[block, :, :, f] = product.reshape(-1, g.out_height, g.out_width, product.shape[1])
+
+    _in_blocks(batch, g.out_height * g.out_width * taps * x.itemsize, multiply)
     return y
 
 
@@ -98,7 +121,8 @@ def conv2d_input_gradient(dy: Array, kernel: Array, g: Geometry) -> Array:
     channels = group_channels * g.groups
     taps = height * width * group_channels
     dx = np.zeros((batch, g.in_height, g.in_width, channels), dy.dtype)
-    for block in _blocks(batch, g.out_height * g.out_width * taps * dy.itemsize):
+
+    def spread(block: slice) -> None:
         for c, f in _groups(g, channels, filters):
             rows = dy[block, :, :, f].reshape(-1, filters // g.groups)  # (N*OH*OW,F)
             shares = rows @ kernel[..., f].reshape(taps, -1).T  # (N*OH*OW,KH*KW*C)
@@ -108,6 +132,8 @@ def conv2d_input_gradient(dy: Array, kernel: Array, g: Geometry) -> Array:
             part = dx[block, :, :, c]
             for i, j, inputs, outputs in shifted(g):
                 part[inputs] += shares[outputs][:, :, :, i, j]
+
+    _in_blocks(batch, g.out_height * g.out_width * taps * dy.itemsize, spread)
     return dx
 
 
@@ -117,11 +143,18 @@ def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
     filters = dy.shape[3]
     group_channels = channels // g.groups
     taps = g.kernel_height * g.kernel_width * group_channels
-    dk = np.zeros((taps, filters), x.dtype)
-    for block in _blocks(batch, g.out_height * g.out_width * taps * x.itemsize):
+
+    def correlate(block: slice) -> Array:
+        part = np.empty((taps, filters), x.dtype)
         for c, f in _groups(g, channels, filters):
             rows = windows(x[block, :, :, c], g).reshape(-1, taps)  # (N*OH*OW,KH*KW*C)
-            dk[:, f] += rows.T @ dy[block, :, :, f].reshape(-1, filters // g.groups)
+            part[:, f] = rows.T @ dy[block, :, :, f].reshape(-1, filters // g.groups)
+        return part
+
+    parts = _in_blocks(batch, g.out_height * g.out_width * taps * x.itemsize, correlate)
+    dk = np.zeros((taps, filters), x.dtype)
+    for part in parts:
+        dk += part
     return dk.reshape(g.kernel_height, g.kernel_width, group_channels, filters)
 
 
@@ -130,8 +163,10 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     batch, _, _, channels = x.shape
     shape = (batch, g.out_height, g.out_width, channels)
     values = np.full(shape, -np.inf, x.dtype)
-    where = np.full(shape, -1, np.int64)
-    places = np.arange(g.in_height * g.in_width).reshape(1, g.in_height, g.in_width, 1)
+    where = np.full(shape, -1, np.int32)
+    places = np.arange(g.in_height * g.in_width, dtype=np.int32).reshape(
+        1, g.in_height, g.in_width, 1
+    )
     for _, _, inputs, outputs in shifted(g):
         candidate, largest = x[inputs], values[outputs]  # (N,OH',OW',C)
         better = (candidate > largest) | (where[outputs] < 0)
@@ -146,8 +181,8 @@ def scatter(dy: Array, where: Array, g: Geometry) -> Array:
     batch, _, _, channels = dy.shape
     dx = np.zeros((batch, g.in_height * g.in_width, channels), dy.dtype)
     n, _, _, c = np.ogrid[tuple(map(slice, dy.shape))]
-    inside = where >= 0
-    np.add.at(dx, (n, np.maximum(where, 0), c), dy * inside)
+    # Chosen, not multiplied by zero: a NaN that belongs nowhere must not reach place 0.
+    np.add.at(dx, (n, np.maximum(where, 0), c), np.where(where >= 0, dy, 0))
     return dx.reshape(batch, g.in_height, g.in_width, channels)
 
 

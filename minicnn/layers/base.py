@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config, initializers, ops
-from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, no_recording
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic
 
@@ -25,10 +27,10 @@ _used_names: dict[str, int] = defaultdict(int)
 def snake_case(name: str) -> str:
     """Return a class name as Keras writes it in layer names.
 
-    >>> snake_case("Conv2DTranspose"), snake_case("BatchNormalization")
-    ('conv2d_transpose', 'batch_normalization')
+    >>> snake_case("Conv2DTranspose"), snake_case("BatchNormalization"), snake_case("VGG16")
+    ('conv2d_transpose', 'batch_normalization', 'vgg16')
     """
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
@@ -52,15 +54,36 @@ def _unique(items: Iterable[T]) -> list[T]:
     return list({id(item): item for item in items}.values())
 
 
-def _is_variable(value: Any) -> bool:
-    return isinstance(value, Variable)
+def _members(owner: Any, kind: type[T]) -> list[T]:
+    """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
+    found: list[T] = []
+    for value in vars(owner).values():
+        parts = value.values() if isinstance(value, dict) else value
+        parts = parts if isinstance(value, list | tuple | dict) else [value]
+        found.extend(part for part in parts if isinstance(part, kind))
+    return _unique(found)
+
+
+def _takes_training(call: Any) -> bool:
+    """Return whether a layer's `call` has an argument `training`."""
+    parameters = inspect.signature(call).parameters.values()
+    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+class _Mode(threading.local):
+    #: The `training` of the call that is running: layers called inside it inherit it.
+    training = False
+
+
+_mode = _Mode()
 
 
 class Layer:
     """Weights around an operation; the base of all layers and models.
 
     A layer makes its weights in `build`, when it first sees the shape of its input, computes in
-    `call`, and tells the shape of its output in `compute_output_shape`.
+    `call`, and tells the shape of its output in `compute_output_shape`. Of these a subclass must
+    write `call` alone.
 
     Args:
         name: unique within a model; default the class's name and a number.
@@ -83,6 +106,7 @@ class Layer:
         self.dtype = dtype or config.floatx()
         self.given_input_shape = None if input_shape is None else tuple(input_shape)
         self.built = False
+        self._call_takes_training = _takes_training(self.call)
         self._weights: list[Variable] = []
         self.calls: list[Call] = []
 
@@ -96,8 +120,22 @@ class Layer:
         return inputs
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the result for inputs of this shape, the batch axis included."""
-        return input_shape
+        """Return the shape of the result for inputs of this shape, the batch axis included.
+
+        Unless a subclass computes it, `call` is tried on one sample of zeros.
+        """
+        shapes = input_shape if isinstance(input_shape, list) else [input_shape]
+        if any(None in shape[1:] for shape in shapes):
+            raise ShapeError(
+                f"{self.where}: the input's shape {input_shape} leaves more than the batch axis "
+                f"open; give numbers, or write compute_output_shape."
+            )
+        zeros = [Tensor(np.zeros((1, *shape[1:]), self.dtype)) for shape in shapes]
+        with no_recording():
+            results = self._run(zeros if isinstance(input_shape, list) else zeros[0], False)
+        if isinstance(results, list | tuple):
+            return [(None, *result.shape[1:]) for result in results]
+        return (None, *results.shape[1:])
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make another layer like this one."""
@@ -112,8 +150,8 @@ class Layer:
 
     def add_weight(
         self,
-        name: str,
-        shape: Sequence[int],
+        name: str = "weight",
+        shape: Sequence[int] = (),
         initializer: Any = "glorot_uniform",
         trainable: bool = True,
     ) -> Variable:
@@ -127,16 +165,12 @@ class Layer:
     @property
     def own_weights(self) -> list[Variable]:
         """The weights of this layer itself, in the order in which they were made."""
-        return _unique([*self._weights, *(v for v in vars(self).values() if _is_variable(v))])
+        return _unique([*self._weights, *_members(self, Variable)])
 
     @property
     def sublayers(self) -> list[Layer]:
-        """The layers inside this one: its attributes that are layers or lists of layers."""
-        found: list[Layer] = []
-        for value in vars(self).values():
-            parts = value if isinstance(value, list | tuple) else [value]
-            found.extend(part for part in parts if isinstance(part, Layer))
-        return _unique(found)
+        """The layers inside this one: its attributes that are layers, or hold them in a list."""
+        return _members(self, Layer)
 
     @property
     def weights(self) -> list[Variable]:
@@ -174,9 +208,11 @@ class Layer:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
         for weight in self.own_weights:
+            # Frozen in a layer that is not: for a reason of its own, as statistics are.
+            weight.always_frozen |= self._trainable and not weight.trainable
             weight.trainable = bool(value) and not weight.always_frozen
+        self._trainable = bool(value)
         for layer in self.sublayers:
             layer.trainable = value
 
@@ -225,33 +261,79 @@ class Layer:
                 f"must have {rank} axes {axes}."
             )
 
+    #: Length of the input's last axis that the weights were made for, where they depend on it.
+    channels: int | None = None
+
+    def fix_channels(self, input_shape: Any) -> int:
+        """Return the length of the last axis, and remember it for `check_channels`."""
+        if not isinstance(input_shape[-1], int | np.integer):
+            raise ShapeError(
+                f"{self.where}: the input has shape {input_shape}, but the layer takes one input "
+                f"whose last axis is a known number."
+            )
+        self.channels = int(input_shape[-1])
+        return self.channels
+
+    def check_channels(self, shape: Any) -> None:
+        """Refuse an input with another last axis than that of the first one."""
+        if self.channels is not None and shape[-1] not in (None, self.channels):
+            raise ShapeError(
+                f"{self.where}: the input has shape {tuple(shape)}, but its last axis must have "
+                f"the {self.channels} channels that the layer was built for."
+            )
+
     @property
     def where(self) -> str:
         """How messages name this layer."""
         return f"{type(self).__name__} {self.name!r}"
 
-    def __call__(self, inputs: Any, training: bool = False) -> Any:
-        """Return the result for tensors or arrays, or a symbolic one for symbolic tensors."""
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the result for tensors or arrays, or a symbolic one for symbolic tensors.
+
+        Args:
+            inputs: one input or a list of several.
+            training: whether the model learns from this call; by default as in the call of the
+                layer around this one, if there is any, else False.
+        """
         if is_symbolic(inputs):
-            return self._call_symbolic(inputs)
-        many = isinstance(inputs, list | tuple) and self.takes_list
+            return self._call_symbolic(inputs, training)
+        many = isinstance(inputs, list | tuple) and (
+            self.takes_list or any(isinstance(x, Tensor | np.ndarray) for x in inputs)
+        )
         tensors: Any = [self._cast(x) for x in inputs] if many else self._cast(inputs)
         shape = [t.shape for t in tensors] if many else tensors.shape
         self.build_once(shape)
-        return self.call(tensors, training=training)
+        return self._run(tensors, training)
 
-    #: Whether a list of tensors is several inputs, and not one array written as a list.
+    #: Whether a list of lists of numbers is several inputs, and not one array written as a list.
     takes_list = False
+
+    def _run(self, tensors: Any, training: bool | None) -> Any:
+        """Return what `call` does, with `training` set for the layers inside."""
+        before = _mode.training
+        _mode.training = before if training is None else bool(training)
+        try:
+            if self._call_takes_training:
+                return self.call(tensors, training=_mode.training)
+            return self.call(tensors)
+        finally:
+            _mode.training = before
 
     def _cast(self, x: Any) -> Tensor:
         return ops.cast(convert_to_tensor(x), self.dtype)
 
-    def _call_symbolic(self, inputs: Any) -> Any:
+    def _call_symbolic(self, inputs: Any, training: bool | None) -> Any:
         many = isinstance(inputs, list | tuple)
+        for x in inputs if many else [inputs]:
+            if not isinstance(x, SymbolicTensor):
+                raise ArgumentError(
+                    f"{self.where}: called on symbolic tensors and a {type(x).__name__}; all must "
+                    f"be symbolic, that is come from an Input."
+                )
         shape = [x.shape for x in inputs] if many else inputs.shape
         self.build_once(shape)
         output_shape = self.compute_output_shape(shape)
-        call = Call(self, inputs)
+        call = Call(self, inputs, training)
         self.calls.append(call)
         if isinstance(output_shape, list):
             return [SymbolicTensor(s, call, self.dtype) for s in output_shape]
@@ -278,6 +360,14 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r} built={self.built}>"
+
+
+class SameShape(Layer):
+    """A layer whose result has the shape of its input."""
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        self.check_channels(input_shape)
+        return input_shape
 
 
 def check_units(where: str, argument: str, value: Any) -> int:

@@ -48,12 +48,15 @@ class _Convolution(Layer):
         if self.filters % self.groups:
             raise ArgumentError(f"{self.where}: groups={groups} must divide the {filters} filters.")
 
-    def _check_groups(self, channels: int) -> None:
+    def _fix_channels(self, input_shape: Any) -> int:
+        self.check_rank(input_shape, 4, "(N,H,W,C)")
+        channels = self.fix_channels(input_shape)
         if channels % self.groups:
             raise ShapeError(
                 f"{self.where}: groups={self.groups} must divide the {channels} channels of the "
                 f"input."
             )
+        return channels
 
     def _add_bias(self) -> None:
         if self.use_bias:
@@ -103,9 +106,8 @@ class Conv2D(_Convolution):
     """
 
     def build(self, input_shape: Any) -> None:
-        self.check_rank(input_shape, 4, "(N,H,W,C)")
-        self._check_groups(input_shape[3])
-        shape = (*self.kernel_size, input_shape[3] // self.groups, self.filters)
+        channels = self._fix_channels(input_shape)
+        shape = (*self.kernel_size, channels // self.groups, self.filters)
         self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
         self._add_bias()
 
@@ -124,6 +126,7 @@ class Conv2D(_Convolution):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")
+        self.check_channels(input_shape)
         g = conv2d_geometry(
             spatial(input_shape, self.where),
             self.kernel_size,
@@ -175,9 +178,8 @@ class Conv2DTranspose(_Convolution):
         )
 
     def build(self, input_shape: Any) -> None:
-        self.check_rank(input_shape, 4, "(N,H,W,C)")
-        self._check_groups(input_shape[3])
-        shape = (*self.kernel_size, self.filters // self.groups, input_shape[3])
+        channels = self._fix_channels(input_shape)
+        shape = (*self.kernel_size, self.filters // self.groups, channels)
         self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
         self._add_bias()
 
@@ -197,6 +199,7 @@ class Conv2DTranspose(_Convolution):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")
+        self.check_channels(input_shape)
         g = conv2d_transpose_geometry(
             spatial(input_shape, self.where),
             self.kernel_size,

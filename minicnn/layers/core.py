@@ -11,7 +11,7 @@ import numpy as np
 from minicnn import activations, config, initializers, ops
 from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.layers.base import Layer, check_units
+from minicnn.layers.base import Layer, SameShape, check_units
 from minicnn.layers.symbolic import MERGERS, Call, SymbolicTensor
 
 __all__ = [
@@ -100,24 +100,20 @@ class Dense(Layer):
     def build(self, input_shape: Any) -> None:
         if len(input_shape) < 2:
             raise ShapeError(f"{self.where}: the input has shape {input_shape}, no batch axis.")
-        self.kernel = self.add_weight(
-            "kernel", (input_shape[-1], self.units), self.kernel_initializer
-        )
+        shape = (self.fix_channels(input_shape), self.units)
+        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
         if self.use_bias:
             self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        if inputs.shape[-1] != self.kernel.shape[0]:
-            raise ShapeError(
-                f"{self.where}: the input has shape {inputs.shape}, but its last axis must have "
-                f"the {self.kernel.shape[0]} numbers that the layer was built for."
-            )
+        self.check_channels(inputs.shape)
         y = ops.matmul(inputs, self.kernel)
         if self.use_bias:
             y = y + self.bias
         return self.activation(y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        self.check_channels(input_shape)
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
@@ -131,7 +127,7 @@ class Dense(Layer):
         }
 
 
-class Activation(Layer):
+class Activation(SameShape):
     """An activation function as a layer of its own.
 
     >>> Activation("relu")([[-1.0, 2.0]]).numpy().tolist()
@@ -149,7 +145,7 @@ class Activation(Layer):
         return {**super().get_config(), "activation": activations.name_of(self.activation)}
 
 
-class ReLU(Layer):
+class ReLU(SameShape):
     """max(x, 0), with an upper limit and a slope below zero where these are given.
 
     Args:
@@ -171,8 +167,8 @@ class ReLU(Layer):
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         if self.max_value is None and self.negative_slope == 0 and self.threshold == 0:
             return ops.relu(inputs)
-        below = self.negative_slope * (inputs - self.threshold)
-        y = ops.where(inputs >= self.threshold, inputs, below)
+        below = self.negative_slope * ops.relu(self.threshold - inputs)
+        y = ops.where(inputs > self.threshold, inputs, 0.0) - below
         return y if self.max_value is None else ops.minimum(y, self.max_value)
 
     def get_config(self) -> dict[str, Any]:
@@ -184,7 +180,7 @@ class ReLU(Layer):
         }
 
 
-class _Noise(Layer):
+class _Noise(SameShape):
     """A layer that draws random numbers in training and does nothing otherwise."""
 
     def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
@@ -281,7 +277,10 @@ def _from_the_end(shapes: Sequence[Sequence[int | None]]) -> list[tuple[int | No
 
 
 def _check_several(layer: Layer, inputs: Any) -> None:
-    if not isinstance(inputs, list | tuple) or len(inputs) < 2:
+    single = not isinstance(inputs, list | tuple) or any(
+        x is None or isinstance(x, int) for x in inputs
+    )
+    if single or len(inputs) < 2:
         raise ArgumentError(f"{layer.where} must be called on a list of at least two inputs.")
 
 
@@ -307,7 +306,13 @@ class Concatenate(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         _check_several(self, input_shape)
-        axis = self.axis % len(input_shape[0])
+        axes = len(input_shape[0])
+        if not -axes <= self.axis < axes:
+            raise ArgumentError(
+                f"{self.where}: axis={self.axis}, but inputs of shape {input_shape[0]} have "
+                f"{axes} axes; it must be {-axes} to {axes - 1}."
+            )
+        axis = self.axis % axes
         others = {(len(s), tuple(n for i, n in enumerate(s) if i != axis)) for s in input_shape}
         if len(others) > 1:
             raise ShapeError(

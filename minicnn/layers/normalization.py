@@ -8,13 +8,13 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
-from minicnn.errors import ArgumentError, ShapeError
-from minicnn.layers.base import Layer
+from minicnn.errors import ArgumentError
+from minicnn.layers.base import SameShape
 
 __all__ = ["BatchNormalization"]
 
 
-class BatchNormalization(Layer):
+class BatchNormalization(SameShape):
     """Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted.
 
     training     y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, of this batch
@@ -61,18 +61,14 @@ class BatchNormalization(Layer):
             raise ArgumentError(
                 f"{self.where}: axis={self.axis}, but channels are last here; use -1."
             )
-        shape = (input_shape[-1],)
+        shape = (self.fix_channels(input_shape),)
         self.gamma = self.add_weight("gamma", shape, "ones") if self.scale else None
         self.beta = self.add_weight("beta", shape, "zeros") if self.center else None
         self.moving_mean = self.add_weight("moving_mean", shape, "zeros", trainable=False)
         self.moving_variance = self.add_weight("moving_variance", shape, "ones", trainable=False)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        if inputs.shape[-1] != self.moving_mean.shape[0]:
-            raise ShapeError(
-                f"{self.where}: the input has {inputs.shape[-1]} channels, but the layer was "
-                f"built for {self.moving_mean.shape[0]}."
-            )
+        self.check_channels(inputs.shape)
         if training and self.trainable:
             y, mean, variance = ops.standardize(inputs, self.epsilon)
             self._move(self.moving_mean, mean)

@@ -51,7 +51,9 @@ class Reshape(Layer):
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         return ops.reshape(inputs, (inputs.shape[0], *self._filled(inputs.shape[1:])))
 
-    def _filled(self, shape: Sequence[int]) -> tuple[int, ...]:
+    def _filled(self, shape: Sequence[Any]) -> tuple[Any, ...]:
+        if None in shape:
+            return tuple(None if n == -1 else n for n in self.target_shape)
         total = math.prod(shape)
         known = math.prod(n for n in self.target_shape if n != -1)
         rest = total // known if known else 0
@@ -137,6 +139,7 @@ class ZeroPadding2D(Layer):
         self.padding = _sides(self.where, "padding", padding)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
+        self.check_rank(inputs.shape, 4, "(N,H,W,C)")
         return ops.pad2d(inputs, self.padding)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -169,6 +172,7 @@ class Cropping2D(Layer):
         self.cropping = _sides(self.where, "cropping", cropping)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
+        self.check_rank(inputs.shape, 4, "(N,H,W,C)")
         return ops.crop2d(inputs, self.cropping)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

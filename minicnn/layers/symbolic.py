@@ -19,11 +19,16 @@ Shape = tuple[int | None, ...]
 
 
 class Call:
-    """One use of a layer: the layer, what it was called on, and what came out."""
+    """One use of a layer: the layer, what it was called on, and what came out.
 
-    def __init__(self, layer: Any, inputs: Any) -> None:
+    `training` is what the layer was told while it was drawn up, None if nothing; such a word holds
+    for good, as in `base(x, training=False)`.
+    """
+
+    def __init__(self, layer: Any, inputs: Any, training: bool | None = None) -> None:
         self.layer = layer
         self.inputs = inputs
+        self.training = training
         self.number = next(_numbers)
         self.outputs: list[SymbolicTensor] = []
 

@@ -30,6 +30,7 @@ def save_training(model: Any, path: str | Path, epochs: int) -> None:
     texts = {
         "format": KIND,
         "epochs": str(epochs),
+        "optimizer": _kind(optimizer),
         "iterations": str(optimizer.iterations),
         "history": json.dumps(model.history.history),
         "random": json.dumps({"process": config.random_state(), "layers": random}),
@@ -41,28 +42,44 @@ def restore_training(model: Any, path: str | Path) -> int:
     """Put a model, its optimizer and the random numbers back, and return the epochs done.
 
     Raises:
-        WeightsError: the file is missing, damaged, of another kind or of another network.
+        WeightsError: the file is missing, damaged, of another kind, or of another network or
+            optimizer; nothing is changed then.
     """
     arrays, texts = read_arrays(path)
     if texts.get("format") != KIND:
         raise WeightsError(f"{path} holds weights alone, not a training that can be continued.")
-    weights = weight_paths(model)
+    optimizer, weights, generators = model.optimizer, weight_paths(model), _generators(model)
+    if texts["optimizer"] != _kind(optimizer):
+        raise WeightsError(
+            f"{path} holds a training by {texts['optimizer']}, but the model is compiled with "
+            f"{_kind(optimizer)}; compile it as it was."
+        )
+    random = json.loads(texts["random"])
+    if set(random["layers"]) != set(generators):
+        raise WeightsError(
+            f"{path} holds a training with a seed in the layers {sorted(random['layers'])}, but "
+            f"the model has seeds in {sorted(generators)}; give the layers the same seeds."
+        )
     own = {key[6:]: array for key, array in arrays.items() if key.startswith("model/")}
     assign(str(path), weights, own)
-    optimizer = model.optimizer
     for name, weight in weights.items():
         for slot in optimizer.slots:
             if (key := f"optimizer/{name}/{slot}") in arrays:
                 optimizer.slots_of(weight)[slot][...] = arrays[key]
     optimizer.iterations = int(texts["iterations"])
-    random = json.loads(texts["random"])
     config.restore_random_state(random["process"])
-    for name, rng in _generators(model).items():
+    for name, rng in generators.items():
         rng.bit_generator.state = random["layers"][name]
     epochs = int(texts["epochs"])
     model.history.history = json.loads(texts["history"])
     model.history.epoch = list(range(epochs))
     return epochs
+
+
+def _kind(optimizer: Any) -> str:
+    """Return the optimizer's class and what it keeps for each variable."""
+    kept = f" with {', '.join(optimizer.slots)}" if optimizer.slots else ""
+    return type(optimizer).__name__ + kept
 
 
 def _generators(model: Any) -> dict[str, Any]:

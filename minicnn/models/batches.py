@@ -111,7 +111,9 @@ class _IterableBatches:
         return len(self.source)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Batch]:
+        empty = True
         for item in self.source:
+            empty = False
             parts = item if isinstance(item, tuple) else (item,)
             if not 1 <= len(parts) <= 3:
                 raise ArgumentError(
@@ -120,6 +122,11 @@ class _IterableBatches:
                 )
             x, y, w = (*parts, None, None)[:3]
             yield to_arrays(x), None if y is None else to_arrays(y), plain(w)
+        if empty:
+            raise DataError(
+                f"{self.where}: x gave no batches. A generator can be gone through only once; for "
+                f"several epochs give an object that starts anew each time."
+            )
 
 
 def check_batch_size(where: str, batch_size: int | None) -> int:

@@ -85,7 +85,8 @@ class Graph:
         for call in self.calls:
             arguments = [values[id(x)] for x in call.input_list]
             several = isinstance(call.inputs, list | tuple)
-            results = call.layer(arguments if several else arguments[0], training=training)
+            mode = training if call.training is None else call.training
+            results = call.layer(arguments if several else arguments[0], training=mode)
             for place, result in zip(call.outputs, as_list(results), strict=True):
                 values[id(place)] = result
         outputs = [values[id(x)] for x in self.outputs]

@@ -120,13 +120,20 @@ class Model(Trainer, Layer):
         return self.graph
 
     def _output_names(self) -> list[str]:
-        return ["output"] if self.graph is None else [x.name for x in self.graph.outputs]
+        if self.graph is None:
+            return ["output"]
+        names: list[str] = []
+        for output in self.graph.outputs:  # a layer called twice may give two outputs
+            names.append(saving.free_name(output.name, names))
+        return names
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self._drawn("outputs").run(inputs, training)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return self._drawn("output shape").output_shapes(input_shape)
+        if self.graph is None:
+            return super().compute_output_shape(input_shape)
+        return self.graph.output_shapes(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "trainable": self.trainable}

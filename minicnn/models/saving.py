@@ -6,8 +6,8 @@ name are numbered within their model, so the keys do not depend on what else the
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import itertools
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Variable
-from minicnn.errors import ArgumentError, WeightsError
+from minicnn.errors import ArgumentError, OutputError, WeightsError
 from minicnn.files import replacing
 from minicnn.layers.base import Layer, snake_case
 
@@ -23,13 +23,19 @@ __all__ = ["layer_paths", "load_weights", "read_arrays", "save_weights", "weight
            "write_arrays"]  # fmt: skip
 
 
+def free_name(base: str, used: Container[str]) -> str:
+    """Return `base`, or where it is used already the first of base_1, base_2, ... that is not."""
+    names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(1)))
+    return next(name for name in names if name not in used)
+
+
 def layer_paths(model: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:
     """Yield (path, layer) for every layer inside a model, itself excluded."""
-    used: Counter[str] = Counter()
+    used: set[str] = set()
     for layer in model.sublayers:
         base = layer.name if layer.has_own_name else snake_case(type(layer).__name__)
-        name = f"{base}_{used[base]}" if used[base] else base
-        used[base] += 1
+        name = free_name(base, used)
+        used.add(name)
         yield prefix + name, layer
         yield from layer_paths(layer, f"{prefix}{name}/")
 
@@ -42,7 +48,8 @@ def weight_paths(model: Layer) -> dict[str, Variable]:
         for weight in layer.own_weights:
             if id(weight) not in seen:
                 seen.add(id(weight))
-                found[f"{path}/{weight.name}" if path else weight.name] = weight
+                key = f"{path}/{weight.name}" if path else weight.name
+                found[free_name(key, found)] = weight
     return found
 
 
@@ -54,10 +61,14 @@ def write_arrays(
     Raises:
         OutputError: the file cannot be written; an old one is left as it was.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    with replacing(path) as temporary:
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary, metadata)
+    try:
+        with replacing(path) as temporary:
+            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary, metadata)
+    except SafetensorError as error:  # a full disk, for one
+        raise OutputError(f"cannot write {path}: {error}.") from None
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -74,7 +85,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, st
         with safe_open(path, "np") as file:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return arrays, dict(file.metadata() or {})
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise WeightsError(
             f"{path} is no safetensors file, or it is damaged ({error}); save the weights again."
         ) from None

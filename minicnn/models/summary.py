@@ -67,7 +67,8 @@ def summary_text(model: Any, width: int = 88) -> str:
     for layer, shape, parameters, source in _rows(model):
         cells = [layer, shape, f"{parameters:,}"]
         table.add_row(*(cells if chain else [*cells, source]))
-    console = Console(file=StringIO(), width=width, highlight=False)
+    # Plain text, whatever the environment says of colours: the table may go into a file.
+    console = Console(file=StringIO(), width=width, highlight=False, force_terminal=False)
     console.print(table, markup=False)
     trained = sum(w.size for w in model.trainable_weights)
     total = model.count_params()

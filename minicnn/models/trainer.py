@@ -18,14 +18,13 @@ from minicnn.errors import ArgumentError
 from minicnn.models import backup
 from minicnn.models.batches import (
     as_batches,
-    check_batch_size,
-    check_finite,
     is_iterable_of_batches,
     split_off,
     to_arrays,
 )
 from minicnn.models.graph import as_list
 from minicnn.models.progress import Progress
+from minicnn.models.saving import free_name
 
 if TYPE_CHECKING:
     from minicnn.autograd import Variable
@@ -47,7 +46,7 @@ class Trainer:
 
     if TYPE_CHECKING:
 
-        def __call__(self, inputs: Any, training: bool = False) -> Any:
+        def __call__(self, inputs: Any, training: bool | None = None) -> Any:
             """Return the model's result."""
 
     def compile(
@@ -117,6 +116,8 @@ class Trainer:
 
     def compute_loss(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         """Return the sum of the outputs' losses, each times its weight."""
+        if y is None:
+            raise ArgumentError(f"{self.name}: there is no truth y to compare the results with.")
         truths, predictions = as_list(y), as_list(y_pred)
         if len(truths) != len(predictions):
             raise ArgumentError(
@@ -148,11 +149,12 @@ class Trainer:
             y_pred = self(x, training=False)
             return self.compute_loss(y, y_pred, sample_weight), y_pred
 
-    def _update_metrics(self, x: Any, loss: Tensor, y: Any, y_pred: Any, weights: Any) -> None:
+    def _update_metrics(self, x: Any, loss: Tensor, y: Any, y_pred: Any) -> None:
+        """Add a batch; as in Keras, sample weights count in the loss and not in metrics."""
         self._loss_mean.update_state(loss.data, np.asarray(_length(x), np.float64))
         for group, t, p in zip(self._metrics, as_list(y), as_list(y_pred), strict=True):
             for metric in group:
-                metric.update_state(t, p, weights)
+                metric.update_state(t, p)
 
     def _reset_metrics(self) -> None:
         self._loss_mean.reset_state()
@@ -165,7 +167,7 @@ class Trainer:
         for name, group in zip(self._output_names(), self._metrics, strict=True):
             for metric in group:
                 label = metric.name if len(self._metrics) == 1 else f"{name}_{metric.name}"
-                logs[prefix + label] = metric.result()
+                logs[free_name(prefix + label, logs)] = metric.result()
         return logs
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -180,8 +182,9 @@ class Trainer:
 
     def _on_batch(self, step: Any, x: Any, y: Any, sample_weight: Any) -> Any:
         self._reset_metrics()
+        x, y = to_arrays(x), None if y is None else to_arrays(y)
         loss, y_pred = step(x, y, sample_weight)
-        self._update_metrics(x, loss, y, y_pred, sample_weight)
+        self._update_metrics(x, loss, y, y_pred)
         values = list(self._logs().values())
         return values[0] if len(values) == 1 else values
 
@@ -237,7 +240,8 @@ class Trainer:
             validation_split: share of the samples, the last ones, kept for validation.
             validation_data: (x, y) or (x, y, sample_weight) for validation.
             shuffle: draw a new order for each epoch, default True.
-            class_weight: weight of each class number, for truth that holds such.
+            class_weight: weight of each class number, for truth that holds such; validation is
+                not weighted by it.
             sample_weight: weight of each sample.
             initial_epoch: epochs that were done before, default 0.
             validation_batch_size: default `batch_size`.
@@ -248,14 +252,14 @@ class Trainer:
             DataError: x or y holds NaN or infinity, or there are no samples.
         """
         self._check_compiled("fit")
-        if class_weight is not None:
-            sample_weight = _class_weights(class_weight, y, sample_weight)
         if validation_split and validation_data is None:
             if is_iterable_of_batches(x):
                 raise ArgumentError("fit: validation_split needs arrays; give validation_data.")
             (x, y, sample_weight), validation_data = split_off(
                 validation_split, x, y, sample_weight
             )
+        if class_weight is not None:
+            sample_weight = _class_weights(class_weight, y, sample_weight)
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, "fit")
         progress = Progress(verbose, epochs)
         self.stop_training = False
@@ -271,7 +275,7 @@ class Trainer:
                 for number, (xs, ys, weights) in enumerate(batches):
                     tell.batch_begin(number)
                     loss, y_pred = self.train_step(xs, ys, weights)
-                    self._update_metrics(xs, loss, ys, y_pred, weights)
+                    self._update_metrics(xs, loss, ys, y_pred)
                     logs = self._logs()
                     progress.step(logs)
                     tell.batch_end(number, logs)
@@ -302,7 +306,7 @@ class Trainer:
         self._reset_metrics()
         for x, y, weights in batches:
             loss, y_pred = self.test_step(x, y, weights)
-            self._update_metrics(x, loss, y, y_pred, weights)
+            self._update_metrics(x, loss, y, y_pred)
             if progress is not None:
                 progress.step(self._logs(prefix))
         return self._logs(prefix)
@@ -351,13 +355,7 @@ class Trainer:
         Raises:
             DataError: x holds NaN or infinity, or there are no samples.
         """
-        if is_iterable_of_batches(x):
-            batches: Any = as_batches(x, None, None, None, False, "predict")
-        else:
-            arrays = to_arrays(x)
-            check_finite("predict", "x", arrays)
-            size = check_batch_size("predict", batch_size)
-            batches = as_batches(arrays, None, None, size, False, "predict")
+        batches = as_batches(x, None, None, batch_size, False, "predict")
         progress = Progress(verbose)
         progress.start(0, _steps(batches))
         results = []
@@ -386,7 +384,9 @@ def _steps(batches: Any) -> int | None:
 
 def _class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
     """Return the weight of each sample by its class, times its own weight if it has one."""
-    labels = np.asarray(to_arrays(y))
+    if y is None or isinstance(to_arrays(y), list):
+        raise ArgumentError("fit: class_weight needs one array y; weigh batches in the iterable.")
+    labels = to_arrays(y)
     if labels.ndim > 1:
         labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
     missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))

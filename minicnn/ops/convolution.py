@@ -258,8 +258,9 @@ def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[A
         image: matrix (H,W).
         kernel: matrix (KH,KW).
         mode: `"valid"` (default) where the kernel lies inside; `"same"` as large as the image, the
-            kernel centred as in SciPy (for an even kernel the odd padding comes first; in
-            `conv2d` it comes last, as in Keras); `"full"` wherever they overlap.
+            kernel centred as in `convolve2d` (for an even kernel the odd padding comes first; in
+            `conv2d`, Keras and SciPy's `correlate2d` it comes last); `"full"` wherever they
+            overlap.
 
     Returns:
         y (H-KH+1,W-KW+1), (H,W) or (H+KH-1,W+KW-1); integers stay integers.
@@ -286,7 +287,7 @@ def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
         image: matrix (H,W).
         kernel: matrix (KH,KW).
         mode: `"full"` (default) wherever they overlap; `"same"` as large as the image, the kernel
-            centred; `"valid"` where the kernel lies inside.
+            centred as in SciPy; `"valid"` where the kernel lies inside.
 
     Returns:
         y (H+KH-1,W+KW-1), (H,W) or (H-KH+1,W-KW+1); integers stay integers.
@@ -315,7 +316,8 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
     if mode == "full":
         padding: Any = ((height - 1, height - 1), (width - 1, width - 1))
     elif mode == "same":
-        # Centred as SciPy does it, so that turning the kernel exchanges the two functions.
+        # As SciPy's convolve2d for both, so that turning the kernel exchanges the two functions;
+        # SciPy's correlate2d puts the odd padding of an even kernel last and breaks that.
         padding = ((height // 2, (height - 1) // 2), (width // 2, (width - 1) // 2))
     else:
         padding = mode

@@ -111,11 +111,13 @@ def divide(a: Any, b: Any) -> Tensor:
 def power(x: Any, exponent: float) -> Tensor:
     """Return x ** exponent for a fixed exponent."""
     x = convert_to_tensor(x)
-    return record(
-        "power",
-        x.data**exponent,
-        (x, lambda dy, y: multiply(dy, multiply(exponent, power(x, exponent - 1)))),
-    )
+
+    def gradient(dy: Tensor, y: Tensor) -> Tensor:
+        if exponent == 0:  # the rule below would give 0 * 0 ** -1 at 0
+            return multiply(dy, 0.0)
+        return multiply(dy, multiply(exponent, power(x, exponent - 1)))
+
+    return record("power", x.data**exponent, (x, gradient))
 
 
 def negative(x: Any) -> Tensor:
@@ -184,15 +186,15 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 def maximum(a: Any, b: Any) -> Tensor:
-    """Return the larger of a and b; where they are equal the gradient goes to a."""
+    """Return the larger of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("maximum", a, b)
-    return where(a.data >= b.data, a, b)
+    return where((a.data >= b.data) | np.isnan(a.data), a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
-    """Return the smaller of a and b; where they are equal the gradient goes to a."""
+    """Return the smaller of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("minimum", a, b)
-    return where(a.data <= b.data, a, b)
+    return where((a.data <= b.data) | np.isnan(a.data), a, b)
 
 
 def clip(x: Any, minimum: float, maximum: float) -> Tensor:

@@ -28,9 +28,6 @@ def standardize(x: Any, epsilon: float = 1e-3) -> tuple[Tensor, NDArray[Any], ND
 
     Source: S. Ioffe and C. Szegedy, Batch Normalization, 2015, section 3.
 
-    >>> from typing import Any
-
-    import numpy as np
     >>> y, mean, variance = standardize(np.array([[1.0, 10.0], [3.0, 10.0], [5.0, 10.0]]))
     >>> mean.tolist(), variance.round(3).tolist(), y.numpy()[:, 0].round(2).tolist()
     ([3.0, 10.0], [2.667, 0.0], [-1.22, 0.0, 1.22])

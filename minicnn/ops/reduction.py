@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
 from minicnn.errors import ShapeError
-from minicnn.ops.elementwise import multiply, square, subtract
+from minicnn.ops.elementwise import divide, multiply, square, subtract
 from minicnn.ops.shape import broadcast_to, reshape, sum_to, transpose
 
 __all__ = ["matmul", "max", "mean", "min", "sum", "variance"]
@@ -53,7 +53,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over all elements, or over some axes."""
     x = convert_to_tensor(x)
     count = math.prod(x.shape[a] for a in _axes(x, axis))
-    return multiply(sum(x, axis, keepdims), 1.0 / count)
+    return divide(sum(x, axis, keepdims), count)
 
 
 def variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

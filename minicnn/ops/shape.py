@@ -44,7 +44,7 @@ def reshape(x: Any, shape: Sequence[int]) -> Tensor:
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """Return x with its axes in another order, default reversed."""
     x = convert_to_tensor(x)
-    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axes)
+    order = tuple(range(x.ndim)[::-1] if axes is None else (a % x.ndim for a in axes))
     back = tuple(int(i) for i in np.argsort(order))
     return record("transpose", x.data.transpose(order), (x, lambda dy, y: transpose(dy, back)))
 
@@ -54,7 +54,13 @@ def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     x = convert_to_tensor(x)
     if x.shape == tuple(shape):
         return x
-    value = np.broadcast_to(x.data, tuple(shape))
+    try:
+        value = np.broadcast_to(x.data, tuple(shape))
+    except ValueError:
+        raise ShapeError(
+            f"broadcast_to: shape {x.shape} does not broadcast to {tuple(shape)}; counted from the "
+            f"last axis, lengths must be equal or the first one's 1."
+        ) from None
     return record("broadcast_to", value, (x, lambda dy, y: sum_to(dy, x.shape)))
 
 
@@ -133,6 +139,8 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis."""
     parts = [convert_to_tensor(t) for t in tensors]
+    if not parts:
+        raise ArgumentError("stack: tensors is empty, but at least one is needed.")
     places = axis % (parts[0].ndim + 1)
     shapes = [(*p.shape[:places], 1, *p.shape[places:]) for p in parts]
     return concatenate([reshape(p, s) for p, s in zip(parts, shapes, strict=True)], axis=places)

@@ -1,0 +1,18 @@
+"""Networks put to work: the cell autoencoder, denoising, image search."""
+
+from minicnn.applications.cell_autoencoder import cell_autoencoder, encoder_of
+from minicnn.applications.denoising import add_noise, psnr
+from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
+from minicnn.applications.search import nearest
+
+__all__ = [
+    "PRESETS",
+    "Settings",
+    "TrainingRun",
+    "add_noise",
+    "cell_autoencoder",
+    "encoder_of",
+    "load_model",
+    "nearest",
+    "psnr",
+]

@@ -1,0 +1,199 @@
+"""Pictures of what a cell autoencoder learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.applications.denoising import psnr
+from minicnn.applications.search import principal_components
+from minicnn.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "draw_codes",
+    "draw_denoising",
+    "draw_history",
+    "draw_reconstructions",
+    "draw_search",
+    "save_figure",
+]
+
+Array = NDArray[Any]
+
+#: One colour for what is learned from, one for what is tested on; the same in all pictures.
+TRAINING, VALIDATION = "#1f5fa8", "#c8541a"
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure((width, height), dpi=110, layout="constrained")
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG, replacing an old one as a whole, and return its path."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white")
+    return Path(path)
+
+
+def _show(axes: Axes, image: Array, title: str = "", size: float = 8) -> None:
+    image = np.clip(image, 0, 1)
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_visible(False)
+    if title:
+        axes.set_title(title, fontsize=size, pad=3)
+
+
+def draw_history(history: dict[str, list[float]]) -> Figure:
+    """Return the losses and PSNRs of a training over its epochs."""
+    figure = _figure(8.4, 3.4)
+    pairs = [("loss", "mean squared error"), ("psnr", "PSNR in dB")]
+    shown = [(key, label) for key, label in pairs if key in history]
+    for axes, (key, label) in zip(
+        np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True
+    ):
+        epochs = np.arange(1, len(history[key]) + 1)
+        axes.plot(epochs, history[key], color=TRAINING, marker="o", ms=3, label="training")
+        if f"val_{key}" in history:
+            axes.plot(
+                epochs, history[f"val_{key}"], color=VALIDATION, marker="s", ms=3, label="test"
+            )
+        if key == "loss":
+            axes.set_yscale("log")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3, which="both", lw=0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False)
+    return figure
+
+
+def _rows_of_images(rows: Sequence[tuple[str, Array, list[str] | None]]) -> Figure:
+    """Return rows of images with a label before each row and a line above each image."""
+    count = len(rows[0][1])
+    figure = _figure(1.05 * count + 1.1, 1.28 * len(rows))
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for line, (label, images, titles) in zip(grid, rows, strict=True):
+        for i, (axes, image) in enumerate(zip(line, images, strict=True)):
+            _show(axes, image, titles[i] if titles else "")
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+    return figure
+
+
+def _decibels(clean: Array, other: Array) -> list[str]:
+    return [f"{value:.1f} dB" for value in psnr(clean, other)]
+
+
+def draw_reconstructions(images: Array, results: Array) -> Figure:
+    """Return images above what the autoencoder makes of them, with PSNRs."""
+    return _rows_of_images(
+        [("image", images, None), ("through\nthe code", results, _decibels(images, results))]
+    )
+
+
+def draw_denoising(clean: Array | None, noisy: Array, results: Array) -> Figure:
+    """Return noisy images above the denoised ones; with clean ones beside them, with PSNRs."""
+    if clean is None:
+        return _rows_of_images([("before", noisy, None), ("after", results, None)])
+    return _rows_of_images(
+        [
+            ("clean", clean, None),
+            ("noisy", noisy, _decibels(clean, noisy)),
+            ("denoised", results, _decibels(clean, results)),
+        ]
+    )
+
+
+def draw_search(
+    queries: Array, found: Array, titles: Sequence[Sequence[str]], query_titles: Sequence[str]
+) -> Figure:
+    """Return each query and, to its right, the images found for it.
+
+    Args:
+        queries: (Q,H,W,C).
+        found: (Q,K,H,W,C), nearest first.
+        titles: for each query the lines above its K images.
+        query_titles: the line above each query.
+    """
+    count = found.shape[1]
+    figure = _figure(1.15 * (count + 1) + 0.5, 1.4 * len(queries))
+    widths = [1.0, 0.12] + [1.0] * count
+    grid = figure.subplots(len(queries), count + 2, squeeze=False, width_ratios=widths)
+    for line, query, images, lines, title in zip(
+        grid, queries, found, titles, query_titles, strict=True
+    ):
+        _show(line[0], query, title, 7.5)
+        for side in line[0].spines.values():
+            side.set(visible=True, color=VALIDATION, lw=2)
+        line[1].axis("off")
+        for axes, image, text in zip(line[2:], images, lines, strict=True):
+            _show(axes, image, text, 7.5)
+    return figure
+
+
+def draw_codes(images: Array, codes: Array, shown: int = 150, examples: int = 5) -> Figure:
+    """Return a map of the images by their codes, beside the channels of some codes.
+
+    On the map, images lie where the two directions in which codes differ most put them: what the
+    code finds alike lies together.
+    """
+    figure = _figure(12.5, 6.2)
+    left, right = figure.subfigures(1, 2, width_ratios=[1.05, 1.0], squeeze=False)[0]
+    _draw_map(left, images[:shown], codes[:shown])
+    _draw_channels(right, images[:examples], codes[:examples])
+    return figure
+
+
+def _draw_map(figure: Any, images: Array, codes: Array) -> None:
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+
+    places = principal_components(codes)  # (N,2)
+    axes = figure.subplots()
+    axes.scatter(places[:, 0], places[:, 1], s=1, alpha=0)
+    zoom = 22 / max(images.shape[1:3])
+    for place, image in zip(places, images, strict=True):
+        # Black around a cell is background: let the neighbours show through it.
+        alpha = (image.max(axis=-1, keepdims=True) > 0.02).astype(np.float32)
+        colours = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+        picture = OffsetImage(np.concatenate([np.clip(colours, 0, 1), alpha], axis=-1), zoom=zoom)
+        axes.add_artist(AnnotationBbox(picture, tuple(place), frameon=False))
+    axes.set_xlabel("first principal component of the codes")
+    axes.set_ylabel("second principal component")
+    axes.set_title("images, laid out by their codes", fontsize=10)
+    axes.margins(0.06)
+    axes.grid(alpha=0.25, lw=0.5)
+
+
+def _draw_channels(figure: Any, images: Array, codes: Array) -> None:
+    channels = codes.shape[3]
+    columns = min(channels, 8)
+    limit = float(np.abs(codes).max()) or 1.0
+    grid = figure.subplots(len(images), columns + 1, squeeze=False)
+    for line, image, code in zip(grid, images, codes, strict=True):
+        _show(line[0], image)
+        for channel in range(columns):
+            axes = line[channel + 1]
+            axes.imshow(code[..., channel], cmap="RdBu_r", vmin=-limit, vmax=limit)
+            axes.set_xticks([])
+            axes.set_yticks([])
+    grid[0][0].set_title("image", fontsize=8)
+    for channel in range(columns):
+        grid[0][channel + 1].set_title(f"code {channel + 1}", fontsize=8)
+    height, width = codes.shape[1:3]
+    more = "" if columns == channels else f"; the first {columns} are shown"
+    figure.suptitle(
+        f"codes: {height} x {width} x {channels} numbers (red above 0, blue below{more})",
+        fontsize=10,
+    )

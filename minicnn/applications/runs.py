@@ -1,0 +1,231 @@
+"""Runs: a cell autoencoder trained into a folder, from which it can be continued and used.
+
+A run's folder holds
+
+    settings.json           what was asked for
+    training.safetensors    everything after the last finished epoch, to continue from
+    model.safetensors       the weights alone
+    loss.png, ...           pictures
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import config
+from minicnn.applications.cell_autoencoder import cell_autoencoder
+from minicnn.applications.denoising import NoisyBatches, add_noise, psnr
+from minicnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint, TerminateOnNaN
+from minicnn.errors import ArgumentError, DataError, check_choice
+from minicnn.files import make_folder, replacing
+from minicnn.models import Model
+from minicnn.optimizers import Adam, CosineDecay
+
+__all__ = ["PRESETS", "Settings", "TrainingRun", "load_model", "load_settings", "preset"]
+
+Array = NDArray[Any]
+
+SETTINGS, BACKUP, WEIGHTS = "settings.json", "training.safetensors", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked to do.
+
+    Args:
+        image_size: height and width to which images are resized, in pixels.
+        filters: channels of the encoder's stages before the code.
+        code_channels: channels of the code.
+        decoder: `"transpose"` or `"upsample"`.
+        skips: hand encoder results to the decoder, for denoising.
+        residual: the network says what to add to its input.
+        noise: largest standard deviation of the noise in training, for images in [0, 1].
+        epochs: passes over the training images.
+        batch_size: images in a step.
+        learning_rate: of Adam at the start; falls to a hundredth along a cosine.
+        seed: of weights, order, noise and split.
+        data: folder of the images, empty for rendered cells.
+        limit: images taken of each class, None for all.
+        preset: the name of the preset that these settings came from.
+    """
+
+    image_size: tuple[int, int] = (64, 64)
+    filters: tuple[int, ...] = (16, 32)
+    code_channels: int = 8
+    decoder: str = "transpose"
+    skips: bool = False
+    residual: bool = False
+    noise: float = 0.0
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    seed: int = 0
+    data: str = ""
+    limit: int | None = None
+    preset: str = "standard"
+
+
+#: Named settings; each says what it is for. See the README's table for what they reach.
+PRESETS: dict[str, Settings] = {
+    "standard": Settings(),
+    "faithful": Settings(filters=(32, 64), epochs=40, preset="faithful"),
+    "denoiser": Settings(skips=True, residual=True, noise=0.25, preset="denoiser"),
+}
+
+
+def preset(name: str, **changes: Any) -> Settings:
+    """Return the settings of a preset, with changes; a change to None leaves the preset's value.
+
+    >>> preset("standard", epochs=5, noise=None).epochs
+    5
+    """
+    name = check_choice("preset", "name", name, PRESETS)
+    given = {key: value for key, value in changes.items() if value is not None}
+    settings = replace(PRESETS[name], **given)
+    for key in ("epochs", "batch_size", "code_channels"):
+        if getattr(settings, key) < 1:
+            raise ArgumentError(f"{key}={getattr(settings, key)}, but it must be at least 1.")
+    if not settings.noise >= 0:
+        raise ArgumentError(f"noise={settings.noise}, but it must be >= 0.")
+    return settings
+
+
+def save_settings(settings: Settings, folder: Path) -> None:
+    """Write settings into a run's folder."""
+    with replacing(folder / SETTINGS) as temporary:
+        temporary.write_text(json.dumps(asdict(settings), indent=2) + "\n")
+
+
+def load_settings(folder: str | Path) -> Settings:
+    """Return the settings of a run.
+
+    Raises:
+        DataError: the folder holds no run, or its settings are damaged.
+    """
+    path = Path(folder) / SETTINGS
+    try:
+        found = json.loads(path.read_text())
+        known = {f.name for f in fields(Settings)}
+        unknown = set(found) - known
+        if unknown:
+            raise ValueError(f"it has the unknown setting {min(unknown)!r}")
+        for key in ("image_size", "filters"):
+            found[key] = tuple(found[key])
+        return Settings(**found)
+    except FileNotFoundError:
+        raise DataError(
+            f"{folder} holds no run: there is no {SETTINGS} in it; give a folder that "
+            f"`minicnn train` or `minicnn demo` has written."
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is damaged: {error}.") from None
+
+
+def build(settings: Settings, image_size: Sequence[int] | None = None) -> Model:
+    """Return the network of these settings, with new weights, for images of a size."""
+    height, width = image_size or settings.image_size
+    return cell_autoencoder(
+        (height, width, 3),
+        settings.filters,
+        settings.code_channels,
+        settings.decoder,
+        skips=settings.skips,
+        residual=settings.residual,
+    )
+
+
+def load_model(folder: str | Path, image_size: Sequence[int] | None = None) -> Model:
+    """Return the trained network of a run, for images of any size (default the run's).
+
+    All its layers are convolutions and pools, so the same weights serve every size.
+
+    Raises:
+        DataError: the folder holds no run.
+        WeightsError: its weights are missing, damaged or of another network.
+    """
+    settings = load_settings(folder)
+    model = build(settings, image_size)
+    model.load_weights(Path(folder) / WEIGHTS)
+    return model
+
+
+def _mean_psnr(y_true: Array, y_pred: Array) -> Array:
+    # A perfect image has no finite PSNR; 100 dB is far above what 8-bit images can show.
+    return np.minimum(psnr(y_true, y_pred), 100.0)
+
+
+class TrainingRun:
+    """One run: images, a network, and the folder that they are trained into.
+
+    Args:
+        settings: what to do.
+        folder: where everything is written; made if need be.
+        train: images to learn from (N,H,W,3).
+        test: images to measure on.
+        resume: continue a run of the same settings in this folder.
+
+    Raises:
+        ArgumentError: the folder holds a run already and `resume` is not asked for.
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(
+        self, settings: Settings, folder: str | Path, train: Array, test: Array, resume: bool
+    ) -> None:
+        self.settings, self.train_images, self.test_images = settings, train, test
+        self.folder = make_folder(folder)
+        if not resume and (self.folder / SETTINGS).exists():
+            raise ArgumentError(
+                f"the folder {folder} holds a run already; continue it with --resume, or choose "
+                f"another folder with --output."
+            )
+        save_settings(settings, self.folder)
+        config.set_random_seed(settings.seed)
+        self.model = build(settings)
+        steps = len(self.batches()) * settings.epochs
+        rate = CosineDecay(settings.learning_rate, steps, alpha=0.01)
+        self.model.compile(Adam(rate), "mse", metrics=[named("psnr", _mean_psnr)])
+        self.backup = BackupAndRestore(self.folder / BACKUP)
+
+    def batches(self) -> NoisyBatches:
+        """Return the training batches."""
+        return NoisyBatches(self.train_images, self.settings.batch_size, self.settings.noise)
+
+    @property
+    def epochs_done(self) -> int:
+        """The number of epochs that are finished and saved."""
+        return self.backup.epochs_done
+
+    def fit(self, verbose: Any = "auto", callbacks: Sequence[Callback] = ()) -> dict[str, Any]:
+        """Train to the last epoch and return the history.
+
+        An interrupt leaves the last finished epoch in the folder.
+        """
+        settings = self.settings
+        noisy = add_noise(self.test_images, settings.noise, settings.seed)
+        history = self.model.fit(
+            self.batches(),
+            epochs=settings.epochs,
+            verbose=verbose,
+            validation_data=(noisy, self.test_images),
+            callbacks=[
+                *callbacks,
+                TerminateOnNaN(),
+                ModelCheckpoint(self.folder / WEIGHTS),
+                self.backup,
+            ],
+        )
+        return history.history
+
+
+def named(name: str, function: Any) -> Any:
+    """Return a function under another name, by which logs call it."""
+    function.__name__ = name
+    return function

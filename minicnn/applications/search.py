@@ -1,0 +1,69 @@
+"""Image search: the images whose codes lie nearest to the code of a query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.errors import ArgumentError, ShapeError
+
+__all__ = ["nearest", "neighbour_class_share", "principal_components"]
+
+Array = NDArray[Any]
+
+
+def nearest(codes: Array, queries: Array, count: int = 5) -> tuple[Array, Array]:
+    """Return the indices and distances of the codes nearest to each query, nearest first.
+
+    distance = sqrt(sum of (code - query)**2) over all numbers of a code
+
+    Args:
+        codes: (N,...) of any shape.
+        queries: (Q,...) of the same shape behind the first axis.
+        count: neighbours for each query.
+
+    Returns:
+        Indices (Q,count) and distances (Q,count).
+
+    Raises:
+        ShapeError: codes and queries differ in shape.
+        ArgumentError: there are fewer than `count` codes.
+
+    >>> indices, distances = nearest(np.array([[0.0, 0], [3, 4], [6, 8]]), np.array([[3.0, 3]]), 2)
+    >>> indices.tolist(), distances.round(2).tolist()
+    ([[1, 0]], [[1.0, 4.24]])
+    """
+    if codes.shape[1:] != queries.shape[1:]:
+        raise ShapeError(
+            f"nearest: codes have shape {codes.shape[1:]}, but queries {queries.shape[1:]}."
+        )
+    if not 1 <= count <= len(codes):
+        raise ArgumentError(
+            f"nearest: count={count}, but there are {len(codes)} codes; give 1 to {len(codes)}."
+        )
+    flat = codes.reshape(len(codes), -1).astype(np.float64)  # (N,K)
+    asked = queries.reshape(len(queries), -1).astype(np.float64)  # (Q,K)
+    # |a - b|**2 = |a|**2 + |b|**2 - 2ab: one matrix product instead of N*Q differences.
+    squares = (flat**2).sum(1)[None, :] + (asked**2).sum(1)[:, None] - 2 * asked @ flat.T  # (Q,N)
+    indices = np.argsort(squares, axis=1, kind="stable")[:, :count]
+    # The product loses digits where codes nearly agree, so the winners are measured anew.
+    distances = np.linalg.norm(flat[indices] - asked[:, None, :], axis=2)
+    return indices, distances
+
+
+def neighbour_class_share(
+    codes: Array, labels: Array, queries: Array, query_labels: Array, count: int = 5
+) -> float:
+    """Return the share of the nearest neighbours that have their query's class."""
+    indices, _ = nearest(codes, queries, count)
+    return float((labels[indices] == query_labels[:, None]).mean())
+
+
+def principal_components(codes: Array, count: int = 2) -> Array:
+    """Return the place of each code (N,count) along the directions in which codes differ most."""
+    flat = codes.reshape(len(codes), -1).astype(np.float64)
+    centred = flat - flat.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray(left[:, :count] * sizes[:count])
