@@ -8,7 +8,6 @@ from typing import Any
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers import (
     Activation,
-    Add,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -26,32 +25,30 @@ __all__ = ["cell_autoencoder", "encoder_of"]
 
 def cell_autoencoder(
     input_shape: Sequence[int] = (64, 64, 3),
-    filters: Sequence[int] = (16, 32),
+    filters: Sequence[int] = (8, 16, 32),
     code_channels: int = 8,
     decoder: str = "transpose",
     *,
     skips: bool = False,
-    residual: bool = False,
     name: str = "cell_autoencoder",
 ) -> Model:
     """Return an autoencoder of convolutions and max-pools, and of upward steps back.
 
-    Each stage of the encoder is convolution 3x3 + batch normalization + ReLU + max-pool 2; the
-    last one has `code_channels` and no ReLU, so that codes may be negative. Each stage of the
-    decoder doubles the size. An odd size is rounded up by the pool and taken back by the matching
-    stage, so the output always has the input's shape.
+    With S stages, each stage of the encoder is convolution 3x3 + batch normalization + ReLU +
+    max-pool 2, and a last convolution without activation makes the code, of
+    ceil(H/2**S) x ceil(W/2**S) x code_channels numbers. Each stage of the decoder doubles the
+    size; the last one ends in a sigmoid, so that pixels lie in [0, 1]. An odd size is rounded up
+    by the pool and taken back by the matching stage: the output always has the input's shape.
 
     Args:
         input_shape: (height, width, channels) of the images, any size from 1 x 1.
-        filters: channels of the encoder's stages before the code; the decoder goes back through
-            them. With S stages the code is ceil(H/2**(S+1)) x ceil(W/2**(S+1)).
+        filters: channels of the encoder's stages; the decoder goes back through them.
         code_channels: channels of the code.
         decoder: `"transpose"` (transposed convolution 3x3, stride 2) or `"upsample"` (pixels
             copied, then convolution 3x3), which leaves no checkerboard.
-        skips: hand each encoder stage's result to the decoder stage of its size (a U-Net). The
-            code then no longer limits what the output can show: for denoising, not for codes.
-        residual: let the network say what to add to its input, instead of drawing it anew. The
-            same holds for it.
+        skips: hand each encoder stage's result, before its pool, to the decoder stage of its size
+            (a U-Net). The code then no longer limits what the output can show: for denoising,
+            not for search.
         name: the model's name.
 
     Returns:
@@ -60,8 +57,7 @@ def cell_autoencoder(
     Raises:
         ArgumentError: an argument is outside its rule.
 
-    Source: O. Ronneberger et al., U-Net, 2015, for the skips; K. Zhang et al., Beyond a Gaussian
-    Denoiser, 2017, for the residual output.
+    Source: O. Ronneberger et al., U-Net, 2015, for the skips.
 
     >>> model = cell_autoencoder((45, 70, 3))
     >>> model.output_shape, encoder_of(model).output_shape
@@ -73,63 +69,57 @@ def cell_autoencoder(
         raise ArgumentError(
             f"{where}: input_shape={input_shape!r}, but it must be (height, width, channels)."
         )
+    if not filters:
+        raise ArgumentError(f"{where}: filters is empty, but at least one stage is needed.")
     channels = input_shape[2]
     x = image = Input(tuple(input_shape), name="image")
     sizes, ends = [], []
-    for depth, count in enumerate((*filters, code_channels)):
+    for number, count in enumerate(filters, 1):
+        stage = f"encoder{number}"
         sizes.append(spatial(x.shape, where))
-        stage = f"encoder{depth + 1}"
-        is_code = depth == len(filters)
-        x = _convolution(x, count, stage, activation=None if is_code else "relu")
+        x = Conv2D(count, 3, padding="same", name=f"{stage}_conv")(x)
+        x = _normalized_relu(x, stage)
         ends.append(x)
-        x = MaxPooling2D(2, padding="same", name="code" if is_code else f"{stage}_pool")(x)
-    for depth in range(len(filters), -1, -1):
-        last = depth == 0
-        count = channels if last and not skips else filters[max(depth - 1, 0)]
-        stage = f"decoder{depth + 1}"
-        plain = last and not skips
-        x = _upward(x, count, sizes[depth], decoder, stage, plain)
+        x = MaxPooling2D(2, padding="same", name=f"{stage}_pool")(x)
+    x = Conv2D(code_channels, 3, padding="same", name="code")(x)
+    for number in range(len(filters), 0, -1):
+        stage = f"decoder{number}"
+        last = number == 1
+        # With skips a stage gives as many channels as the encoder's result that joins it.
+        below = channels if last else filters[number - 2]
+        drawn = filters[number - 1] if skips else below
+        x = _upward(x, drawn, sizes[number - 1], decoder, stage)
         if skips:
-            x = Concatenate(name=f"{stage}_skip")([x, ends[depth]])
-            if last:
-                x = Conv2D(channels, 3, padding="same", name="output")(x)
-            else:
-                x = _convolution(x, count, f"{stage}_merge", activation="relu")
-    if residual:
-        x = Add(name="added")([image, x])
+            # Normalizing whole-size images costs more than it gains.
+            x = Activation("relu", name=f"{stage}_relu")(x) if last else _normalized_relu(x, stage)
+            x = Concatenate(name=f"{stage}_skip")([x, ends[number - 1]])
+        elif not last:
+            x = _normalized_relu(x, stage)
+    if skips:
+        x = Conv2D(channels, 3, padding="same", name="output_conv")(x)
+    x = Activation("sigmoid", name="output")(x)
     return Model(image, x, name=name)
 
 
-def _convolution(x: Any, filters: int, name: str, activation: str | None) -> Any:
-    """Return convolution 3x3 + batch normalization + activation of x."""
-    # The normalization's beta makes a bias of the convolution needless.
-    x = Conv2D(filters, 3, padding="same", use_bias=False, name=f"{name}_conv")(x)
-    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    return x if activation is None else Activation(activation, name=f"{name}_{activation}")(x)
+def _normalized_relu(x: Any, stage: str) -> Any:
+    """Return batch normalization + ReLU of x."""
+    # With 0.99, Keras' default, the statistics would lag behind for several epochs.
+    x = BatchNormalization(momentum=0.9, name=f"{stage}_norm")(x)
+    return Activation("relu", name=f"{stage}_relu")(x)
 
 
-def _upward(
-    x: Any, filters: int, size: tuple[int, int], decoder: str, name: str, plain: bool
-) -> Any:
-    """Return x at twice its size, or one less where `size` is odd; `plain` without activation."""
-    _, height, width, _ = x.shape
+def _upward(x: Any, filters: int, size: tuple[int, int], decoder: str, stage: str) -> Any:
+    """Return x at twice its size, or one less along an axis where `size` is odd."""
+    height, width = spatial(x.shape, stage)
     if decoder == "transpose":
         # A 3x3 kernel with stride 2 gives 2N - 1 pixels, and one more for each extra.
         extra = (size[0] - (2 * height - 1), size[1] - (2 * width - 1))
-        layer = Conv2DTranspose(
-            filters, 3, 2, "same", output_padding=extra, use_bias=plain, name=f"{name}_up"
-        )
-        x = layer(x)
-    else:
-        x = UpSampling2D(2, name=f"{name}_up")(x)
-        surplus = ((0, 2 * height - size[0]), (0, 2 * width - size[1]))
-        if surplus != ((0, 0), (0, 0)):
-            x = Cropping2D(surplus, name=f"{name}_crop")(x)
-        x = Conv2D(filters, 3, padding="same", use_bias=plain, name=f"{name}_conv")(x)
-    if plain:
-        return x
-    x = BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    return Activation("relu", name=f"{name}_relu")(x)
+        return Conv2DTranspose(filters, 3, 2, "same", output_padding=extra, name=f"{stage}_up")(x)
+    x = UpSampling2D(2, name=f"{stage}_up")(x)
+    surplus = ((0, 2 * height - size[0]), (0, 2 * width - size[1]))
+    if surplus != ((0, 0), (0, 0)):
+        x = Cropping2D(surplus, name=f"{stage}_crop")(x)
+    return Conv2D(filters, 3, padding="same", name=f"{stage}_conv")(x)
 
 
 def encoder_of(model: Model) -> Model:

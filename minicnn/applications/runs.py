@@ -41,11 +41,10 @@ class Settings:
 
     Args:
         image_size: height and width to which images are resized, in pixels.
-        filters: channels of the encoder's stages before the code.
+        filters: channels of the encoder's stages.
         code_channels: channels of the code.
         decoder: `"transpose"` or `"upsample"`.
         skips: hand encoder results to the decoder, for denoising.
-        residual: the network says what to add to its input.
         noise: largest standard deviation of the noise in training, for images in [0, 1].
         epochs: passes over the training images.
         batch_size: images in a step.
@@ -57,15 +56,14 @@ class Settings:
     """
 
     image_size: tuple[int, int] = (64, 64)
-    filters: tuple[int, ...] = (16, 32)
+    filters: tuple[int, ...] = (8, 16, 32)
     code_channels: int = 8
     decoder: str = "transpose"
     skips: bool = False
-    residual: bool = False
     noise: float = 0.0
     epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 3e-3
+    batch_size: int = 16
+    learning_rate: float = 6e-3
     seed: int = 0
     data: str = ""
     limit: int | None = None
@@ -75,8 +73,8 @@ class Settings:
 #: Named settings; each says what it is for. See the README's table for what they reach.
 PRESETS: dict[str, Settings] = {
     "standard": Settings(),
-    "faithful": Settings(filters=(32, 64), epochs=40, preset="faithful"),
-    "denoiser": Settings(skips=True, residual=True, noise=0.25, preset="denoiser"),
+    "faithful": Settings(filters=(16, 32, 64), epochs=30, preset="faithful"),
+    "denoiser": Settings(skips=True, noise=0.25, epochs=10, preset="denoiser"),
 }
 
 
@@ -137,7 +135,6 @@ def build(settings: Settings, image_size: Sequence[int] | None = None) -> Model:
         settings.code_channels,
         settings.decoder,
         skips=settings.skips,
-        residual=settings.residual,
     )
 
 

@@ -101,49 +101,52 @@ def _max_pool2d(x, g, values, where):  # type: ignore[no-untyped-def]
     for row in prange(batch * g.out_height):
         n, oh = row // g.out_height, row % g.out_height
         for ow in range(g.out_width):
-            values[n, oh, ow, :] = -np.inf
-            where[n, oh, ow, :] = -1
+            largest, places = values[n, oh, ow], where[n, oh, ow]
+            largest[:] = -np.inf
+            places[:] = -1
             for i in range(g.kernel_height):
                 h = oh * g.stride_height - g.pad_top + i * g.dilation_height
                 if 0 <= h < g.in_height:
                     for j in range(g.kernel_width):
                         w = ow * g.stride_width - g.pad_left + j * g.dilation_width
                         if 0 <= w < g.in_width:
+                            pixel, place = x[n, h, w], np.int32(h * g.in_width + w)
                             for c in range(channels):
-                                value, largest = x[n, h, w, c], values[n, oh, ow, c]
-                                if (
-                                    value > largest
-                                    or where[n, oh, ow, c] < 0
-                                    or (value != value and largest == largest)
-                                ):
-                                    values[n, oh, ow, c] = value
-                                    where[n, oh, ow, c] = h * g.in_width + w
+                                value, before = pixel[c], largest[c]
+                                # `|` and `&` on whole vectors, and a store in every case: with
+                                # `or` and `if` LLVM would branch for each number.
+                                better = (
+                                    (value > before)
+                                    | (places[c] < 0)
+                                    | ((value != value) & (before == before))
+                                )
+                                largest[c] = value if better else before
+                                places[c] = place if better else places[c]
 
 
 @_compile
-def _scatter(dy, where, g, dx):  # type: ignore[no-untyped-def]
+def _scatter(dy, where, dx):  # type: ignore[no-untyped-def]
     # Windows may overlap, so an image's sums belong to one thread as a whole.
-    for n in prange(dy.shape[0]):
+    batch, height, width, channels = dy.shape
+    for n in prange(batch):
         dx[n] = 0
-        for oh in range(g.out_height):
-            for ow in range(g.out_width):
-                for c in range(dy.shape[3]):
-                    place = where[n, oh, ow, c]
-                    if place >= 0:
-                        dx[n, place // g.in_width, place % g.in_width, c] += dy[n, oh, ow, c]
+        for oh in range(height):
+            for ow in range(width):
+                slopes, places = dy[n, oh, ow], where[n, oh, ow]
+                for c in range(channels):
+                    if places[c] >= 0:
+                        dx[n, places[c], c] += slopes[c]
 
 
 @_compile
-def _gather(x, where, g, y):  # type: ignore[no-untyped-def]
-    for row in prange(y.shape[0] * g.out_height):
-        n, oh = row // g.out_height, row % g.out_height
-        for ow in range(g.out_width):
-            for c in range(y.shape[3]):
-                place = where[n, oh, ow, c]
-                if place >= 0:
-                    y[n, oh, ow, c] = x[n, place // g.in_width, place % g.in_width, c]
-                else:
-                    y[n, oh, ow, c] = 0
+def _gather(x, where, y):  # type: ignore[no-untyped-def]
+    batch, height, width, channels = y.shape
+    for row in prange(batch * height):
+        n, oh = row // height, row % height
+        for ow in range(width):
+            found, places = y[n, oh, ow], where[n, oh, ow]
+            for c in range(channels):
+                found[c] = x[n, places[c], c] if places[c] >= 0 else 0
 
 
 @_compile
@@ -263,15 +266,16 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
 
 def scatter(dy: Array, where: Array, g: Geometry) -> Array:
     """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere."""
-    dx = np.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
-    _scatter(np.ascontiguousarray(dy), np.ascontiguousarray(where), g, dx)
-    return dx
+    dx = np.empty((len(dy), g.in_height * g.in_width, dy.shape[3]), dy.dtype)
+    _scatter(np.ascontiguousarray(dy), np.ascontiguousarray(where), dx)
+    return dx.reshape(len(dy), g.in_height, g.in_width, dy.shape[3])
 
 
 def gather(x: Array, where: Array, g: Geometry) -> Array:
     """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
     y = np.empty(where.shape, x.dtype)
-    _gather(np.ascontiguousarray(x), np.ascontiguousarray(where), g, y)
+    flat = np.ascontiguousarray(x).reshape(len(x), g.in_height * g.in_width, x.shape[3])
+    _gather(flat, np.ascontiguousarray(where), y)
     return y
 
 
