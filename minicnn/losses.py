@@ -71,11 +71,15 @@ class Loss:
 def spread(where: str, sample_weight: Any, values: Tensor) -> Tensor:
     """Return weights with axes of length 1 added until they broadcast to `values`."""
     weights = ops.cast(convert_to_tensor(sample_weight), values.dtype)
+    given = weights.shape
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
         weights = ops.reshape(weights, weights.shape[:-1])
-    if weights.shape != values.shape[: weights.ndim]:
+    # A length of 1 is meant for all, but not as the number of samples.
+    lengths = list(zip(weights.shape, values.shape, strict=False))
+    fits = weights.ndim <= values.ndim and all(w in (1, v) for w, v in lengths)
+    if not fits or any(w != v for w, v in lengths[:1]):
         raise ShapeError(
-            f"{where}: sample_weight has shape {weights.shape}, but there are losses of shape "
+            f"{where}: sample_weight has shape {given}, but there are losses of shape "
             f"{values.shape}; give one weight for each sample."
         )
     return ops.reshape(weights, weights.shape + (1,) * (values.ndim - weights.ndim))

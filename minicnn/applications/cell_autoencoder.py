@@ -77,7 +77,8 @@ def cell_autoencoder(
     for number, count in enumerate(filters, 1):
         stage = f"encoder{number}"
         sizes.append(spatial(x.shape, where))
-        x = Conv2D(count, 3, padding="same", name=f"{stage}_conv")(x)
+        # The normalization takes off any bias and adds its own, beta.
+        x = Conv2D(count, 3, padding="same", use_bias=False, name=f"{stage}_conv")(x)
         x = _normalized_relu(x, stage)
         ends.append(x)
         x = MaxPooling2D(2, padding="same", name=f"{stage}_pool")(x)
@@ -85,16 +86,13 @@ def cell_autoencoder(
     for number in range(len(filters), 0, -1):
         stage = f"decoder{number}"
         last = number == 1
-        # With skips a stage gives as many channels as the encoder's result that joins it.
-        below = channels if last else filters[number - 2]
-        drawn = filters[number - 1] if skips else below
-        x = _upward(x, drawn, sizes[number - 1], decoder, stage)
-        if skips:
-            # Normalizing whole-size images costs more than it gains.
-            x = Activation("relu", name=f"{stage}_relu")(x) if last else _normalized_relu(x, stage)
-            x = Concatenate(name=f"{stage}_skip")([x, ends[number - 1]])
-        elif not last:
+        drawn = channels if last and not skips else filters[number - 1]
+        normalized = skips or not last
+        x = _upward(x, drawn, sizes[number - 1], decoder, stage, use_bias=not normalized)
+        if normalized:
             x = _normalized_relu(x, stage)
+        if skips:
+            x = Concatenate(name=f"{stage}_skip")([x, ends[number - 1]])
     if skips:
         x = Conv2D(channels, 3, padding="same", name="output_conv")(x)
     x = Activation("sigmoid", name="output")(x)
@@ -108,18 +106,22 @@ def _normalized_relu(x: Any, stage: str) -> Any:
     return Activation("relu", name=f"{stage}_relu")(x)
 
 
-def _upward(x: Any, filters: int, size: tuple[int, int], decoder: str, stage: str) -> Any:
+def _upward(
+    x: Any, filters: int, size: tuple[int, int], decoder: str, stage: str, *, use_bias: bool
+) -> Any:
     """Return x at twice its size, or one less along an axis where `size` is odd."""
     height, width = spatial(x.shape, stage)
     if decoder == "transpose":
         # A 3x3 kernel with stride 2 gives 2N - 1 pixels, and one more for each extra.
         extra = (size[0] - (2 * height - 1), size[1] - (2 * width - 1))
-        return Conv2DTranspose(filters, 3, 2, "same", output_padding=extra, name=f"{stage}_up")(x)
+        return Conv2DTranspose(
+            filters, 3, 2, "same", output_padding=extra, use_bias=use_bias, name=f"{stage}_up"
+        )(x)
     x = UpSampling2D(2, name=f"{stage}_up")(x)
     surplus = ((0, 2 * height - size[0]), (0, 2 * width - size[1]))
     if surplus != ((0, 0), (0, 0)):
         x = Cropping2D(surplus, name=f"{stage}_crop")(x)
-    return Conv2D(filters, 3, padding="same", name=f"{stage}_conv")(x)
+    return Conv2D(filters, 3, padding="same", use_bias=use_bias, name=f"{stage}_conv")(x)
 
 
 def encoder_of(model: Model) -> Model:

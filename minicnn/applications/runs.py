@@ -74,7 +74,7 @@ class Settings:
 PRESETS: dict[str, Settings] = {
     "standard": Settings(),
     "faithful": Settings(filters=(16, 32, 64), epochs=30, preset="faithful"),
-    "denoiser": Settings(skips=True, noise=0.25, epochs=10, preset="denoiser"),
+    "denoiser": Settings(code_channels=32, skips=True, noise=0.25, epochs=10, preset="denoiser"),
 }
 
 

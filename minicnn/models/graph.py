@@ -94,7 +94,7 @@ class Graph:
 
     def _fitted(self, place: SymbolicTensor, x: Tensor) -> Tensor:
         """Return an input with a missing or superfluous last axis of length 1 put right."""
-        expected = place.shape
+        expected, given = place.shape, x.shape
         if x.ndim == len(expected) - 1 and expected[-1] == 1:
             x = ops.reshape(x, (*x.shape, 1))
         elif x.ndim == len(expected) + 1 and x.shape[-1] == 1:
@@ -103,7 +103,7 @@ class Graph:
             e is not None and e != n for e, n in zip(expected, x.shape, strict=True)
         ):
             raise ShapeError(
-                f"{self.name}: the input {place.name!r} got shape {x.shape}, but must have "
+                f"{self.name}: the input {place.name!r} got shape {given}, but must have "
                 f"{expected}; None stands for any number of samples."
             )
         return x

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, is_recording, record
+from minicnn.kernels.sums import column_sums
 from minicnn.ops.elementwise import add, exp, multiply, power, subtract
 from minicnn.ops.reduction import mean, sum, variance
 
@@ -34,10 +35,9 @@ def standardize(x: Any, epsilon: float = 1e-3) -> tuple[Tensor, NDArray[Any], ND
     """
     x = convert_to_tensor(x)
     rows = x.data.reshape(-1, x.shape[-1])  # (M,C)
-    ones = np.full(len(rows), 1 / len(rows), x.dtype)
-    average = ones @ rows  # (C,)
+    average = column_sums(rows) / x.dtype.type(len(rows))  # (C,)
     centred = rows - average  # (M,C)
-    spread = np.einsum("mc,mc->c", centred, centred) / len(rows)  # (C,)
+    spread = column_sums(centred, centred) / x.dtype.type(len(rows))  # (C,)
     scale = 1 / np.sqrt(spread + epsilon)  # (C,)
     centred *= scale.astype(x.dtype)
 
@@ -65,8 +65,8 @@ def _standardize_gradient_arrays(
 ) -> NDArray[Any]:
     """The same on arrays, in few passes: it is the slowest part of training a small network."""
     rows, ys = dy.reshape(-1, dy.shape[-1]), y.reshape(-1, y.shape[-1])  # (M,C)
-    share = np.ones(len(rows), rows.dtype) @ rows / len(rows)  # (C,)
-    slope = np.einsum("mc,mc->c", rows, ys) / len(rows)  # (C,)
+    share = column_sums(rows) / rows.dtype.type(len(rows))  # (C,)
+    slope = column_sums(rows, ys) / rows.dtype.type(len(rows))  # (C,)
     dx = ys * -slope  # (M,C)
     dx += rows
     dx -= share

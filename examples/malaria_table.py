@@ -1,0 +1,125 @@
+"""The README's table: what the presets reach on real malaria cells, beside simpler methods.
+
+    python examples/malaria_table.py --data FOLDER
+
+trains the presets on a folder of class folders of cell images, split by slide, and measures on
+slides that no network has seen: reconstruction, denoising, and neighbours by code. Runs are kept
+in the output folder; a run that is there is continued or reused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from minicnn.applications.denoising import add_noise, best_gaussian_filter, median_filter, psnr
+from minicnn.applications.report import NOISES, encode
+from minicnn.applications.runs import PRESETS, Settings, TrainingRun
+from minicnn.applications.search import neighbour_class_share
+from minicnn.datasets import CellImages, load_cell_images, split_by_slide
+
+RUNS: dict[str, Settings] = {
+    "standard": PRESETS["standard"],
+    "standard, noise 0.25": replace(PRESETS["standard"], noise=0.25),
+    "faithful": PRESETS["faithful"],
+    "denoiser": PRESETS["denoiser"],
+}
+
+
+def mean_psnr(clean: np.ndarray, other: np.ndarray) -> float:
+    """Return the mean over images of their PSNR in decibels."""
+    return float(psnr(clean, other).mean())
+
+
+def share(train: CellImages, test: CellImages, codes: np.ndarray, queries: np.ndarray) -> float:
+    """Return the share of the five nearest training images that have the test image's class."""
+    return neighbour_class_share(codes, train.labels, queries, test.labels)
+
+
+def filters(test: CellImages) -> list[tuple[str, list[str]]]:
+    """Return the rows of the methods without learning."""
+    noisy = [add_noise(test.images, sigma, seed=1) for sigma in NOISES]
+    gaussian = [best_gaussian_filter(test.images, x) for x in noisy]
+    medians = [max(mean_psnr(test.images, median_filter(x, n)) for n in (3, 5)) for x in noisy]
+    return [
+        ("noisy image", ["", *(f"{mean_psnr(test.images, x):.1f}" for x in noisy), ""]),
+        ("best Gaussian filter", ["", *(f"{value:.1f}" for _, value in gaussian), ""]),
+        ("median filter", ["", *(f"{value:.1f}" for value in medians), ""]),
+    ]
+
+
+def components(train: CellImages, test: CellImages, count: int) -> tuple[str, list[str]]:
+    """Return the row of principal component analysis with as many numbers as a code has."""
+    flat = train.images.reshape(len(train), -1).astype(np.float64)
+    mean = flat.mean(axis=0)
+    basis = np.linalg.svd(flat - mean, full_matrices=False)[2][:count]  # (count,H*W*3)
+    codes = (flat - mean) @ basis.T
+    cells = []
+    for images in (test.images, *(add_noise(test.images, s, seed=1) for s in NOISES)):
+        queries = (images.reshape(len(test), -1) - mean) @ basis.T
+        drawn = (queries @ basis + mean).reshape(images.shape)
+        cells.append(f"{mean_psnr(test.images, drawn):.1f}")
+        if images is test.images:
+            same = f"{share(train, test, codes, queries):.2f}"
+    return f"PCA, {count} numbers", [*cells, same]
+
+
+def network(
+    name: str, settings: Settings, folder: Path, train: CellImages, test: CellImages
+) -> tuple[str, list[str]]:
+    """Return the row of a network, trained unless its run is there."""
+    run = TrainingRun(settings, folder, train.images, test.images, resume=True)
+    began = time.perf_counter()
+    run.fit()
+    print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+    inputs = [test.images, *(add_noise(test.images, sigma, seed=1) for sigma in NOISES)]
+    cells = [f"{mean_psnr(test.images, run.model.predict(x, verbose=0)):.1f}" for x in inputs]
+    if settings.skips:  # its code does not describe the whole image
+        return name, [*cells, ""]
+    codes, queries = encode(run.model, train.images), encode(run.model, test.images)
+    return name, [*cells, f"{share(train, test, codes, queries):.2f}"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train what is missing, measure, and print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of class folders")
+    parser.add_argument("--output", type=Path, default=Path("runs/malaria-table"))
+    parser.add_argument("--epochs", type=int, help="instead of the presets' own, for a quick look")
+    parser.add_argument("--limit", type=int, help="take so many images of each class")
+    options = parser.parse_args(argv)
+
+    cells = load_cell_images(options.data, PRESETS["standard"].image_size, limit=options.limit)
+    train, test = split_by_slide(cells, 0.2, seed=0)
+    print(f"{len(train)} images to learn from, {len(test)} of other slides to test on", flush=True)
+    raw = (x.images.reshape(len(x), -1) for x in (train, test))
+    rows = filters(test)
+    rows.append(("raw pixels", ["", "", "", f"{share(train, test, *raw):.2f}"]))
+    rows.append(components(train, test, min(512, len(train))))
+    for name, settings in RUNS.items():
+        settings = replace(
+            settings,
+            data=str(options.data),
+            limit=options.limit,
+            epochs=options.epochs or settings.epochs,
+        )
+        folder = options.output / name.replace(", ", "-").replace(" ", "-")
+        rows.append(network(name, settings, folder, train, test))
+    classes = len(cells.class_names)
+    frequency = [np.bincount(x.labels, minlength=classes) / len(x) for x in (train, test)]
+    chance = float(frequency[0] @ frequency[1])
+    titles = ["reconstruction, dB", *(f"noise {s}, dB" for s in NOISES), "neighbours' class"]
+    print("\n| | " + " | ".join(titles) + " |")
+    print("|---|" + "---|" * len(titles))
+    for name, cells_of_row in rows:
+        print(f"| {name} | " + " | ".join(cells_of_row) + " |")
+    print(f"| chance | | | | {chance:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

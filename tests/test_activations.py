@@ -1,0 +1,134 @@
+"""Activation functions against values of Keras 3, SciPy and their own limits."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import special
+
+from minicnn import GradientTape, Tensor, activations, check_gradients, config
+from minicnn.errors import ArgumentError
+
+ORACLES = Path(__file__).parent / "oracles"
+CASES = [
+    case
+    for case in json.loads((ORACLES / "keras_layers.json").read_text())["cases"]
+    if case["layer"] == "Activation"
+]
+
+#: Functions whose values Keras did not give; they are compared with SciPy or with a formula.
+ELSEWHERE = {"log_softmax", "relu6", "swish"}
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    with np.load(ORACLES / "keras_layers.npz") as file:
+        return {name: np.asarray(file[name], np.float64) for name in file.files}
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with config.use_floatx("float64"):
+        yield
+
+
+def value_and_slope(function, x, dy=None):
+    x = Tensor(np.asarray(x, np.float64))
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return y.numpy(), tape.gradient(y, x, dy).numpy()
+
+
+def test_every_activation_has_values_from_elsewhere():
+    assert {case["config"]["activation"] for case in CASES} == set(activations.NAMES) - ELSEWHERE
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_values_and_gradients_are_those_of_keras(case, arrays):
+    function = activations.get(case["config"]["activation"])
+    x, dy, y, dx = (arrays[f"{case['id']}/{name}"] for name in ("x0", "dy", "y", "dx0"))
+    value, gradient = value_and_slope(function, x, dy)
+    np.testing.assert_allclose(value, y, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(gradient, dx, rtol=1e-6, atol=1e-9)
+
+
+def test_values_are_those_of_scipy():
+    x = np.array([[-30.0, -3.0, -0.5, 0.0, 1e-9, 0.7, 2.0, 25.0]])
+    normal = special.ndtr(x)
+    for name, expected in {
+        "sigmoid": special.expit(x),
+        "softmax": special.softmax(x, axis=-1),
+        "log_softmax": special.log_softmax(x, axis=-1),
+        "gelu": x * normal,
+        "swish": x * special.expit(x),
+        "softplus": np.logaddexp(0, x),
+        "elu": np.where(x > 0, x, special.expm1(x)),
+    }.items():
+        found = activations.get(name)(x).numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15, err_msg=name)
+    assert activations.relu6([-1.0, 0.0, 2.5, 6.0, 9.0]).numpy().tolist() == [0, 0, 2.5, 6, 6]
+
+
+@pytest.mark.parametrize("name", activations.NAMES)
+def test_gradients_of_both_orders_agree_with_differences(name):
+    # Away from the corners, where there is no derivative.
+    x = np.array([[-4.5, -2.1, -0.6], [0.3, 1.7, 4.2]])
+    check_gradients(activations.get(name), x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", sorted(set(activations.NAMES) - {"exponential"}))
+def test_large_inputs_stay_finite(name, dtype):
+    x = np.array([[-1e4, -100.0, 0.0, 100.0, 1e4]], dtype)
+    tensor = Tensor(x)
+    with GradientTape() as tape:
+        tape.watch(tensor)
+        y = activations.get(name)(tensor)
+    assert y.dtype == np.dtype(dtype)
+    assert np.isfinite(y.numpy()).all()
+    assert np.isfinite(tape.gradient(y, tensor).numpy()).all()
+
+
+def test_parameters():
+    x = np.array([-2.0, 3.0])
+    assert activations.leaky_relu(x, 0.25).numpy().tolist() == [-0.5, 3.0]
+    elu = activations.elu(x, 0.5).numpy()
+    np.testing.assert_allclose(elu, [0.5 * math.expm1(-2.0), 3.0])
+    exact, near = activations.gelu(x).numpy(), activations.gelu(x, approximate=True).numpy()
+    # The approximation as its authors write it.
+    formula = x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+    np.testing.assert_allclose(near, formula, rtol=1e-12)
+    assert 0 < np.abs(near - exact).max() < 5e-4
+    columns = activations.softmax(np.array([[0.0, 0.0], [math.log(3.0), 0.0]]), axis=0).numpy()
+    np.testing.assert_allclose(columns, [[0.25, 0.5], [0.75, 0.5]])
+
+
+def test_corners_have_the_gradient_of_keras():
+    for name, corners, slopes in [
+        ("relu", [0.0], [0.0]),
+        ("relu6", [0.0, 6.0], [0.0, 0.0]),
+        ("leaky_relu", [0.0], [0.2]),
+        ("elu", [0.0], [1.0]),
+        ("hard_sigmoid", [-3.0, 3.0], [0.0, 0.0]),
+    ]:
+        assert value_and_slope(activations.get(name), corners)[1].tolist() == slopes, name
+
+
+def test_names():
+    assert activations.get(None) is activations.linear
+    assert activations.get("ReLU") is activations.relu
+    assert activations.get("swish") is activations.silu
+
+    def mine(x):
+        return x
+
+    assert activations.get(mine) is mine
+    assert activations.name_of(mine) is mine
+    assert activations.name_of(activations.silu) == "silu"
+    for name in set(activations.NAMES) - {"swish"}:
+        assert activations.name_of(activations.get(name)) == name
+    with pytest.raises(ArgumentError, match=r"activation='sigmiod' .*did you mean 'sigmoid'"):
+        activations.get("sigmiod")

@@ -1,0 +1,302 @@
+"""Callbacks: what they hear, when they stop a training, and which weights stay."""
+
+import numpy as np
+import pytest
+
+from minicnn import Sequential, callbacks, config, layers, optimizers
+from minicnn.callbacks import Callback, EarlyStopping, History, ModelCheckpoint, TerminateOnNaN
+from minicnn.errors import ArgumentError
+
+X = np.array([[1.0], [2.0], [3.0], [4.0]])
+Y = np.array([[2.0], [4.0], [6.0], [8.0]])
+
+
+def line(rate=0.01, w=0.0, **compile_arguments):
+    """Return y = w * x, compiled."""
+    model = Sequential([layers.Dense(1, use_bias=False, input_shape=(1,))])
+    model.set_weights([[[w]]])
+    model.compile(optimizers.SGD(rate), "mse", **compile_arguments)
+    return model
+
+
+def weight(model):
+    return float(model.get_weights()[0][0, 0])
+
+
+class Script(Callback):
+    """Plays a list of figures into the logs, and sets the weight to the epoch's number."""
+
+    def __init__(self, values, monitor="val_loss"):
+        self.values, self.monitor = values, monitor
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs[self.monitor] = self.values[epoch]
+        self.model.set_weights([[[float(epoch)]]])
+
+
+def play(values, stopping, monitor="val_loss"):
+    """Return (epochs done, the weight at the end) of a training with these figures."""
+    model = line()
+    script = Script(values, monitor)
+    history = model.fit(X, Y, epochs=len(values), callbacks=[script, stopping], verbose=0)
+    return len(history.epoch), weight(model)
+
+
+# What callbacks hear
+
+
+class Diary(Callback):
+    def __init__(self):
+        self.entries = []
+
+    def on_train_begin(self, logs=None):
+        self.entries.append("begin")
+
+    def on_train_end(self, logs=None):
+        self.entries.append("end")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.entries.append(f"epoch {epoch}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.entries.append(f"/epoch {epoch} {sorted(logs)}")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.entries.append(f"batch {batch}")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.entries.append(f"/batch {batch} {sorted(logs)}")
+
+
+def test_callbacks_hear_of_everything_in_order():
+    diary = Diary()
+    model = line(metrics=["mae"])
+    model.fit(X, Y, 2, epochs=2, callbacks=[diary], verbose=0, validation_data=(X[:1], Y[:1]))
+    one_epoch = [
+        *["batch 0", "/batch 0 ['loss', 'mae']", "batch 1", "/batch 1 ['loss', 'mae']"],
+    ]
+    figures = "['loss', 'mae', 'val_loss', 'val_mae']"
+    assert diary.entries == [
+        "begin",
+        *["epoch 0", *one_epoch, f"/epoch 0 {figures}"],
+        *["epoch 1", *one_epoch, f"/epoch 1 {figures}"],
+        "end",
+    ]
+    assert diary.model is model
+
+
+def test_the_base_class_does_nothing():
+    assert line().fit(X, Y, epochs=2, callbacks=[Callback()], verbose=0).epoch == [0, 1]
+
+
+def test_the_end_is_told_after_an_interruption_too():
+    class Interrupt(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    diary = Diary()
+    with pytest.raises(KeyboardInterrupt):
+        line().fit(X, Y, epochs=5, callbacks=[diary, Interrupt()], verbose=0)
+    assert diary.entries[-2:] == ["/epoch 0 ['loss']", "end"]
+
+
+def test_history_lists_every_figure():
+    history = History()
+    history.on_epoch_end(4, {"loss": 3.0})
+    history.on_epoch_end(5, {"loss": 2.0, "val_loss": 1.0})
+    assert history.epoch == [4, 5]
+    assert history.history == {"loss": [3.0, 2.0], "val_loss": [1.0]}
+
+
+# Early stopping
+
+FALLING_THEN_RISING = [5.0, 4.0, 3.0, 3.5, 3.25, 3.125, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("patience", "epochs"), [(0, 4), (1, 4), (2, 5), (3, 6), (4, 7)], ids=lambda n: str(n)
+)
+def test_patience_counts_the_epochs_without_a_change_for_the_better(patience, epochs):
+    stopping = EarlyStopping(patience=patience)
+    assert play(FALLING_THEN_RISING, stopping) == (epochs, epochs - 1)
+    assert stopping.stopped_epoch == (epochs - 1 if epochs < 7 else 0)
+
+
+def test_patience_begins_anew_with_every_improvement():
+    assert play([5.0, 6.0, 4.0, 6.0, 3.0, 6.0, 2.0], EarlyStopping(patience=2))[0] == 7
+
+
+def test_min_delta_is_the_least_change_that_counts():
+    values = [5.0, 4.75, 4.5, 4.25, 4.0, 3.75]
+    assert play(values, EarlyStopping(patience=1))[0] == 6
+    # A change of exactly min_delta does not count, as in Keras.
+    assert play(values, EarlyStopping(min_delta=0.25, patience=1))[0] == 2
+    assert play(values, EarlyStopping(min_delta=-0.25, patience=1))[0] == 2
+    # Small steps add up to one that counts: 5 - 4.5 > 0.3.
+    assert play(values, EarlyStopping(min_delta=0.3, patience=2))[0] == 6
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "epochs"),
+    [
+        ("val_loss", "auto", 2),
+        ("val_loss", "max", 4),
+        ("val_accuracy", "auto", 4),
+        ("acc", "auto", 4),
+        ("val_accuracy", "min", 2),
+    ],
+)
+def test_mode_says_which_way_is_better(monitor, mode, epochs):
+    stopping = EarlyStopping(monitor, mode=mode)
+    assert play([1.0, 2.0, 3.0, 2.5, 9.0], stopping, monitor)[0] == epochs
+
+
+def test_start_from_epoch_ignores_the_first_ones():
+    values = [1.0, 9.0, 8.0, 7.0, 8.0, 9.0]
+    assert play(values, EarlyStopping())[0] == 2
+    assert play(values, EarlyStopping(start_from_epoch=2))[0] == 5
+
+
+def test_nan_is_no_improvement():
+    assert play([3.0, float("nan"), float("nan"), 1.0], EarlyStopping(patience=2))[0] == 3
+
+
+def test_the_best_weights_are_restored_after_an_early_stop():
+    stopping = EarlyStopping(patience=2, restore_best_weights=True)
+    assert play(FALLING_THEN_RISING, stopping) == (5, 2.0)
+    assert stopping.best_epoch == 2
+    assert stopping.best == 3.0
+
+
+def test_the_best_weights_are_restored_after_all_epochs():
+    stopping = EarlyStopping(patience=10, restore_best_weights=True)
+    assert play(FALLING_THEN_RISING[:-1], stopping) == (6, 2.0)
+
+
+def test_the_best_weights_are_restored_after_an_interruption():
+    class Interrupt(Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if weight(self.model) == 4.0:
+                raise KeyboardInterrupt
+
+    model = line()
+    stopping = EarlyStopping(patience=10, restore_best_weights=True)
+    told = [Script(FALLING_THEN_RISING), stopping, Interrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, epochs=7, callbacks=told, verbose=0)
+    assert weight(model) == 2.0
+
+
+def test_without_being_asked_the_last_weights_stay():
+    assert play(FALLING_THEN_RISING, EarlyStopping(patience=2)) == (5, 4.0)
+
+
+def test_a_second_training_forgets_the_first():
+    stopping = EarlyStopping(patience=1, restore_best_weights=True)
+    assert play([1.0, 2.0], stopping) == (2, 0.0)
+    assert play([9.0, 8.0, 7.0], stopping) == (3, 2.0)
+
+
+def test_statistics_are_restored_with_the_weights():
+    config.set_random_seed(0)
+    model = Sequential([layers.BatchNormalization(momentum=0.5, input_shape=(2,))])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(5.0, 1.0, (8, 2))
+    seen = []
+
+    class Watch(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_loss"] = [2.0, 1.0, 3.0][epoch]
+            seen.append(self.model.get_weights())
+
+    stopping = EarlyStopping(patience=9, restore_best_weights=True)
+    model.fit(x, x, epochs=3, callbacks=[Watch(), stopping], verbose=0)
+    for now, best, last in zip(model.get_weights(), seen[1], seen[2], strict=True):
+        np.testing.assert_array_equal(now, best)
+        assert (now != last).all()
+
+
+def test_an_unknown_figure_is_refused_with_those_that_there_are():
+    with pytest.raises(
+        ArgumentError, match=r"EarlyStopping: monitor='val_loss' is not .*: loss, mae\."
+    ):
+        line(metrics=["mae"]).fit(X, Y, callbacks=[EarlyStopping()], verbose=0)
+    with pytest.raises(ArgumentError, match=r"EarlyStopping: mode='maximum' .*did you mean 'max'"):
+        EarlyStopping(mode="maximum")
+
+
+# Checkpoints
+
+
+def test_a_checkpoint_holds_the_weights_of_its_epoch(tmp_path):
+    path = tmp_path / "w-{epoch:02d}-{val_loss:.2f}.safetensors"
+    play([5.0, 4.0, 4.5], ModelCheckpoint(path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "w-01-5.00.safetensors",
+        "w-02-4.00.safetensors",
+        "w-03-4.50.safetensors",
+    ]
+    model = line()
+    model.load_weights(tmp_path / "w-02-4.00.safetensors")
+    assert weight(model) == 1.0
+
+
+def test_a_checkpoint_of_one_name_is_replaced(tmp_path):
+    play([5.0, 4.0, 4.5], ModelCheckpoint(tmp_path / "w"))
+    model = line()
+    model.load_weights(tmp_path / "w")
+    assert weight(model) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "best"),
+    [("val_loss", "auto", 1.0), ("val_loss", "max", 3.0), ("val_accuracy", "auto", 3.0)],
+)
+def test_only_the_best_epoch_is_kept(tmp_path, monitor, mode, best):
+    checkpoint = ModelCheckpoint(tmp_path / "w", monitor, save_best_only=True, mode=mode)
+    play([5.0, 4.0, 4.5, 7.0, 6.0, float("nan")], checkpoint, monitor)
+    model = line()
+    model.load_weights(tmp_path / "w")
+    assert weight(model) == best
+
+
+def test_better_epochs_alone_are_saved(tmp_path):
+    path = str(tmp_path / "{epoch}")
+    play([5.0, 4.0, 4.0, 4.5, 3.0], ModelCheckpoint(path, save_best_only=True))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2", "5"]
+
+
+def test_a_checkpoint_asks_only_for_figures_that_there_are(tmp_path):
+    with pytest.raises(ArgumentError, match=r"asks for 'val_loss', .* gives: epoch, loss\."):
+        line().fit(
+            X, Y, callbacks=[ModelCheckpoint(tmp_path / "{epoch}-{val_loss:.2f}")], verbose=0
+        )
+    with pytest.raises(ArgumentError, match="ModelCheckpoint: monitor='val_loss' is not among"):
+        line().fit(X, Y, callbacks=[ModelCheckpoint(tmp_path / "w", save_best_only=True)])
+    assert list(tmp_path.iterdir()) == []
+
+
+# A loss that is no number
+
+#: A rate so large that the weight leaves the range of float32 in a few steps.
+BROKEN = 1e12
+
+
+def test_training_stops_at_the_first_batch_whose_loss_is_no_number():
+    diary = Diary()
+    with np.errstate(over="ignore", invalid="ignore"):
+        history = line(BROKEN).fit(
+            X, Y, batch_size=1, epochs=9, callbacks=[TerminateOnNaN(), diary], verbose=0
+        )
+    assert len(history.epoch) == 1
+    assert not np.isfinite(history.history["loss"][0])
+    batches = sum(entry.startswith("batch") for entry in diary.entries)
+    assert 1 < batches < 4
+    assert len(line().fit(X, Y, epochs=3, callbacks=[TerminateOnNaN()], verbose=0).epoch) == 3
+
+
+def test_a_broken_training_is_saved_nowhere(tmp_path):
+    told = [ModelCheckpoint(tmp_path / "w"), callbacks.BackupAndRestore(tmp_path / "training")]
+    with np.errstate(over="ignore", invalid="ignore"):
+        line(BROKEN).fit(X, Y, batch_size=1, epochs=2, callbacks=told, verbose=0)
+    assert list(tmp_path.iterdir()) == []

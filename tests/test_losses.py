@@ -1,0 +1,270 @@
+"""Losses against values of Keras 3, their gradients, and what they refuse."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicnn import GradientTape, Tensor, check_gradients, config, losses, ops
+from minicnn.errors import ArgumentError, ShapeError
+
+ORACLES = Path(__file__).parent / "oracles"
+CASES = json.loads((ORACLES / "keras_training.json").read_text())["losses"]
+CLASSES = {getattr(losses, name) for name in losses.__all__} - {losses.Loss, losses.get}
+
+#: Of this gradient, at clipped probabilities, Keras' own backends have different ideas.
+DISPUTED = {"scce-edge"}
+
+rng = np.random.default_rng(11)
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    with np.load(ORACLES / "keras_training.npz") as file:
+        return {name: np.asarray(file[name], np.float64) for name in file.files}
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with config.use_floatx("float64"):
+        yield
+
+
+def probabilities(*shape):
+    powers = np.exp(rng.normal(size=shape))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def test_every_loss_has_values_of_keras():
+    assert {case["class"] for case in CASES} == {cls.__name__ for cls in CLASSES}
+    assert {case["id"] for case in CASES if not case["agrees"]} == DISPUTED
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_value_and_gradient_are_those_of_keras(case, arrays):
+    place = f"loss/{case['id']}"
+    loss = getattr(losses, case["class"])(**case["config"])
+    prediction = Tensor(arrays[f"{place}/y_pred"])
+    weights = arrays.get(f"{place}/sample_weight")
+    assert (weights is not None) == case["weighted"]
+    with GradientTape() as tape:
+        tape.watch(prediction)
+        value = loss(arrays[f"{place}/y_true"], prediction, sample_weight=weights)
+    np.testing.assert_allclose(value.numpy(), arrays[f"{place}/value"], rtol=1e-7)
+    if case["id"] not in DISPUTED:
+        gradient = tape.gradient(value, prediction).numpy()
+        np.testing.assert_allclose(gradient, arrays[f"{place}/grad"], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("loss", "truth", "prediction"),
+    [
+        (losses.MeanSquaredError(), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))),
+        (losses.MeanAbsoluteError(), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))),
+        (losses.BinaryCrossentropy(), rng.integers(0, 2, (3, 4)), rng.uniform(0.1, 0.9, (3, 4))),
+        (
+            losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.2),
+            rng.integers(0, 2, (3, 4)),
+            rng.normal(size=(3, 4)),
+        ),
+        (losses.CategoricalCrossentropy(), probabilities(3, 4), probabilities(3, 4)),
+        (
+            losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
+            np.eye(4)[[2, 0, 3]],
+            rng.normal(size=(3, 4)),
+        ),
+        (losses.SparseCategoricalCrossentropy(), [2, 0, 3], probabilities(3, 4)),
+        (
+            losses.SparseCategoricalCrossentropy(from_logits=True),
+            [[2, 0], [1, 1], [3, 2]],
+            rng.normal(size=(3, 2, 4)),
+        ),
+        (losses.KLDivergence(), probabilities(3, 4), probabilities(3, 4)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_gradients_of_both_orders_agree_with_differences(loss, truth, prediction):
+    weights = [0.5, 2.0, 1.25]
+    check_gradients(lambda p: loss(truth, p), prediction)
+    check_gradients(lambda p: loss(truth, p, weights), prediction)
+    check_gradients(lambda p: loss.call(truth, p), prediction)
+
+
+# Values worked by hand.
+
+
+def test_one_value_for_each_sample():
+    truth, prediction = [[0.0, 1.0], [2.0, 2.0]], [[3.0, 1.0], [2.0, 0.0]]
+    assert losses.MeanSquaredError().call(truth, prediction).numpy().tolist() == [4.5, 2.0]
+    assert losses.MeanAbsoluteError().call(truth, prediction).numpy().tolist() == [1.5, 1.0]
+    crossentropy = losses.CategoricalCrossentropy()
+    values = crossentropy.call([[0, 1, 0], [1, 0, 0]], [[0.2, 0.5, 0.3], [0.25, 0.5, 0.25]])
+    np.testing.assert_allclose(values.numpy(), [math.log(2), math.log(4)])
+    divergence = losses.KLDivergence().call([[0.5, 0.5]], [[0.25, 0.75]])
+    np.testing.assert_allclose(divergence.numpy(), [0.5 * math.log(2) + 0.5 * math.log(2 / 3)])
+
+
+def test_sample_weights_scale_but_do_not_divide():
+    # As in Keras: the weighted sum, divided by the number of samples.
+    truth, prediction = [[0.0], [0.0], [0.0], [0.0]], [[1.0], [2.0], [3.0], [4.0]]
+    loss = losses.MeanSquaredError()
+    assert float(loss(truth, prediction, [1.0, 0.0, 2.0, 0.5])) == (1 + 18 + 8) / 4
+    assert float(loss(truth, prediction, [[1.0], [0.0], [2.0], [0.5]])) == 27 / 4
+    assert float(loss(truth, prediction, 2.0)) == 2 * 30 / 4
+
+
+def test_sample_weights_hold_for_all_pixels_of_an_image():
+    truth, prediction = rng.normal(size=(2, 3, 4, 2)), rng.normal(size=(2, 3, 4, 2))
+    squares = ((prediction - truth) ** 2).mean(-1)
+    loss = losses.MeanSquaredError()
+    weights = np.array([0.5, 3.0])
+    expected = (squares * weights[:, None, None]).mean()
+    np.testing.assert_allclose(float(loss(truth, prediction, weights)), expected)
+    pixels = rng.uniform(size=(2, 3, 4))
+    np.testing.assert_allclose(float(loss(truth, prediction, pixels)), (squares * pixels).mean())
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0], [[1.0, 2.0, 3.0]], [1.0], [[1.0]] * 2])
+def test_sample_weights_that_do_not_fit_are_refused(weights):
+    loss = losses.MeanSquaredError()
+    shape = re_shape(np.shape(weights))
+    with pytest.raises(ShapeError, match=rf"sample_weight has shape {shape}, .* shape \(3,\)"):
+        loss(np.ones((3, 2)), np.ones((3, 2)), weights)
+
+
+def re_shape(shape):
+    return str(shape).replace("(", r"\(").replace(")", r"\)")
+
+
+# Shapes
+
+
+@pytest.mark.parametrize("cls", sorted(CLASSES, key=lambda cls: cls.__name__))
+@pytest.mark.parametrize(
+    ("true_shape", "pred_shape"),
+    [
+        ((3, 5), (3, 4)),
+        ((1, 4), (3, 4)),
+        ((2, 5, 7, 1), (2, 5, 7, 3)),
+        ((2, 7, 5, 3), (2, 5, 7, 3)),
+        ((3,), (3, 4, 1)),
+    ],
+)
+def test_shapes_that_differ_are_refused_instead_of_broadcast(cls, true_shape, pred_shape):
+    if cls is losses.SparseCategoricalCrossentropy and true_shape == (2, 5, 7, 1):
+        pytest.skip("class numbers of an image's pixels")
+    with pytest.raises(ShapeError, match=rf"{re_shape(true_shape)}.*{re_shape(pred_shape)}"):
+        cls()(np.zeros(true_shape), np.full(pred_shape, 0.5))
+
+
+def test_a_column_may_miss_on_either_side():
+    flat, column = rng.normal(size=4), rng.normal(size=(4, 1))
+    loss = losses.MeanSquaredError()
+    expected = ((flat - column[:, 0]) ** 2).mean()
+    np.testing.assert_allclose(float(loss(flat, column)), expected)
+    np.testing.assert_allclose(float(loss(column, flat)), expected)
+
+
+# Class numbers
+
+
+@pytest.mark.parametrize("labels", [[0, 3, 1], [0, -1, 1], [0, math.nan, 1]])
+def test_class_numbers_out_of_range_are_refused(labels):
+    with pytest.raises(ArgumentError, match="y_pred has 3 classes; numbers must be 0 to 2"):
+        losses.SparseCategoricalCrossentropy()(labels, np.full((3, 3), 1 / 3))
+
+
+def test_class_numbers_may_be_floats_and_columns():
+    prediction = np.array([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]])
+    loss = losses.SparseCategoricalCrossentropy()
+    expected = (math.log(4) + math.log(8)) / 2
+    for labels in ([1, 0], [1.0, 0.0], [[1], [0]], np.array([1, 0], np.uint8)):
+        np.testing.assert_allclose(float(loss(labels, prediction)), expected)
+
+
+# Saturation
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "truth", "prediction"),
+    [
+        (losses.BinaryCrossentropy(), [[0.0, 1.0, 1.0]], [[1.0, 0.0, 1.0]]),
+        (losses.BinaryCrossentropy(True), [[0.0, 1.0, 1.0]], [[1e4, -1e4, 1e4]]),
+        (losses.CategoricalCrossentropy(), [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]]),
+        (losses.CategoricalCrossentropy(True), [[0.0, 1.0, 0.0]], [[1e4, -1e4, 0.0]]),
+        (losses.SparseCategoricalCrossentropy(), [1], [[1.0, 0.0, 0.0]]),
+        (losses.SparseCategoricalCrossentropy(True), [1], [[1e4, -1e4, 0.0]]),
+        (losses.KLDivergence(), [[0.0, 1.0, 0.0]], [[1.0, 0.0, 0.0]]),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_saturated_predictions_stay_finite(dtype, loss, truth, prediction):
+    x = Tensor(np.array(prediction, dtype))
+    with GradientTape() as tape:
+        tape.watch(x)
+        value = loss(truth, x)
+    assert 5 < float(value) < 3e4
+    gradient = tape.gradient(value, x).numpy()
+    assert np.isfinite(gradient).all()
+    assert value.dtype == gradient.dtype == np.dtype(dtype)
+
+
+def test_logits_do_not_saturate():
+    # log(1 + e**40) = 40 to 17 digits; by way of a probability the clip would give 16.1.
+    x = Tensor(np.array([[40.0]]))
+    with GradientTape() as tape:
+        tape.watch(x)
+        value = losses.BinaryCrossentropy(from_logits=True)([[0.0]], x)
+    assert float(value) == 40.0
+    assert float(tape.gradient(value, x).numpy()[0, 0]) == 1.0
+
+
+def test_label_smoothing_has_a_range():
+    for cls in (losses.BinaryCrossentropy, losses.CategoricalCrossentropy):
+        for smoothing in (-0.1, 1.5):
+            with pytest.raises(ArgumentError, match=rf"label_smoothing={smoothing} must be in"):
+                cls(label_smoothing=smoothing)
+
+
+# Losses by name, by class and by function
+
+
+def test_losses_by_name():
+    for name, cls in {
+        "mse": losses.MeanSquaredError,
+        "mean_squared_error": losses.MeanSquaredError,
+        "MAE": losses.MeanAbsoluteError,
+        "binary_crossentropy": losses.BinaryCrossentropy,
+        "categorical_crossentropy": losses.CategoricalCrossentropy,
+        "sparse_categorical_crossentropy": losses.SparseCategoricalCrossentropy,
+        "kl_divergence": losses.KLDivergence,
+    }.items():
+        assert type(losses.get(name)) is cls
+    assert type(losses.get(losses.MeanSquaredError)) is losses.MeanSquaredError
+    mine = losses.MeanSquaredError(name="mine")
+    assert losses.get(mine) is mine
+    with pytest.raises(ArgumentError, match=r"loss='binary_crosentropy' .*'binary_crossentropy'"):
+        losses.get("binary_crosentropy")
+
+
+def test_a_function_is_a_loss():
+    def cubes(y_true, y_pred):
+        return ops.mean(ops.abs(y_pred - y_true) ** 3, axis=-1)
+
+    loss = losses.get(cubes)
+    truth, prediction = Tensor(np.array([[0.0, 1.0], [2.0, 2.0]])), Tensor(np.full((2, 2), 1.0))
+    assert loss.name == "cubes"
+    assert float(loss(truth, prediction)) == 0.75
+    assert float(loss(truth, prediction, [1.0, 3.0])) == (0.5 + 3.0) / 2
+    check_gradients(lambda p: loss(truth, p), rng.normal(size=(2, 2)) + 5.0)
+
+
+def test_a_loss_without_call_says_so():
+    class Empty(losses.Loss):
+        pass
+
+    with pytest.raises(TypeError, match="Empty does not define call"):
+        Empty()([1.0], [1.0])

@@ -1,0 +1,135 @@
+"""Metrics against values of Keras 3, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicnn import config, metrics
+from minicnn.errors import ArgumentError, ShapeError
+
+ORACLES = Path(__file__).parent / "oracles"
+CASES = json.loads((ORACLES / "keras_training.json").read_text())["metrics"]
+CLASSES = {getattr(metrics, name) for name in metrics.__all__} - {metrics.Metric, metrics.get}
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    with np.load(ORACLES / "keras_training.npz") as file:
+        return {name: np.asarray(file[name], np.float64) for name in file.files}
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    with config.use_floatx("float64"):
+        yield
+
+
+def test_every_metric_has_values_of_keras():
+    names = {case["class"] for case in CASES} | {"Mean"}
+    assert names == {cls.__name__ for cls in CLASSES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_the_running_figure_after_each_batch_is_that_of_keras(case, arrays):
+    place = f"metric/{case['id']}"
+    metric = getattr(metrics, case["class"])(**case["config"])
+    results = []
+    for batch in range(3):
+        weights = arrays.get(f"{place}/sample_weight{batch}")
+        assert (weights is not None) == case["weighted"]
+        truth, prediction = (arrays[f"{place}/y_{name}{batch}"] for name in ("true", "pred"))
+        metric.update_state(truth, prediction, sample_weight=weights)
+        results.append(metric.result())
+    np.testing.assert_allclose(results, arrays[f"{place}/results"], rtol=1e-9)
+    metric.reset_state()
+    assert metric.result() == 0
+    again = metric(truth, prediction, weights)
+    metric.reset_state()
+    assert metric(truth, prediction, weights) == again
+
+
+def test_mean_weighs_its_numbers():
+    mean = metrics.Mean()
+    assert mean.result() == 0
+    mean.update_state([1.0, 2.0], [3.0, 1.0])
+    mean.update_state(10.0, 4.0)
+    assert mean.result() == (3 + 2 + 40) / 8
+
+
+def test_weights_may_be_a_column_but_must_fit():
+    truth, prediction = np.zeros((3, 2)), np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
+    for weights in ([1.0, 0.0, 2.0], [[1.0], [0.0], [2.0]]):
+        metric = metrics.MeanSquaredError()
+        assert metric(truth, prediction, weights) == pytest.approx((1 + 18) / 3)
+    for weights in ([1.0], [1.0, 2.0], [[1.0], [2.0]], [[1.0, 2.0, 3.0]]):
+        with pytest.raises(ShapeError, match="mean_squared_error: sample_weight has shape"):
+            metrics.MeanSquaredError()(truth, prediction, weights)
+
+
+def test_only_samples_of_weight_zero_give_zero():
+    assert metrics.MeanAbsoluteError()([[1.0]], [[5.0]], [0.0]) == 0
+
+
+@pytest.mark.parametrize("cls", sorted(CLASSES - {metrics.Mean}, key=lambda cls: cls.__name__))
+def test_shapes_that_differ_are_refused_instead_of_broadcast(cls):
+    for true_shape, pred_shape in [((3, 5), (3, 4)), ((1, 4), (3, 4)), ((4, 3, 2), (3, 4, 2))]:
+        with pytest.raises(ShapeError, match="y_true has shape"):
+            cls()(np.zeros(true_shape), np.zeros(pred_shape))
+
+
+def test_accuracies_worked_by_hand():
+    assert metrics.Accuracy()([1, 2, 3, 4], [1, 0, 3, 0]) == 0.5
+    assert metrics.BinaryAccuracy()([[1], [0], [1], [1]], [[0.6], [0.4], [0.5], [0.51]]) == 0.75
+    assert metrics.BinaryAccuracy()([1, 0], [[0.9], [0.9]]) == 0.5
+    one_hot, scores = [[0, 1, 0], [1, 0, 0]], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]]
+    assert metrics.CategoricalAccuracy()(one_hot, scores) == 0.5
+    assert metrics.SparseCategoricalAccuracy()([1, 0], scores) == 0.5
+    assert metrics.SparseCategoricalAccuracy()([[1], [2]], scores) == 0.5
+
+
+@pytest.mark.parametrize("name", ["accuracy", "acc"])
+def test_accuracy_by_name_is_the_kind_that_fits_the_shapes(name):
+    scores = np.array([[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]])
+    assert metrics.get(name)([[1], [0]], [[0.6], [0.4]]) == 1.0
+    assert metrics.get(name)([1, 0], [[0.6], [0.7]]) == 0.5
+    assert metrics.get(name)([[0, 1, 0], [1, 0, 0]], scores) == 0.5
+    assert metrics.get(name)([1, 0], scores) == 0.5
+    assert metrics.get(name)([[1], [1]], scores) == 1.0
+
+
+def test_metrics_by_name_class_and_function():
+    assert type(metrics.get("mae")) is metrics.MeanAbsoluteError
+    assert metrics.get("mae").name == "mae"
+    assert metrics.get("acc").name == "acc"
+    assert metrics.get("mean_absolute_error").name == "mean_absolute_error"
+    assert metrics.MeanSquaredError().name == "mean_squared_error"
+    assert metrics.get(metrics.BinaryAccuracy).name == "binary_accuracy"
+    mine = metrics.BinaryAccuracy("mine", threshold=0.3)
+    assert metrics.get(mine) is mine
+
+    def largest_error(y_true, y_pred):
+        return np.abs(y_true - y_pred).max(-1)
+
+    metric = metrics.get(largest_error)
+    assert metric.name == "largest_error"
+    assert metric([[0.0, 1.0], [1.0, 1.0]], [[0.0, 3.0], [2.0, 1.0]]) == 1.5
+    with pytest.raises(ArgumentError, match=r"metric='acuracy' .*did you mean 'accuracy'"):
+        metrics.get("acuracy")
+
+
+def test_a_metric_without_measure_says_so():
+    with pytest.raises(TypeError, match="Metric does not define measure"):
+        metrics.Metric("empty")([1.0], [1.0])
+
+
+def test_large_batches_of_float32_are_added_in_double_precision():
+    # 2**24 + 1 is no float32: in it, ones would stop counting there.
+    mean = metrics.Mean()
+    for _ in range(3):
+        mean.update_state(np.full(2**23, 1.0, np.float32))
+    assert mean.total == 3 * 2**23
+    accuracy = metrics.MeanAbsoluteError()
+    accuracy.update_state(np.zeros((1000, 1), np.float32), np.full((1000, 1), 0.1, np.float32))
+    assert accuracy.result() == pytest.approx(float(np.float32(0.1)), rel=1e-12)

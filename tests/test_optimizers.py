@@ -1,0 +1,199 @@
+"""Optimizers and schedules against 20 steps of Keras 3, and what they refuse."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicnn import GradientTape, Variable, ops, optimizers
+from minicnn.errors import ArgumentError, ShapeError
+
+ORACLES = Path(__file__).parent / "oracles"
+ORACLE = json.loads((ORACLES / "keras_training.json").read_text())
+
+#: Schedules of Keras whose arguments do not exist here yet.
+NOT_YET = {"cosine-warmup"}
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    with np.load(ORACLES / "keras_training.npz") as file:
+        return {name: np.asarray(file[name], np.float64) for name in file.files}
+
+
+def schedule(entry):
+    return getattr(optimizers, entry["class"])(**entry["config"])
+
+
+@pytest.mark.parametrize("case", ORACLE["optimizers"], ids=lambda case: case["id"])
+def test_twenty_steps_are_those_of_keras(case, arrays):
+    arguments = dict(case["config"])
+    if isinstance(arguments.get("learning_rate"), dict):
+        arguments["learning_rate"] = schedule(arguments["learning_rate"])
+    optimizer = getattr(optimizers, case["class"])(**arguments)
+    variables = [Variable(arrays[f"optimizer/start{i}"]) for i in range(2)]
+    steps = len(arrays["optimizer/grad0"])
+    assert steps == 20
+    for step in range(steps):
+        gradients = [arrays[f"optimizer/grad{i}"][step] for i in range(2)]
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        for i, variable in enumerate(variables):
+            expected = arrays[f"optimizer/{case['id']}/var{i}"][step]
+            np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-8, atol=1e-10)
+    assert optimizer.iterations == 20
+
+
+@pytest.mark.parametrize("case", ORACLE["schedules"], ids=lambda case: case["id"])
+def test_schedules_are_those_of_keras(case):
+    if case["id"] in NOT_YET:
+        with pytest.raises(TypeError, match="warmup"):
+            schedule(case)
+        return
+    rate = schedule(case)
+    found = [rate(step) for step in ORACLE["schedule_steps"]]
+    np.testing.assert_allclose(found, case["values"], rtol=1e-12, atol=1e-15)
+    assert all(type(value) is float for value in found)
+
+
+def test_the_defaults_are_those_of_keras():
+    assert optimizers.SGD().learning_rate == 0.01
+    adam = optimizers.Adam()
+    assert (adam.learning_rate, adam.beta_1, adam.beta_2) == (0.001, 0.9, 0.999)
+    assert (adam.epsilon, adam.amsgrad) == (1e-7, False)
+    assert type(optimizers.get("sgd")) is optimizers.SGD
+    assert type(optimizers.get("Adam")) is optimizers.Adam
+    assert optimizers.get(adam) is adam
+
+
+def test_the_rate_follows_its_schedule_and_can_be_changed():
+    optimizer = optimizers.SGD(optimizers.ExponentialDecay(1.0, 1, 0.5))
+    w = Variable([0.0])
+    rates = []
+    for _ in range(4):
+        before = float(w.numpy()[0])
+        rates.append(optimizer.learning_rate)
+        optimizer.apply_gradients([([1.0], w)])
+        assert before - float(w.numpy()[0]) == rates[-1]
+    assert rates == [1.0, 0.5, 0.25, 0.125]
+    optimizer.learning_rate = 3.0
+    optimizer.apply_gradients([([1.0], w)])
+    assert float(w.numpy()[0]) == -1.875 - 3.0
+
+
+def test_the_first_step_of_adam_is_the_rate_whatever_the_size_of_the_gradient():
+    # m / sqrt(v) = g / |g| in the first step, but for epsilon.
+    for size in (1e-3, 1.0, 1e6):
+        w = Variable(np.array([1.0, 1.0]))
+        optimizers.Adam(0.25).apply_gradients([(np.array([size, -size]), w)])
+        np.testing.assert_allclose(w.numpy(), [0.75, 1.25], rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optimizers.SGD(0.05),
+        optimizers.SGD(0.02, momentum=0.9),
+        optimizers.SGD(0.02, momentum=0.9, nesterov=True),
+        optimizers.Adam(0.1),
+        optimizers.Adam(0.1, amsgrad=True),
+    ],
+    ids=["sgd", "momentum", "nesterov", "adam", "amsgrad"],
+)
+def test_a_quadratic_bowl_is_descended(optimizer):
+    # The least of sum (A w - b)**2 solves the normal equations.
+    rng = np.random.default_rng(2)
+    matrix, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 1))
+    w = Variable(np.zeros((3, 1)))
+    for _ in range(1500):
+        with GradientTape() as tape:
+            loss = ops.sum(ops.square(matrix @ w - target))
+        optimizer.apply_gradients([(tape.gradient(loss, w), w)])
+    expected = np.linalg.solve(matrix.T @ matrix, matrix.T @ target)
+    np.testing.assert_allclose(w.numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_clipping_keeps_the_direction_of_a_norm_and_not_of_values():
+    def step(**limit):
+        a, b = Variable(np.zeros(2)), Variable(np.zeros(1))
+        optimizer = optimizers.SGD(1.0, **limit)
+        optimizer.apply_gradients([(np.array([-3.0, -4.0]), a), (np.array([-12.0]), b)])
+        return a.numpy().tolist(), b.numpy().tolist()
+
+    assert step() == ([3.0, 4.0], [12.0])
+    assert step(clipvalue=3.5) == ([3.0, 3.5], [3.5])
+    assert step(clipnorm=2.5) == ([1.5, 2.0], [2.5])
+    assert step(clipnorm=100.0) == ([3.0, 4.0], [12.0])
+    # All together have the norm 13.
+    assert step(global_clipnorm=6.5) == ([1.5, 2.0], [6.0])
+
+
+def test_weight_decay_takes_off_its_share_times_the_rate():
+    w = Variable(np.array([8.0]))
+    optimizers.SGD(0.5, weight_decay=0.25).apply_gradients([(np.array([1.0]), w)])
+    assert w.numpy().tolist() == [8.0 - 0.5 * 0.25 * 8.0 - 0.5]
+
+
+def test_variables_without_a_gradient_are_left_alone():
+    a, b = Variable([1.0]), Variable([1.0])
+    optimizer = optimizers.Adam(0.5)
+    optimizer.apply_gradients([(None, a), ([2.0], b)])
+    assert a.numpy().tolist() == [1.0]
+    assert b.numpy().tolist() != [1.0]
+    assert optimizer.iterations == 1
+    assert len(optimizer.state) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=0.1, clipnorm=1.0),
+        lambda: optimizers.Adam(amsgrad=True, weight_decay=0.1, global_clipnorm=1.0),
+    ],
+)
+def test_the_type_of_a_variable_is_kept(make, dtype):
+    w, optimizer = Variable(np.ones((2, 3), dtype)), make()
+    optimizer.apply_gradients([(np.full((2, 3), 5.0, dtype), w)])
+    assert w.dtype == np.dtype(dtype)
+    assert all(array.dtype == np.dtype(dtype) for array in optimizer.slots_of(w).values())
+
+
+def test_old_results_do_not_change_under_a_step():
+    w = Variable(np.ones(3))
+    before = w.data
+    optimizers.SGD(1.0, momentum=0.5).apply_gradients([(np.ones(3), w)])
+    assert before.tolist() == [1.0] * 3
+
+
+def test_a_gradient_of_another_shape_is_refused_and_nothing_changed():
+    a, b = Variable([1.0], name="a"), Variable(np.ones((2, 3)), name="b")
+    optimizer = optimizers.SGD()
+    text = r"sgd: the gradient for 'b' has shape \(3,\), but the variable has \(2, 3\)"
+    with pytest.raises(ShapeError, match=text):
+        optimizer.apply_gradients([([1.0], a), (np.ones(3), b)])
+    assert a.numpy().tolist() == [1.0]
+    assert optimizer.iterations == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: optimizers.SGD(-0.1), "learning_rate=-0.1"),
+        (lambda: optimizers.Adam(math.nan), "learning_rate=nan"),
+        (lambda: optimizers.SGD(momentum=1.5), "momentum=1.5"),
+        (lambda: optimizers.SGD(clipnorm=1.0, clipvalue=1.0), "only one of clipnorm and clipval"),
+        (lambda: optimizers.get("adma"), "did you mean 'adam'"),
+    ],
+)
+def test_arguments_outside_their_rule_are_refused(make, text):
+    with pytest.raises(ArgumentError, match=text):
+        make()
+
+
+def test_a_subclass_must_say_how_to_update_or_decay():
+    with pytest.raises(TypeError, match="Optimizer does not define update"):
+        optimizers.Optimizer().apply_gradients([([1.0], Variable([1.0]))])
+    with pytest.raises(TypeError, match="LearningRateSchedule does not define"):
+        optimizers.LearningRateSchedule()(0)
