@@ -34,6 +34,7 @@ console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DEMO_FOLDER, RUN_FOLDER = Path("minicnn-demo"), Path("runs/cells")
+DEMO_SIZE = (48, 48)
 
 
 @contextlib.contextmanager
@@ -70,7 +71,9 @@ def _fit(run: TrainingRun, folder: Path) -> dict[str, Any]:
         raise typer.Exit(130) from None
 
 
-def _report(run: TrainingRun, history: dict[str, Any], began: float) -> None:
+def _report(
+    run: TrainingRun, history: dict[str, Any], began: float, denoiser: TrainingRun | None = None
+) -> None:
     """Write the pictures, print the figures and the list of files."""
     from minicnn.applications.report import write_report
     from minicnn.applications.runs import SETTINGS, WEIGHTS
@@ -83,6 +86,7 @@ def _report(run: TrainingRun, history: dict[str, Any], began: float) -> None:
             run.test_images,
             history,
             has_code=not run.settings.skips,
+            denoiser=None if denoiser is None else denoiser.model,
         )
     table = Table(title="PSNR in dB on the test images (higher is better)", title_justify="left")
     for column in ("", "noisy", "best Gaussian filter", "median filter", "network"):
@@ -93,7 +97,8 @@ def _report(run: TrainingRun, history: dict[str, Any], began: float) -> None:
         table.add_row(f"denoising {d.sigma:.1f}", f"{d.noisy:.1f}", *filters, f"{d.network:.1f}")
     console.print(table)
     console.print(f"written to {run.folder}/ in {time.perf_counter() - began:.0f} s:")
-    for name in [*(f.name for f in files), WEIGHTS, SETTINGS]:
+    more = [] if denoiser is None else [f"{denoiser.folder.name}/{WEIGHTS}"]
+    for name in [*(f.name for f in files), WEIGHTS, SETTINGS, *more]:
         console.print(f"  {name}", markup=False)
 
 
@@ -102,26 +107,39 @@ def demo(
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = DEMO_FOLDER,
     seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
 ) -> None:
-    """Render cells, train an autoencoder on them, denoise and search: no data needed."""
+    """Render cells, train autoencoders on them, denoise and search: no data needed."""
     from minicnn.applications.runs import TrainingRun, preset
     from minicnn.datasets import render_cells, split_by_slide
 
     began = time.perf_counter()
+    common = {"image_size": DEMO_SIZE, "seed": seed}
     with _told():
-        settings = preset("standard", image_size=(48, 48), epochs=12, noise=0.2, seed=seed)
-        _make_way(output)
+        for folder in (output, output / "denoiser"):
+            _make_way(folder)
         with _step("rendering 720 red blood cells of 24 slides"):
-            cells = render_cells(720, settings.image_size, seed=seed)
+            cells = render_cells(720, DEMO_SIZE, seed=seed)
             train, test = split_by_slide(cells, 0.2, seed=seed)
-        run = TrainingRun(settings, output, train.images, test.images, resume=False)
+        described = TrainingRun(
+            preset("standard", epochs=10, **common), output, train.images, test.images, False
+        )
         console.print(
             f"training an autoencoder on {len(train)} of them, testing on {len(test)} of other "
-            f"slides: each image becomes {_code_text(run)}"
+            f"slides: each image becomes {_code_text(described)}"
         )
-        _report(run, _fit(run, output), began)
+        history = _fit(described, output)
+        denoising = TrainingRun(
+            preset("denoiser", epochs=5, **common),
+            output / "denoiser",
+            train.images,
+            test.images,
+            False,
+        )
+        console.print("training a denoiser, which hands details past the code")
+        _fit(denoising, output / "denoiser")
+        _report(described, history, began, denoising)
     console.print(
-        f"next: minicnn denoise IMAGE --model {output}, or train on your own images with "
-        f"minicnn train --data DIR",
+        f"next: minicnn denoise IMAGE --model {output / 'denoiser'}, or train on your own images "
+        f"with minicnn train --data DIR",
         markup=False,
     )
 

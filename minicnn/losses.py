@@ -214,11 +214,12 @@ class SparseCategoricalCrossentropy(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         pred = convert_to_tensor(y_pred)
         labels = np.asarray(convert_to_tensor(y_true).data)
+        given = labels.shape
         if labels.ndim == pred.ndim and labels.shape[-1] == 1:
             labels = labels[..., 0]
         if labels.shape != pred.shape[:-1]:
             raise ShapeError(
-                f"{self.name}: y_true has shape {labels.shape} and y_pred {pred.shape}; y_true "
+                f"{self.name}: y_true has shape {given} and y_pred {pred.shape}; y_true "
                 f"must hold one class number for each of {pred.shape[:-1]}."
             )
         classes = pred.shape[-1]

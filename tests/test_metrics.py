@@ -99,6 +99,13 @@ def test_accuracy_by_name_is_the_kind_that_fits_the_shapes(name):
     assert metrics.get(name)([[1], [1]], scores) == 1.0
 
 
+def test_accuracy_by_name_keeps_its_kind_over_the_batches():
+    metric = metrics.get("accuracy")
+    metric.update_state([2, 0], [[0.1, 0.2, 0.7], [0.1, 0.7, 0.2]])
+    metric.update_state([[1], [1], [0]], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2], [0.1, 0.7, 0.2]])
+    assert metric.result() == 3 / 5
+
+
 def test_metrics_by_name_class_and_function():
     assert type(metrics.get("mae")) is metrics.MeanAbsoluteError
     assert metrics.get("mae").name == "mae"

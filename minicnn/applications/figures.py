@@ -143,16 +143,20 @@ def draw_search(
     return figure
 
 
-def draw_codes(images: Array, codes: Array, shown: int = 150, examples: int = 5) -> Figure:
+def draw_codes(images: Array, codes: Array, shown: int = 150, examples: int = 7) -> Figure:
     """Return a map of the images by their codes, beside the channels of some codes.
 
     On the map, images lie where the two directions in which codes differ most put them: what the
     code finds alike lies together.
     """
-    figure = _figure(12.5, 6.2)
+    figure = _figure(12.5, 5.6)
     left, right = figure.subfigures(1, 2, width_ratios=[1.05, 1.0], squeeze=False)[0]
-    _draw_map(left, images[:shown], codes[:shown])
-    _draw_channels(right, images[:examples], codes[:examples])
+    # Spread over all images: they may be sorted by class.
+    chosen, few = (
+        np.linspace(0, len(images) - 1, min(n, len(images))).astype(int) for n in (shown, examples)
+    )
+    _draw_map(left, images[chosen], codes[chosen])
+    _draw_channels(right, images[few], codes[few])
     return figure
 
 

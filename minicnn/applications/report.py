@@ -79,6 +79,7 @@ def write_report(
     history: dict[str, list[float]],
     *,
     has_code: bool,
+    denoiser: Model | None = None,
     columns: int = 8,
 ) -> tuple[dict[str, Any], list[Path]]:
     """Write the pictures of a trained model into a folder, and return its figures and the files.
@@ -91,17 +92,19 @@ def write_report(
         history: losses and PSNRs of the epochs.
         has_code: whether everything passes through the code (no skips), so that codes and search
             make sense.
+        denoiser: the network that denoises, default the same.
         columns: images in a row.
     """
     results = model.predict(test, verbose=0)
-    denoised = denoising_figures(model, test)
+    denoiser = denoiser or model
+    denoised = denoising_figures(denoiser, test)
     numbers = {"reconstruction": float(psnr(test, results).mean()), "denoising": denoised}
     shown = np.linspace(0, len(test) - 1, min(columns, len(test))).astype(int)
     noisy = add_noise(test, NOISES[-1], seed=1)[shown]
     pictures = {
         "reconstructions.png": figures.draw_reconstructions(test[shown], results[shown]),
         "denoising.png": figures.draw_denoising(
-            test[shown], noisy, model.predict(noisy, verbose=0)
+            test[shown], noisy, denoiser.predict(noisy, verbose=0)
         ),
     }
     if history.get("loss"):

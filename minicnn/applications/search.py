@@ -62,8 +62,13 @@ def neighbour_class_share(
 
 
 def principal_components(codes: Array, count: int = 2) -> Array:
-    """Return the place of each code (N,count) along the directions in which codes differ most."""
+    """Return the place of each code (N,count) along the directions in which codes differ most.
+
+    Where there are fewer directions than `count`, as for a single code, the others are 0.
+    """
     flat = codes.reshape(len(codes), -1).astype(np.float64)
     centred = flat - flat.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    return np.asarray(left[:, :count] * sizes[:count])
+    places = np.zeros((len(codes), count))
+    places[:, : len(sizes)] = (left * sizes)[:, :count]
+    return places

@@ -8,18 +8,15 @@ which it meets them, which turns pooling into KH*KW passes over whole images.
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from minicnn.geometry import Geometry, Resize, resize_taps, valid_outputs
+from minicnn.kernels.threads import in_threads
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -70,24 +67,14 @@ def _tap(n: int, out: int, stride: int, pad: int, offset: int) -> tuple[slice, s
 def _in_blocks(batch: int, bytes_each: int, work: Callable[[slice], T]) -> list[T]:
     """Return what `work` makes of each slice of images, several slices at a time.
 
-    A block's matrix product runs in one thread, and the blocks in as many threads as there are
-    cores: copying is shared out too, and no thread waits for another in the middle of a product.
-    The blocks depend on the sizes alone, so the numbers do not depend on the machine's cores.
+    Copying is shared out too, and no thread waits for another in the middle of a product. The
+    blocks depend on the sizes alone, so the numbers do not depend on the machine's cores.
     """
     step = max(1, BLOCK_BYTES // max(1, bytes_each))
     blocks = [slice(first, first + step) for first in range(0, batch, step)]
     if len(blocks) == 1:
         return [work(blocks[0])]
-    blas, pool = _threads()
-    with blas.limit(limits=1, user_api="blas"):
-        return list(pool.map(work, blocks))
-
-
-@functools.cache
-def _threads() -> tuple[ThreadpoolController, ThreadPoolExecutor]:
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return ThreadpoolController(), ThreadPoolExecutor(cores, thread_name_prefix="minicnn")
+    return in_threads(work, blocks)
 
 
 def _groups(g: Geometry, channels: int, filters: int) -> Iterator[tuple[slice, slice]]:

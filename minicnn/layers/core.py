@@ -34,6 +34,8 @@ class InputLayer(Layer):
         super().__init__(**kwargs)
         self.shape = (None, *shape)
         self.built = True
+        self.calls.append(Call(self, []))
+        SymbolicTensor(self.shape, self.calls[0], self.dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.shape
@@ -59,10 +61,7 @@ def Input(  # noqa: N802 - Keras' name
         raise ArgumentError(
             f"Input: shape={shape!r}, but it must be a tuple of sizes >= 1 without the batch axis."
         )
-    layer = InputLayer(tuple(shape), name=name, dtype=dtype)
-    call = Call(layer, [])
-    layer.calls.append(call)
-    return SymbolicTensor(layer.shape, call, layer.dtype)
+    return InputLayer(tuple(shape), name=name, dtype=dtype).output  # type: ignore[no-any-return]
 
 
 class Dense(Layer):

@@ -49,9 +49,9 @@ def restore_training(model: Any, path: str | Path) -> int:
     if texts.get("format") != KIND:
         raise WeightsError(f"{path} holds weights alone, not a training that can be continued.")
     optimizer, weights, generators = model.optimizer, weight_paths(model), _generators(model)
-    if texts["optimizer"] != _kind(optimizer):
+    if texts.get("optimizer") != _kind(optimizer):
         raise WeightsError(
-            f"{path} holds a training by {texts['optimizer']}, but the model is compiled with "
+            f"{path} holds a training by {texts.get('optimizer')}, but the model is compiled with "
             f"{_kind(optimizer)}; compile it as it was."
         )
     random = json.loads(texts["random"])

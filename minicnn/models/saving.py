@@ -113,6 +113,12 @@ def assign(where: str, weights: dict[str, Variable], arrays: dict[str, NDArray[A
         weight.assign(arrays[key])
 
 
+def _weights_of(model: Layer) -> dict[str, Variable]:
+    if weights := weight_paths(model):
+        return weights
+    raise ArgumentError(f"{model.name} has no weights yet; build it by calling it first.")
+
+
 def save_weights(model: Layer, path: str | Path) -> None:
     """Write all weights of a model to a safetensors file.
 
@@ -120,19 +126,16 @@ def save_weights(model: Layer, path: str | Path) -> None:
         ArgumentError: the model is not built yet, so there are no weights.
         OutputError: the file cannot be written; an old one is left as it was.
     """
-    weights = weight_paths(model)
-    if not weights:
-        raise ArgumentError(
-            f"{model.name}: there are no weights to save; build the model by calling it first."
-        )
-    write_arrays(path, {k: w.data for k, w in weights.items()}, {"format": "minicnn weights"})
+    arrays = {path: weight.data for path, weight in _weights_of(model).items()}
+    write_arrays(path, arrays, {"format": "minicnn weights"})
 
 
 def load_weights(model: Layer, path: str | Path) -> None:
     """Replace all weights of a model by those of a safetensors file.
 
     Raises:
+        ArgumentError: the model is not built yet, so there are no weights.
         WeightsError: the file is missing, damaged or of another network; the model is unchanged.
     """
     arrays, _ = read_arrays(path)
-    assign(str(path), weight_paths(model), arrays)
+    assign(str(path), _weights_of(model), arrays)

@@ -15,6 +15,7 @@ from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.callbacks import CallbackList, History
 from minicnn.errors import ArgumentError
+from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
 from minicnn.models.batches import (
     as_batches,
@@ -180,6 +181,7 @@ class Trainer:
         self._check_compiled("test_on_batch")
         return self._on_batch(self.test_step, x, y, sample_weight)
 
+    @one_blas_thread()
     def _on_batch(self, step: Any, x: Any, y: Any, sample_weight: Any) -> Any:
         self._reset_metrics()
         x, y = to_arrays(x), None if y is None else to_arrays(y)
@@ -188,6 +190,7 @@ class Trainer:
         values = list(self._logs().values())
         return values[0] if len(values) == 1 else values
 
+    @one_blas_thread()
     def predict_on_batch(self, x: Any) -> Any:
         """Return the model's results for one batch as arrays."""
         with no_recording():
@@ -209,6 +212,7 @@ class Trainer:
         self._initial_epoch = backup.restore_training(self, path)
         return self._initial_epoch
 
+    @one_blas_thread()
     def fit(
         self,
         x: Any,
@@ -261,6 +265,7 @@ class Trainer:
         if class_weight is not None:
             sample_weight = _class_weights(class_weight, y, sample_weight)
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, "fit")
+        validation = _validation_batches(validation_data, validation_batch_size or batch_size)
         progress = Progress(verbose, epochs)
         self.stop_training = False
         self.history = History()
@@ -282,8 +287,8 @@ class Trainer:
                     if self.stop_training:
                         break
                 logs = self._logs()
-                if validation_data is not None and (epoch + 1) % validation_freq == 0:
-                    logs |= self._validate(validation_data, validation_batch_size or batch_size)
+                if validation is not None and (epoch + 1) % validation_freq == 0:
+                    logs |= self._measure(validation, "val_")
                 progress.end(logs)
                 tell.epoch_end(epoch, logs)
                 if self.stop_training:
@@ -292,13 +297,6 @@ class Trainer:
             progress.close()
             tell.train_end()
         return self.history
-
-    def _validate(self, data: Any, batch_size: int | None) -> dict[str, float]:
-        if is_iterable_of_batches(data):
-            return self._measure(as_batches(data, None, None, None, False, "fit"), "val_")
-        x, y, weights = (*data, None)[:3]
-        name = "fit (validation_data)"
-        return self._measure(as_batches(x, y, weights, batch_size, False, name), "val_")
 
     def _measure(
         self, batches: Any, prefix: str = "", progress: Progress | None = None
@@ -311,6 +309,7 @@ class Trainer:
                 progress.step(self._logs(prefix))
         return self._logs(prefix)
 
+    @one_blas_thread()
     def evaluate(
         self,
         x: Any,
@@ -344,6 +343,7 @@ class Trainer:
         values = list(logs.values())
         return values[0] if len(values) == 1 else values
 
+    @one_blas_thread()
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto") -> Any:
         """Return the model's results for all samples as arrays.
 
@@ -369,6 +369,17 @@ class Trainer:
         if isinstance(results[0], list):
             return [np.concatenate(parts) for parts in zip(*results, strict=True)]
         return np.concatenate(results)
+
+
+def _validation_batches(data: Any, batch_size: int | None) -> Any:
+    """Return the batches of (x, y), (x, y, weights) or an iterable of batches; None of None."""
+    if data is None:
+        return None
+    name = "fit (validation_data)"
+    if is_iterable_of_batches(data):
+        return as_batches(data, None, None, None, False, name)
+    x, y, weights = (*data, None)[:3]
+    return as_batches(x, y, weights, batch_size, False, name)
 
 
 def _length(x: Any) -> int:

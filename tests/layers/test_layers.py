@@ -560,6 +560,8 @@ def test_symbolic_tensors_can_be_added():
 def test_symbolic_and_real_do_not_mix():
     with pytest.raises(ArgumentError, match="symbolic tensors and a float"):
         Input((3,)) + 1.0
+    with pytest.raises(ArgumentError, match="symbolic tensors and a int"):
+        sum([Input((3,)), Input((3,))])
     with pytest.raises(ArgumentError, match="symbolic tensors and a ndarray"):
         layers.Add()([Input((3,)), np.ones((2, 3))])
 
@@ -577,7 +579,43 @@ def test_a_layer_knows_its_symbolic_input_and_output():
     assert repr(y) == "<SymbolicTensor shape=(None, 4) dtype=float32 from 'd'>"
 
 
+def test_padding_in_numbers_is_padding_with_zeros():
+    x = images()
+    layer = layers.Conv2D(2, (3, 2), padding=((1, 0), (2, 3)))
+    y = layer(x).numpy()
+    padded = layers.ZeroPadding2D(((1, 0), (2, 3)))(x).numpy()
+    assert padded.shape == (2, 6, 12, 3)
+    np.testing.assert_array_equal(padded[:, 1:, 2:9], x)
+    assert np.abs(padded).sum() == pytest.approx(np.abs(x).sum(), rel=1e-5)
+    valid = layers.Conv2D(2, (3, 2))
+    valid(padded)
+    valid.set_weights(layer.get_weights())
+    np.testing.assert_allclose(valid(padded).numpy(), y, rtol=1e-5, atol=1e-6)
+    assert layer(Input((5, 7, 3))).shape == (None, *y.shape[1:])
+
+
+def test_a_plain_relu_is_the_activation():
+    x = images()
+    np.testing.assert_array_equal(layers.ReLU()(x).numpy(), np.maximum(x, 0))
+    limited = layers.ReLU(max_value=0.5)(x).numpy()
+    np.testing.assert_array_equal(limited, np.clip(x, 0, 0.5))
+
+
+def test_dense_wants_a_batch_axis():
+    with pytest.raises(ShapeError, match=r"\(3,\), no batch axis"):
+        layers.Dense(2)(np.ones(3))
+
+
 # Layers of one's own
+
+
+def test_a_layer_without_call_returns_its_input():
+    layer = layers.Layer(name="same")
+    x = images()
+    np.testing.assert_array_equal(layer(x).numpy(), x)
+    assert layer(Input((5, 7))).shape == (None, 5, 7)
+    assert layer.variables == layer.weights == []
+    assert repr(layer) == "<Layer name='same' built=True>"
 
 
 class Affine(layers.Layer):
@@ -744,6 +782,7 @@ def test_an_input_layer_says_its_shape_and_type():
     assert x.shape == (None, 5, 7, 3)
     assert x.name == "photo"
     assert x.dtype == "float64"
+    assert layers.InputLayer((5, 7)).compute_output_shape(None) == (None, 5, 7)
     assert x.call.layer.get_config() == {
         "name": "photo",
         "trainable": True,

@@ -375,7 +375,7 @@ def test_a_subclass_of_several_inputs():
 
     model = Difference()
     a, b = data(20, 3), data(20, 3)
-    model.compile("sgd", "mse")
+    model.compile(optimizers.SGD(0.1), "mse")
     before = model.evaluate([a, b], np.zeros(20), verbose=0)
     model.fit([a, b], np.zeros(20), epochs=20, verbose=0)
     assert model.evaluate([a, b], np.zeros(20), verbose=0) < 0.5 * before

@@ -1,0 +1,71 @@
+"""Sharing work among the cores.
+
+Large work is cut into blocks that run in as many threads as there are cores, and the matrix
+product of a block runs in one BLAS thread. BLAS threads of its own would fight with these for the
+cores: they wait by spinning, which took half of the processor in training before.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["cores", "in_threads", "one_blas_thread"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cores(), thread_name_prefix="minicnn")
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+_lock = threading.Lock()
+_depth = 0
+_restore: Callable[[], None] | None = None
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread for the length of a `with` block; blocks may be nested.
+
+    Changing the number of threads takes BLAS some work, so only the outermost block does it:
+    `fit` and its like enter one around all their steps.
+    """
+    global _depth, _restore
+    with _lock:
+        if _depth == 0:
+            _restore = _controller().limit(limits=1, user_api="blas").restore_original_limits
+        _depth += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0 and _restore is not None:
+                _restore()
+
+
+def in_threads(function: Callable[[A], B], items: Iterable[A]) -> list[B]:
+    """Return the function's result for each item, in order, several items at a time."""
+    with one_blas_thread():
+        return list(_pool().map(function, items))

@@ -1,0 +1,87 @@
+"""The cell autoencoder: shapes for every size, learning, and what its parts are."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicnn import config
+from minicnn.applications import cell_autoencoder, encoder_of
+from minicnn.errors import ArgumentError
+from minicnn.optimizers import Adam
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(1, 21),
+    width=st.integers(1, 21),
+    channels=st.sampled_from([1, 3]),
+    stages=st.integers(1, 4),
+    decoder=st.sampled_from(["transpose", "upsample"]),
+    skips=st.booleans(),
+)
+def test_the_output_always_has_the_shape_of_the_input(
+    height: int, width: int, channels: int, stages: int, decoder: str, skips: bool
+) -> None:
+    model = cell_autoencoder(
+        (height, width, channels), (2, 3, 4, 5)[:stages], 2, decoder, skips=skips
+    )
+    image = np.random.default_rng(0).random((2, height, width, channels), np.float32)
+    result = model.predict(image, verbose=0)
+    assert result.shape == image.shape
+    assert model.output_shape == (None, height, width, channels)
+    assert (result >= 0).all()
+    assert (result <= 1).all()
+    small = (-(-height // 2**stages), -(-width // 2**stages))
+    assert encoder_of(model).predict(image, verbose=0).shape == (2, *small, 2)
+
+
+def test_the_standard_network_has_the_layers_that_are_described() -> None:
+    model = cell_autoencoder((64, 48, 3))
+    kernels = 9 * (3 * 8 + 8 * 16 + 16 * 32 + 32 * 8 + 8 * 32 + 32 * 16 + 16 * 3)
+    biases = 8 + 3  # of the code and of the pixels; elsewhere beta takes their part
+    normalized = 4 * (8 + 16 + 32 + 32 + 16)
+    assert model.count_params() == kernels + biases + normalized
+    assert encoder_of(model).output_shape == (None, 8, 6, 8)
+
+
+def test_the_same_weights_serve_every_size() -> None:
+    config.set_random_seed(1)
+    small, large = cell_autoencoder((16, 24, 3)), cell_autoencoder((32, 40, 3))
+    large.set_weights(small.get_weights())
+    image = np.random.default_rng(0).random((1, 16, 24, 3), np.float32)
+    spread = np.zeros((1, 32, 40, 3), np.float32)
+    spread[:, :16, :24] = image
+    near, far = small.predict(image, verbose=0), large.predict(spread, verbose=0)
+    # Far from the new border the larger image is treated alike. The network is untrained, so its
+    # codes mix little; 3 stages and 3x3 kernels look at most 22 pixels around.
+    np.testing.assert_allclose(near[0, 0, 0], far[0, 0, 0], atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"input_shape": (16, 24)}, "input_shape=\\(16, 24\\)"),
+        ({"decoder": "transposed"}, "did you mean 'transpose'"),
+        ({"filters": ()}, "filters is empty"),
+        ({"filters": (4, 0)}, "filters=0"),
+        ({"code_channels": 0}, "filters=0"),
+    ],
+)
+def test_arguments_outside_their_rule_are_named(arguments: dict, text: str) -> None:
+    with pytest.raises(ArgumentError, match=text):
+        cell_autoencoder(**arguments)
+
+
+def test_it_overfits_one_batch() -> None:
+    config.set_random_seed(0)
+    rng = np.random.default_rng(3)
+    y, x = np.mgrid[:16, :24]
+    centres = rng.uniform(4, 12, (8, 2))
+    images = np.stack([np.exp(-((y - a) ** 2 + (x - b) ** 2) / 20) for a, b in centres])
+    images = np.repeat(images[..., None], 3, axis=3).astype(np.float32)
+    model = cell_autoencoder((16, 24, 3))
+    model.compile(Adam(1e-2), "mse")
+    losses = [model.train_on_batch(images, images) for _ in range(300)]
+    variance = float(images.var())
+    assert losses[-1] < 0.05 * variance

@@ -1,0 +1,186 @@
+"""Runs: settings, continuing bit for bit, loading, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn.applications import figures
+from minicnn.applications.cell_autoencoder import encoder_of
+from minicnn.applications.report import denoising_figures, write_report
+from minicnn.applications.runs import (
+    BACKUP,
+    PRESETS,
+    SETTINGS,
+    Settings,
+    TrainingRun,
+    load_model,
+    load_settings,
+    preset,
+)
+from minicnn.callbacks import Callback
+from minicnn.errors import ArgumentError, DataError, OutputError, WeightsError
+from minicnn.models.saving import read_arrays
+
+SMALL = Settings(image_size=(18, 26), filters=(3, 4), code_channels=2, noise=0.2, epochs=4)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).random((40, 18, 26, 3), np.float32)
+
+
+def assert_same_arrays(first: Path, second: Path) -> None:
+    """Compare two files bit for bit; the order of the texts in them is safetensors' own."""
+    (ours, our_texts), (theirs, their_texts) = read_arrays(first), read_arrays(second)
+    assert our_texts == their_texts
+    assert set(ours) == set(theirs)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name])
+
+
+class _InterruptIn(Callback):
+    """Presses Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.now = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.now == self.epoch and batch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    whole = TrainingRun(SMALL, tmp_path / "whole", images[:32], images[32:], resume=False)
+    history = whole.fit(verbose=0)
+    broken = TrainingRun(SMALL, tmp_path / "broken", images[:32], images[32:], resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(verbose=0, callbacks=[_InterruptIn(2)])
+    assert broken.epochs_done == 2
+    resumed = TrainingRun(SMALL, tmp_path / "broken", images[:32], images[32:], resume=True)
+    assert resumed.fit(verbose=0) == history
+    for ours, theirs in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert_same_arrays(tmp_path / "whole" / BACKUP, tmp_path / "broken" / BACKUP)
+
+
+def test_an_interrupt_before_the_first_epoch_loses_only_that(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    run = TrainingRun(SMALL, tmp_path, images[:32], images[32:], resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(verbose=0, callbacks=[_InterruptIn(0)])
+    assert run.epochs_done == 0
+    assert not (tmp_path / BACKUP).exists()
+    again = TrainingRun(SMALL, tmp_path, images[:32], images[32:], resume=True)
+    assert len(again.fit(verbose=0)["loss"]) == SMALL.epochs
+
+
+def test_a_run_is_not_overwritten(tmp_path: Path, images: np.ndarray) -> None:
+    TrainingRun(SMALL, tmp_path, images, images, resume=False)
+    before = (tmp_path / SETTINGS).read_bytes()
+    with pytest.raises(ArgumentError, match="holds a run already"):
+        TrainingRun(preset("faithful"), tmp_path, images, images, resume=False)
+    assert (tmp_path / SETTINGS).read_bytes() == before
+
+
+def test_a_loaded_model_gives_what_the_trained_one_gave_at_any_size(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    run = TrainingRun(SMALL, tmp_path, images[:32], images[32:], resume=False)
+    run.fit(verbose=0)
+    np.testing.assert_array_equal(
+        load_model(tmp_path).predict(images, verbose=0), run.model.predict(images, verbose=0)
+    )
+    assert load_model(tmp_path, (31, 45)).output_shape == (None, 31, 45, 3)
+
+
+def test_settings_survive_the_file(tmp_path: Path, images: np.ndarray) -> None:
+    TrainingRun(SMALL, tmp_path, images, images, resume=False)
+    assert load_settings(tmp_path) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("{", "is damaged"),
+        ('{"image_size": [8, 8], "filters": [2], "colour": 1}', "unknown setting 'colour'"),
+        ("[]", "is damaged"),
+    ],
+)
+def test_damaged_settings_are_refused(tmp_path: Path, content: str, text: str) -> None:
+    (tmp_path / SETTINGS).write_text(content)
+    with pytest.raises(DataError, match=text):
+        load_settings(tmp_path)
+
+
+def test_a_folder_without_a_run_says_what_would_be_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no run"):
+        load_model(tmp_path)
+    (tmp_path / SETTINGS).write_text(json.dumps({"image_size": [8, 8], "filters": [2]}))
+    with pytest.raises(WeightsError, match="there is no weights file"):
+        load_model(tmp_path)
+
+
+def test_an_unusable_folder_is_named(tmp_path: Path, images: np.ndarray) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write to the folder"):
+        TrainingRun(SMALL, tmp_path / "file", images, images, resume=False)
+
+
+def test_presets_take_changes_and_check_them() -> None:
+    assert preset("standard", epochs=None, noise=0.1).epochs == PRESETS["standard"].epochs
+    with pytest.raises(ArgumentError, match="did you mean 'denoiser'"):
+        preset("denoise")
+    with pytest.raises(ArgumentError, match="epochs=0"):
+        preset("standard", epochs=0)
+    with pytest.raises(ArgumentError, match="noise=-1"):
+        preset("standard", noise=-1)
+
+
+def test_the_report_measures_and_draws(tmp_path: Path, images: np.ndarray) -> None:
+    run = TrainingRun(SMALL, tmp_path, images[:32], images[32:], resume=False)
+    history = run.fit(verbose=0)
+    numbers, files = write_report(
+        run.model, tmp_path, images[:32], images[32:], history, has_code=True
+    )
+    names = {"reconstructions", "denoising", "loss", "search", "codes"}
+    assert {f.stem for f in files} == names
+    assert all(f.read_bytes().startswith(b"\x89PNG") for f in files)
+    result = run.model.predict(images[32:], verbose=0)
+    errors = ((images[32:] - result) ** 2).mean(axis=(1, 2, 3))
+    assert numbers["reconstruction"] == pytest.approx((-10 * np.log10(errors)).mean(), rel=1e-5)
+    found = denoising_figures(run.model, images[32:], [0.1])[0]
+    assert found.noisy == pytest.approx(20, abs=1.0)  # less than 20 by nothing but clipping
+
+
+def test_one_image_is_enough_for_pictures() -> None:
+    image = np.random.default_rng(0).random((1, 9, 12, 3))
+    codes = np.random.default_rng(0).normal(size=(1, 2, 3, 12))
+    for figure in (
+        figures.draw_reconstructions(image, image * 0.9),
+        figures.draw_denoising(None, image, image),
+        figures.draw_codes(image, codes),
+        figures.draw_history({"loss": [1.0]}),
+    ):
+        figure.canvas.draw()
+
+
+def test_the_encoder_gives_the_codes_that_the_network_draws_from(images: np.ndarray) -> None:
+    model = load_untrained()
+    codes = encoder_of(model).predict(images, verbose=0)
+    assert codes.shape == (40, 5, 7, 2)
+    assert codes.min() < 0 < codes.max()
+
+
+def load_untrained() -> Any:
+    from minicnn.applications.runs import build
+
+    return build(SMALL)

@@ -1,0 +1,206 @@
+"""The command, as somebody types it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import minicnn
+from minicnn.cli import app
+from minicnn.datasets import read_image, save_rendered_cells
+from minicnn.models.saving import read_arrays
+
+COMMAND = [sys.executable, "-m", "minicnn.cli"]
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cells")
+    save_rendered_cells(path, 36, slides=9, seed=1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "cells"
+    result = run("train", "--data", folder, "--output", path, "--image-size", 17, "--epochs", 2,
+                 "--noise", 0.1, "--batch", 8)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def first_image(folder: Path) -> Path:
+    return sorted(folder.glob("*/*.png"))[0]
+
+
+def test_train_writes_a_run_with_pictures(trained: Path) -> None:
+    assert {p.name for p in trained.iterdir()} == {
+        "settings.json", "training.safetensors", "model.safetensors", "loss.png",
+        "reconstructions.png", "denoising.png", "search.png", "codes.png",
+    }  # fmt: skip
+
+
+def test_train_refuses_to_overwrite_and_to_change_what_it_resumes(
+    folder: Path, trained: Path
+) -> None:
+    again = run("train", "--data", folder, "--output", trained)
+    assert again.exit_code == 1
+    assert "holds a run already; continue it with --resume" in again.output
+    other = run("train", "--resume", "--output", trained, "--epochs", 9)
+    assert other.exit_code == 1
+    assert "with epochs 2, not 9; leave --epochs out" in other.output
+
+
+def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:
+    before = (trained / "model.safetensors").read_bytes()
+    result = run("train", "--resume", "--output", trained)
+    assert result.exit_code == 0, result.output
+    assert (trained / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--output", "out"], "train needs --data DIR"),
+        (["--data", "nowhere", "--output", "out"], "there is no folder"),
+        (["--data", ".", "--output", "out"], "holds no images"),
+        (["--resume", "--output", "out"], "out holds no run"),
+        (["--data", ".", "--preset", "standart"], "did you mean 'standard'"),
+        (["--data", ".", "--decoder", "unet", "--output", "o"], "holds no images|not known"),
+    ],
+)
+def test_train_words_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("train", *arguments)
+    assert result.exit_code == 1
+    assert re.search(text, result.output), result.output
+    assert "Traceback" not in result.output
+
+
+def test_train_names_unreadable_files_and_goes_on(tmp_path: Path) -> None:
+    save_rendered_cells(tmp_path / "cells", 12, slides=4)
+    broken = first_image(tmp_path / "cells")
+    broken.write_bytes(broken.read_bytes()[:300])
+    result = run("train", "--data", tmp_path / "cells", "--output", tmp_path / "run",
+                 "--image-size", 8, "--epochs", 1)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert f"skipped {broken}" in result.output
+    assert "read 11 images" in result.output
+
+
+def test_denoise_keeps_each_images_size(folder: Path, trained: Path, tmp_path: Path) -> None:
+    images = sorted(folder.glob("*/*.png"))[:2]
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    result = run("denoise", *images, tmp_path / "broken.png", "--model", trained,
+                 "--output", tmp_path / "out", "--noise", 0.1)  # fmt: skip
+    assert result.exit_code == 1  # one of three could not be read; the others are done
+    assert "broken.png: neither a PNG nor a JPEG image" in result.output
+    for path in images:
+        written = tmp_path / "out" / f"{path.stem}-denoised.png"
+        assert read_image(written).shape == read_image(path).shape
+        assert (tmp_path / "out" / f"{path.stem}-before-after.png").exists()
+
+
+def test_denoise_with_a_network_trained_without_noise_says_so(folder: Path, tmp_path: Path) -> None:
+    run("train", "--data", folder, "--output", tmp_path / "run", "--image-size", 8, "--epochs", 1)
+    result = run("denoise", first_image(folder), "--model", tmp_path / "run", "--output", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "trained without noise" in result.output
+
+
+def test_search_lists_other_images_in_order_of_distance(
+    folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    query = first_image(folder)
+    result = run("search", query, "--model", trained, "--data", folder, "--count", 4,
+                 "--output", tmp_path / "found.png")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    rows = re.findall(r"│ (\d) +│ (\S+) +│ (\S+) +│ +([\d.]+) │", result.output)
+    assert [r[0] for r in rows] == ["1", "2", "3", "4"]
+    assert query.name not in [r[1] for r in rows]
+    distances = [float(r[3]) for r in rows]
+    assert distances == sorted(distances)
+    assert read_image(tmp_path / "found.png").shape[1] > 400
+
+
+def test_search_with_a_denoiser_is_refused(folder: Path, tmp_path: Path) -> None:
+    run("train", "--data", folder, "--output", tmp_path / "run", "--image-size", 8, "--epochs", 1,
+        "--preset", "denoiser")  # fmt: skip
+    result = run("search", first_image(folder), "--model", tmp_path / "run", "--data", folder)
+    assert result.exit_code == 1
+    assert "has skips" in result.output
+
+
+def test_info_tells_backends_and_why_one_is_missing() -> None:
+    result = run("info")
+    assert result.exit_code == 0
+    assert minicnn.__version__ in result.output
+    assert re.search(r"backend numpy +│ usable: numpy", result.output)
+    assert re.search(r"backend cupy +│ not usable: \w+", result.output)
+    assert "BLAS" in result.output
+
+
+def test_a_demo_folder_is_remade_but_a_real_run_is_not(trained: Path) -> None:
+    before = (trained / "settings.json").read_bytes()
+    result = run("demo", "--output", trained)
+    assert result.exit_code == 1
+    assert "holds a run already" in result.output
+    assert (trained / "settings.json").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
+def test_ctrl_c_keeps_the_last_epoch_and_resume_ends_the_same(folder: Path, tmp_path: Path) -> None:
+    options = ["--data", folder, "--image-size", "24", "--epochs", "30", "--noise", "0.1"]
+    start = [*COMMAND, "train", *options, "--output", tmp_path / "broken"]
+    process = subprocess.Popen(
+        [str(a) for a in start], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Epoch 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.search(r"interrupted: epoch \d+ of 30 is kept", said)
+    assert "--resume" in said
+    assert "Traceback" not in said
+    time.sleep(0.1)
+    resumed = run("train", "--output", tmp_path / "broken", "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    whole = run("train", *options, "--output", tmp_path / "whole")
+    assert whole.exit_code == 0, whole.output
+    ours, theirs = (
+        read_arrays(tmp_path / run_name / "training.safetensors")
+        for run_name in ("broken", "whole")
+    )
+    assert ours[1] == theirs[1]  # history, random numbers, steps
+    assert ours[0].keys() == theirs[0].keys()
+    for name, array in ours[0].items():
+        np.testing.assert_array_equal(array, theirs[0][name])
+
+
+def test_the_denoised_image_is_closer_to_the_clean_one(folder: Path, tmp_path: Path) -> None:
+    run("train", "--data", folder, "--output", tmp_path / "run", "--image-size", 32, "--epochs", 25,
+        "--preset", "denoiser", "--batch", 4)  # fmt: skip
+    path = sorted(folder.glob("Uninfected/*.png"))[0]
+    small = np.asarray(Image.open(path).resize((32, 40)))
+    Image.fromarray(small).save(tmp_path / "small.png")
+    result = run("denoise", tmp_path / "small.png", "--model", tmp_path / "run", "--noise", 0.2,
+                 "--output", tmp_path)  # fmt: skip
+    noisy, denoised = map(float, re.findall(r"│ +(\d+\.\d) +│ +(\d+\.\d) │", result.output)[0])
+    assert denoised > noisy + 4
