@@ -134,6 +134,14 @@ def test_sample_weights_that_do_not_fit_are_refused(weights):
         loss(np.ones((3, 2)), np.ones((3, 2)), weights)
 
 
+@pytest.mark.parametrize("shape", [(2, 4), (2, 3, 2), (2, 3, 4, 2), (3,), (1, 3, 4)])
+def test_sample_weights_that_do_not_fit_images_are_refused(shape):
+    images = np.ones((2, 3, 4, 5))
+    text = rf"sample_weight has shape {re_shape(shape)}, .* shape \(2, 3, 4\)"
+    with pytest.raises(ShapeError, match=text):
+        losses.MeanSquaredError()(images, images, np.ones(shape))
+
+
 def re_shape(shape):
     return str(shape).replace("(", r"\(").replace(")", r"\)")
 
