@@ -120,7 +120,7 @@ def demo(
             cells = render_cells(720, DEMO_SIZE, seed=seed)
             train, test = split_by_slide(cells, 0.2, seed=seed)
         described = TrainingRun(
-            preset("standard", epochs=10, **common), output, train.images, test.images, False
+            preset("standard", epochs=8, **common), output, train.images, test.images, False
         )
         console.print(
             f"training an autoencoder on {len(train)} of them, testing on {len(test)} of other "
@@ -128,7 +128,7 @@ def demo(
         )
         history = _fit(described, output)
         denoising = TrainingRun(
-            preset("denoiser", epochs=5, **common),
+            preset("denoiser", epochs=7, **common),
             output / "denoiser",
             train.images,
             test.images,

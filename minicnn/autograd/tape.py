@@ -16,6 +16,7 @@ from minicnn.autograd.tensor import (
     Tensor,
     Variable,
     convert_to_tensor,
+    operator,
     recording,
     state,
 )
@@ -109,6 +110,7 @@ def _seed(target: Tensor, gradient: Any, where: str) -> Tensor:
     return seed if seed.dtype == target.dtype else Tensor(seed.data.astype(target.dtype))
 
 
+@operator("backward")
 def backward(target: Tensor, gradient: Any = None, *, create_graph: bool = False) -> None:
     """Add the gradient of `target` to `.grad` of each variable or watched tensor behind it."""
     if not target.tracked:

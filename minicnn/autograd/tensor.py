@@ -1,7 +1,7 @@
 """A tensor: an array, and the memory of where it came from.
 
-The operators (`a + b`, `a @ b`, `a[1:]`) are operations of the floor above, which enter themselves
-here by `operator`; so the engine needs to know no operation.
+The operators (`a + b`, `a @ b`, `a[1:]`) are operations of the floor above, and `backward` is the
+engine beside; they enter themselves here by `operator`, so a tensor needs to know none of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: A vector-Jacobian product: (gradient of the output, the output) -> gradient of one input.
 Vjp = Callable[["Tensor", "Tensor"], "Tensor"]
 
-OPERATORS: dict[str, Callable[..., Tensor]] = {}
+OPERATORS: dict[str, Callable[..., Any]] = {}
 
 
 def operator(name: str) -> Callable[[F], F]:
@@ -159,9 +159,7 @@ class Tensor:
             ArgumentError: this tensor came from no variable, or has several elements and no
                 `gradient` was given.
         """
-        from minicnn.autograd.tape import backward  # the engine needs Tensor at import
-
-        backward(self, gradient, create_graph=create_graph)
+        OPERATORS["backward"](self, gradient, create_graph=create_graph)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.data, dtype=dtype, copy=copy)

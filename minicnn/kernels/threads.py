@@ -11,11 +11,13 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from threadpoolctl import ThreadpoolController
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import ThreadpoolController
 
 __all__ = ["cores", "in_threads", "one_blas_thread"]
 
@@ -31,11 +33,16 @@ def cores() -> int:
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
+    # Imported when first needed, as below: slide-sized work needs no threads.
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(cores(), thread_name_prefix="minicnn")
 
 
 @functools.cache
 def _controller() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 

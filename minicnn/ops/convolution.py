@@ -257,10 +257,9 @@ def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[A
     Args:
         image: matrix (H,W).
         kernel: matrix (KH,KW).
-        mode: `"valid"` (default) where the kernel lies inside; `"same"` as large as the image, the
-            kernel centred as in `convolve2d` (for an even kernel the odd padding comes first; in
-            `conv2d`, Keras and SciPy's `correlate2d` it comes last); `"full"` wherever they
-            overlap.
+        mode: `"valid"` (default) where the kernel lies inside; `"same"` as large as the image, for
+            an even kernel the odd padding last, as in `conv2d`, Keras and SciPy's `correlate2d`;
+            `"full"` wherever they overlap.
 
     Returns:
         y (H-KH+1,W-KW+1), (H,W) or (H+KH-1,W+KW-1); integers stay integers.
@@ -286,8 +285,9 @@ def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
     Args:
         image: matrix (H,W).
         kernel: matrix (KH,KW).
-        mode: `"full"` (default) wherever they overlap; `"same"` as large as the image, the kernel
-            centred as in SciPy; `"valid"` where the kernel lies inside.
+        mode: `"full"` (default) wherever they overlap; `"same"` as large as the image, for an even
+            kernel the odd padding first, as in SciPy's `convolve2d`; `"valid"` where the kernel
+            lies inside.
 
     Returns:
         y (H+KH-1,W+KW-1), (H,W) or (H-KH+1,W-KW+1); integers stay integers.
@@ -315,12 +315,13 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
     height, width = kernel.shape
     if mode == "full":
         padding: Any = ((height - 1, height - 1), (width - 1, width - 1))
-    elif mode == "same":
-        # As SciPy's convolve2d for both, so that turning the kernel exchanges the two functions;
-        # SciPy's correlate2d puts the odd padding of an even kernel last and breaks that.
+    elif mode == "same" and flip:
+        # Both functions keep the middle of "full" and, where there are two middles, the earlier one
+        # for a convolution: an even kernel has its odd padding first. So turning the kernel
+        # exchanges the two functions in "full" and "valid", but in "same" for odd kernels only.
         padding = ((height // 2, (height - 1) // 2), (width // 2, (width - 1) // 2))
     else:
-        padding = mode
+        padding = mode  # "same" of the geometry puts the odd padding last
     geometry = conv2d_geometry(image.shape, kernel.shape, padding=padding, where=where)
     dtype = np.result_type(image, kernel)
     turned = kernel[::-1, ::-1] if flip else kernel

@@ -1,0 +1,52 @@
+"""The README keeps its word: its code runs, its messages and files are there."""
+
+import re
+
+import numpy as np
+import pytest
+
+import minicnn as mc
+from minicnn.errors import ShapeError
+from tests.helpers import ROOT
+
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    return [content for name, content in found if name == language]
+
+
+def test_python_examples_run_and_give_what_their_comments_say(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    learn, build = blocks("python")
+    space: dict = {}
+    exec(learn, space)
+    g = space["g"]
+    assert (g.out_height, g.out_width, g.pad_top, g.pad_right) == (4, 4, 1, 1)
+    x = space["x"].numpy()
+    np.testing.assert_allclose(space["first"].numpy(), 3 * x**2)
+    np.testing.assert_allclose(space["second"].numpy(), 6 * x)
+    exec(build, space)
+    assert space["model"].output_shape == (None, 28, 28, 1)
+    assert "conv2d_transpose" in capsys.readouterr().out
+
+
+def test_the_message_shown_is_the_message_raised() -> None:
+    with pytest.raises(ShapeError) as raised:
+        mc.conv2d(np.ones((1, 7, 8, 1)), np.ones((3, 2, 1, 1)), strides=3, strict=True)
+    shown = next(b for b in blocks("") if "ShapeError" in b)
+    said = " ".join(shown.split("ShapeError: ")[1].split())
+    assert said == str(raised.value)
+
+
+def test_links_and_pictures_exist() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+
+
+def test_two_commands_do_all_the_set_up() -> None:
+    commands = [b.strip() for b in blocks("sh") if "venv" in b]
+    assert [c.rsplit(" ", 1)[-1] for c in commands] == ["demo", ".venv/bin/pytest"]
+    assert all(c.startswith("python3 -m venv .venv && ") for c in commands)
