@@ -296,7 +296,9 @@ def denoise(
                 style="yellow",
             )
         folder = make_folder(output)
-        table = Table("image", "size", "written")
+        table = Table()
+        for column in ("image", "size"):
+            table.add_column(column, overflow="fold")
         if noise:
             for column in ("noisy, dB", "denoised, dB"):
                 table.add_column(column, justify="right")
@@ -312,17 +314,20 @@ def denoise(
             noisy = add_noise(clean, noise) if noise else clean
             network = load_model(model, (height, width))
             result = network.predict(noisy, verbose=0)
-            target = folder / f"{path.stem}-denoised.png"
-            write_image(target, result[0])
+            write_image(folder / f"{path.stem}-denoised.png", result[0])
             picture = figures.draw_denoising(clean if noise else None, noisy, result)
             figures.save_figure(picture, folder / f"{path.stem}-before-after.png")
-            row = [path.name, f"{height} x {width}", str(target)]
+            row = [path.name, f"{height} x {width}"]
             if noise:
                 row += [f"{psnr(clean, x)[0]:.1f}" for x in (noisy, result)]
             table.add_row(*row)
         if failed == len(images):
             raise DataError(f"none of the {failed} images could be read.")
         console.print(table)
+        console.print(
+            f"written to {folder}/: NAME-denoised.png and, to compare, NAME-before-after.png",
+            markup=False,
+        )
         if failed:
             raise typer.Exit(1)
 
@@ -365,9 +370,7 @@ def search(
             table.add_row(str(rank), str(cells.files[i].name), kind, f"{distance:.3f}")
             titles.append(f"{kind}\n{lines[0][rank - 1]}")
         console.print(table)
-        picture = figures.draw_search(
-            query, cells.images[indices], [titles], [f"query\n{image.name[:22]}"]
-        )
+        picture = figures.draw_search(query, cells.images[indices], [titles], ["query"])
         console.print(f"picture: {figures.save_figure(picture, output)}", markup=False)
 
 

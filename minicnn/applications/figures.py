@@ -92,6 +92,14 @@ def _rows_of_images(rows: Sequence[tuple[str, Array, list[str] | None]]) -> Figu
     return figure
 
 
+def _side_by_side(rows: Sequence[tuple[str, Array, list[str] | None]]) -> Figure:
+    """Return the single images of rows large and next to each other."""
+    figure = _figure(3.0 * len(rows), 3.3)
+    for axes, (label, images, titles) in zip(figure.subplots(1, len(rows)), rows, strict=True):
+        _show(axes, images[0], f"{label}, {titles[0]}" if titles else label, 11)
+    return figure
+
+
 def _decibels(clean: Array, other: Array) -> list[str]:
     return [f"{value:.1f} dB" for value in psnr(clean, other)]
 
@@ -104,16 +112,20 @@ def draw_reconstructions(images: Array, results: Array) -> Figure:
 
 
 def draw_denoising(clean: Array | None, noisy: Array, results: Array) -> Figure:
-    """Return noisy images above the denoised ones; with clean ones beside them, with PSNRs."""
+    """Return noisy images above the denoised ones, or a single one beside it.
+
+    With `clean` images these stand there too, and each result has its PSNR.
+    """
+    rows: list[tuple[str, Array, list[str] | None]]
     if clean is None:
-        return _rows_of_images([("before", noisy, None), ("after", results, None)])
-    return _rows_of_images(
-        [
+        rows = [("before", noisy, None), ("after", results, None)]
+    else:
+        rows = [
             ("clean", clean, None),
             ("noisy", noisy, _decibels(clean, noisy)),
             ("denoised", results, _decibels(clean, results)),
         ]
-    )
+    return _rows_of_images(rows) if len(noisy) > 1 else _side_by_side(rows)
 
 
 def draw_search(
