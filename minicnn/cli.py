@@ -108,7 +108,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
 ) -> None:
     """Render cells, train autoencoders on them, denoise and search: no data needed."""
-    from minicnn.applications.runs import TrainingRun, preset
+    from minicnn.applications.runs import TrainingRun, claim_folder, preset
     from minicnn.datasets import render_cells, split_by_slide
 
     began = time.perf_counter()
@@ -116,6 +116,7 @@ def demo(
     with _told():
         for folder in (output, output / "denoiser"):
             _make_way(folder)
+            claim_folder(folder, resume=False)
         with _step("rendering 720 red blood cells of 24 slides"):
             cells = render_cells(720, DEMO_SIZE, seed=seed)
             train, test = split_by_slide(cells, 0.2, seed=seed)
@@ -166,7 +167,7 @@ def _code_text(run: TrainingRun) -> str:
 def train(
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of class folders of PNG or JPEG images. [required]"),
+        typer.Option(help="Folder of class folders of PNG or JPEG images; only --resume knows it."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the run.")] = RUN_FOLDER,
     preset: Annotated[
@@ -194,7 +195,7 @@ def train(
     ] = False,
 ) -> None:
     """Train an autoencoder on a folder of images; Ctrl-C keeps the last finished epoch."""
-    from minicnn.applications.runs import TrainingRun
+    from minicnn.applications.runs import TrainingRun, claim_folder
     from minicnn.datasets import split_by_slide
 
     began = time.perf_counter()
@@ -211,6 +212,7 @@ def train(
     }
     with _told():
         settings = _settings(output, preset, changes, resume)
+        claim_folder(output, resume)
         cells = _load(Path(settings.data), settings)
         train_cells, test_cells = split_by_slide(cells, 0.2, seed=settings.seed)
         run = TrainingRun(settings, output, train_cells.images, test_cells.images, resume)

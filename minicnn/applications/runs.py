@@ -126,6 +126,21 @@ def load_settings(folder: str | Path) -> Settings:
         raise DataError(f"{path} is damaged: {error}.") from None
 
 
+def claim_folder(folder: str | Path, resume: bool) -> Path:
+    """Return a run's folder, made if need be.
+
+    Raises:
+        ArgumentError: it holds a run already and `resume` is not asked for.
+        OutputError: it cannot be made or written.
+    """
+    if not resume and (Path(folder) / SETTINGS).exists():
+        raise ArgumentError(
+            f"the folder {folder} holds a run already; continue it with --resume, or choose "
+            f"another folder with --output."
+        )
+    return make_folder(folder)
+
+
 def build(settings: Settings, image_size: Sequence[int] | None = None) -> Model:
     """Return the network of these settings, with new weights, for images of a size."""
     height, width = image_size or settings.image_size
@@ -177,12 +192,7 @@ class TrainingRun:
         self, settings: Settings, folder: str | Path, train: Array, test: Array, resume: bool
     ) -> None:
         self.settings, self.train_images, self.test_images = settings, train, test
-        self.folder = make_folder(folder)
-        if not resume and (self.folder / SETTINGS).exists():
-            raise ArgumentError(
-                f"the folder {folder} holds a run already; continue it with --resume, or choose "
-                f"another folder with --output."
-            )
+        self.folder = claim_folder(folder, resume)
         save_settings(settings, self.folder)
         config.set_random_seed(settings.seed)
         self.model = build(settings)

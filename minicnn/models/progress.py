@@ -77,6 +77,7 @@ class Progress:
                 TextColumn("{task.fields[figures]}", markup=False),
                 console=Console(file=sys.stdout, highlight=False),
                 auto_refresh=False,
+                transient=True,
             )
             self._display.start()
             self._task = self._display.add_task(self._label, total=steps, figures="")
@@ -95,10 +96,9 @@ class Progress:
 
     def end(self, logs: dict[str, float]) -> None:
         """Finish the epoch with its last figures."""
-        if self._display is not None:
-            self._display.update(self._task, figures=self._text(logs), refresh=True)
-            self.close()
-        elif self.shown:
+        self.close()
+        if self.shown:
+            # An ordinary line takes the display's place: it may be longer than the screen is wide.
             print(" - ".join(filter(None, [self._label, self._text(logs)])), flush=True)
 
     def close(self) -> None:

@@ -1,0 +1,214 @@
+"""Which backend does the work, and what the backends share: threads and sums."""
+
+import math
+import threading
+import time
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+import minicnn as mc
+from minicnn import config, kernels
+from minicnn.errors import ArgumentError, BackendError
+from minicnn.kernels import sums
+from minicnn.kernels.threads import cores, in_threads, one_blas_thread
+from tests.helpers import rng_integers, run_python
+
+SMALL = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 5, 5, 1), 'float32'); "
+LARGE = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 400, 300, 1), 'float32'); "
+
+
+def output(code, **options):
+    """Return what a program printed; it must neither fail nor complain."""
+    done = run_python(code, **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+@pytest.fixture
+def broken_numba(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('no LLVM here\\nand more')\n")
+    return tmp_path
+
+
+def test_auto_leaves_numba_alone_for_small_work():
+    code = SMALL + (
+        "mc.conv2d(x, np.ones((3, 2, 1, 1), 'float32')); mc.max_pool2d(x); mc.average_pool2d(x);"
+        "mc.upsample2d(x); print('numba' in sys.modules)"
+    )
+    assert output(code) == ["False"]
+    assert output(SMALL + "mc.max_pool2d(x); print('numba' in sys.modules)",
+                  MINICNN_BACKEND="numba") == ["True"]  # fmt: skip
+
+
+def test_auto_takes_numba_for_large_pooling_only():
+    assert output(LARGE + "mc.max_pool2d(x); print('numba' in sys.modules)") == ["True"]
+    code = "mc.conv2d(x, np.ones((3, 2, 1, 1), 'float32')); print('numba' in sys.modules)"
+    assert output(LARGE + code) == ["False"]
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "module"),
+    [
+        ("max_pool2d", 99_999, "vectorized"),
+        ("max_pool2d", 100_000, "compiled"),
+        ("resize2d_gradient", 100_000, "compiled"),
+        ("conv2d", 10**9, "vectorized"),
+        ("conv2d_kernel_gradient", 10**9, "vectorized"),
+    ],
+)
+def test_auto_goes_by_the_work(name, work, module):
+    with config.use_backend("auto"):
+        assert kernels.kernel(name, work).__module__ == f"minicnn.kernels.{module}"
+
+
+@pytest.mark.parametrize(
+    ("backend", "module"), [("loops", "loops"), ("numpy", "vectorized"), ("numba", "compiled")]
+)
+def test_a_named_backend_does_all_the_work(backend, module):
+    with config.use_backend(backend):
+        for work in (1, 10**9):
+            for name in kernels.MAPS:
+                found = kernels.kernel(name, work)
+                assert (found.__module__, found.__name__) == (f"minicnn.kernels.{module}", name)
+
+
+def test_use_backend_restores_after_errors_and_nests():
+    before = config.backend()
+    with config.use_backend("loops"):
+        with config.use_backend("numpy"):
+            assert config.backend() == "numpy"
+        assert config.backend() == "loops"
+    assert config.backend() == before
+    with pytest.raises(ZeroDivisionError), config.use_backend("loops"):
+        raise ZeroDivisionError
+    assert config.backend() == before
+
+
+def test_the_environment_chooses_the_backend():
+    show = "import minicnn as mc; print(mc.config.backend())"
+    assert output(show) == ["auto"]
+    assert output(show, MINICNN_BACKEND="LOOPS") == ["loops"]
+    done = run_python(show, MINICNN_BACKEND="nunpy")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith(
+        "MINICNN_BACKEND: value='nunpy' is not known; choose one of 'auto', 'loops', 'numpy', "
+        "'numba', 'cupy' (did you mean 'numpy'?)."
+    )
+
+
+def test_an_unknown_name_changes_nothing():
+    before = config.backend()
+    with pytest.raises(ArgumentError, match=r"set_backend: name='nmba'.*did you mean 'numba'"):
+        config.set_backend("nmba")
+    with pytest.raises(ArgumentError), config.use_backend("torch"):
+        pass
+    assert config.backend() == before
+
+
+def test_backends_tell_versions_and_reasons():
+    found = mc.backends()
+    assert list(found) == ["loops", "numpy", "numba", "cupy"]
+    assert found["numpy"] == (True, f"numpy {np.__version__}")
+    assert found["loops"].usable
+    assert found["numba"].usable
+    assert found["numba"].detail.startswith("numba 0.")
+    assert found["cupy"] == (False, "this version of minicnn has no CUDA kernels yet")
+
+
+def test_cupy_is_refused_with_a_reason():
+    with config.use_backend("cupy"), pytest.raises(BackendError) as caught:
+        mc.max_pool2d(np.ones((1, 4, 6, 1)))
+    assert str(caught.value) == (
+        "backend 'cupy' is not usable here: this version of minicnn has no CUDA kernels yet. "
+        "Usable: 'loops', 'numpy', 'numba'."
+    )
+
+
+def test_auto_does_without_a_broken_numba(broken_numba):
+    code = LARGE + "y = mc.max_pool2d(x, (2, 3)); print(*y.shape, mc.backends()['numba'].usable)"
+    assert output(code, first_on_path=broken_numba) == ["1", "200", "100", "1", "False"]
+
+
+def test_a_broken_numba_by_name_is_an_error_of_one_sentence(broken_numba):
+    done = run_python(SMALL + "mc.max_pool2d(x)", first_on_path=broken_numba,
+                      MINICNN_BACKEND="numba")  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == (
+        "minicnn.errors.BackendError: backend 'numba' is not usable here: numba cannot be "
+        "imported: ImportError: no LLVM here. Usable: 'loops', 'numpy'."
+    )
+
+
+def blas_threads():
+    return {i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"}
+
+
+@pytest.fixture
+def two_blas_threads():
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("this BLAS cannot be set to two threads")
+        yield
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_one_blas_thread_nests_and_restores():
+    for _ in range(2):
+        with one_blas_thread():
+            assert blas_threads() == {1}
+            with one_blas_thread():
+                assert blas_threads() == {1}
+            assert blas_threads() == {1}  # the inner block must not restore
+        assert blas_threads() == {2}
+    with pytest.raises(ZeroDivisionError), one_blas_thread():
+        raise ZeroDivisionError
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_in_threads_holds_blas_to_one_thread():
+    assert in_threads(lambda _: blas_threads(), range(3)) == [{1}] * 3
+    assert blas_threads() == {2}
+
+
+def test_in_threads_keeps_the_order():
+    def late(i):
+        time.sleep(0.01 * (6 - i))  # the last items finish first
+        return i, threading.current_thread().name
+
+    results = in_threads(late, range(7))
+    assert [i for i, _ in results] == list(range(7))
+    assert all(name.startswith("minicnn") for _, name in results)
+    assert 1 <= len({name for _, name in results}) <= cores()
+
+
+def test_in_threads_passes_errors_on():
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda i: 1 // i, [1, 0, 2])
+    assert in_threads(lambda i: 1 // i, [1]) == [1]
+
+
+@pytest.mark.parametrize("rows", [1, 1023, 1024, 1025, 2048, 5000])
+def test_column_sums_of_whole_numbers_are_exact(rows):
+    a, b = rng_integers(1, (rows, 3), "float32"), rng_integers(2, (rows, 3), "float32")
+    for result, expected in (
+        (sums.column_sums(a), a.sum(0)),
+        (sums.column_sums(a, b), (a * b).sum(0)),
+    ):
+        assert result.dtype == np.float32
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_column_sums_hardly_round():
+    rng = np.random.default_rng(1)
+    a, b = rng.uniform(0, (1, 10, 100), (2, 200_000, 3)).astype("float32")
+    for result, terms in (
+        (sums.column_sums(a), a.astype(float)),
+        (sums.column_sums(a, b), a.astype(float) * b),
+    ):
+        exact = np.array([math.fsum(column) for column in terms.T])
+        assert (np.abs(result / exact - 1) < 1e-6).all()
+        running = terms.astype("float32").cumsum(axis=0)[-1]
+        assert (np.abs(running / exact - 1) > 1e-6).all()  # so the care is needed
