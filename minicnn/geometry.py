@@ -86,10 +86,11 @@ def pair(where: str, argument: str, value: Any, minimum: int = 1) -> tuple[int, 
     ((2, 2), (2, 3))
     """
     try:
-        parts = tuple(index(v) for v in value) if isinstance(value, Iterable) else (index(value),)
+        values = tuple(value) if isinstance(value, Iterable) else (value,)
+        parts = () if bool in map(type, values) else tuple(map(index, values))
     except TypeError:
         parts = ()
-    if len(parts) not in (1, 2) or min(parts) < minimum or isinstance(value, bool | str):
+    if len(parts) not in (1, 2) or min(parts) < minimum:
         raise ArgumentError(
             f"{where}: {argument}={value!r}, but it must be an integer >= {minimum} or a "
             f"(height, width) pair of them."
@@ -147,12 +148,13 @@ def _four_sides(where: str, padding: Any) -> tuple[tuple[int, int], tuple[int, i
 
 
 def _sizes(where: str, value: Any) -> tuple[int, int]:
-    size = tuple(value)
-    if len(size) != 2 or min(size) < 1:
-        raise ShapeError(
-            f"{where}: the input's (height, width) is {size}, but both must be at least 1."
-        )
-    return index(size[0]), index(size[1])
+    try:
+        height, width = map(index, value)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ShapeError(f"{where}: input (height, width) {value!r} must be two integers >= 1.")
+    return height, width
 
 
 def conv2d_geometry(
@@ -202,10 +204,8 @@ def conv2d_geometry(
     else:
         sides = _four_sides(where, padding)
     out = tuple(
-        _checked_output(
-            where, AXES[a], size[a], kernel[a], stride[a], sides[a], dilation[a], strict
-        )
-        for a in (0, 1)
+        _checked_output(where, strict, *each)
+        for each in zip(AXES, size, kernel, stride, sides, dilation, strict=True)
     )
     return Geometry._make((*size, *out, *kernel, *stride, *sides[0], *sides[1], *dilation, groups))
 
@@ -217,7 +217,7 @@ def _positive(where: str, argument: str, value: Any) -> int:
 
 
 def _checked_output(
-    where: str, axis: str, n: int, k: int, s: int, pad: tuple[int, int], d: int, strict: bool
+    where: str, strict: bool, axis: str, n: int, k: int, s: int, pad: tuple[int, int], d: int
 ) -> int:
     out, rest = divmod(n + sum(pad) - kernel_span(k, d), s)
     formula = f"({n} + {pad[0]} + {pad[1]} - {d}*({k} - 1) - 1) / {s} + 1"

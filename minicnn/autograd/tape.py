@@ -101,13 +101,13 @@ def _seed(target: Tensor, gradient: Any, where: str) -> Tensor:
     """Return the gradient to start from, of the target's shape and type."""
     if gradient is None:
         return Tensor(np.ones(target.shape, target.dtype))
-    seed = convert_to_tensor(gradient)
+    seed = convert_to_tensor(gradient, target.dtype)
     if seed.shape != target.shape:
         raise ShapeError(
             f"{where}: the gradient to start from has shape {seed.shape}, but the target has "
             f"{target.shape}; they must be equal."
         )
-    return seed if seed.dtype == target.dtype else Tensor(seed.data.astype(target.dtype))
+    return seed
 
 
 @operator("backward")

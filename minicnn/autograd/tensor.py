@@ -343,11 +343,16 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
 
     A variable is read: what was computed from it keeps its present value when it is assigned to.
     """
-    if isinstance(value, Tensor) and (dtype is None or value.dtype == np.dtype(dtype)):
-        if isinstance(value, Variable) and state.recording:
-            return record("read", value.data, (value, lambda dy, y: dy))
+    if not isinstance(value, Tensor):
+        return Tensor(value, dtype)
+    kind = np.dtype(dtype or value.dtype)
+    if kind == value.dtype and not (isinstance(value, Variable) and state.recording):
         return value
-    return Tensor(value, dtype)
+    return record(
+        "read",
+        value.data.astype(kind, copy=False),
+        (value, lambda dy, y: convert_to_tensor(dy, value.dtype)),
+    )
 
 
 def record(name: str, value: Any, *inputs: tuple[Tensor, Vjp]) -> Tensor:

@@ -30,26 +30,28 @@ __all__ = [
 ]
 
 
-def _float_tensor(where: str, argument: str, value: Any, like: Tensor | None = None) -> Tensor:
-    """Return a float tensor of four axes; integers and booleans become floats."""
-    tensor = convert_to_tensor(value)
-    if tensor.dtype.kind != "f":
-        tensor = Tensor(tensor.data.astype(config.floatx() if like is None else like.dtype))
-    if tensor.ndim != 4:
-        axes = "(N,H,W,C)" if argument == "x" else "(KH,KW,C/groups,F)"
+def _image_and_kernel(where: str, x: Any, kernel: Any) -> tuple[Tensor, Tensor]:
+    """Return two float tensors of four axes and one type; integers become floats."""
+    x, kernel = convert_to_tensor(x), convert_to_tensor(kernel)
+    floats = [t.dtype for t in (x, kernel) if t.dtype.kind == "f"]
+    dtype = floats[0] if floats else config.floatx()
+    x, kernel = (t if t.dtype.kind == "f" else Tensor(t.data.astype(dtype)) for t in (x, kernel))
+    for argument, tensor, axes in (("x", x, "(N,H,W,C)"), ("kernel", kernel, "(KH,KW,C/groups,F)")):
+        if tensor.ndim != 4:
+            raise ShapeError(
+                f"{where}: {argument} has shape {tensor.shape}, but must have four axes {axes}"
+                + ("; x[None, ..., None] adds the missing ones." if tensor.ndim == 2 else ".")
+            )
+    if kernel.size == 0:
         raise ShapeError(
-            f"{where}: {argument} has shape {tensor.shape}, but must have four axes {axes}"
-            + ("; x[None, ..., None] adds the missing ones." if tensor.ndim == 2 else ".")
+            f"{where}: kernel has shape {kernel.shape}, but each axis must be at least 1."
         )
-    return tensor
-
-
-def _same_type(where: str, x: Tensor, kernel: Tensor) -> None:
     if x.dtype != kernel.dtype:
         raise ShapeError(
             f"{where}: x is {x.dtype} and kernel {kernel.dtype}; both must be the same, so cast "
             f"one of them."
         )
+    return x, kernel
 
 
 def _work(geometry: Geometry, x: Tensor, kernel: Tensor) -> int:
@@ -99,9 +101,7 @@ def conv2d(
     >>> conv2d(x, k).numpy()[0, :, :, 0].tolist()
     [[-2.0, -2.0], [-2.0, -2.0], [-2.0, -2.0]]
     """
-    x = _float_tensor(name, "x", x)
-    kernel = _float_tensor(name, "kernel", kernel, like=x)
-    _same_type(name, x, kernel)
+    x, kernel = _image_and_kernel(name, x, kernel)
     geometry = conv2d_geometry(
         x.shape[1:3],
         kernel.shape[:2],
@@ -226,9 +226,7 @@ def conv2d_transpose(
     >>> conv2d_transpose(x, k).numpy()[0, :, :, 0].tolist()
     [[0.0, 1.0, 2.0, 4.0], [2.0, 7.0, 14.0, 12.0]]
     """
-    x = _float_tensor(name, "x", x)
-    kernel = _float_tensor(name, "kernel", kernel, like=x)
-    _same_type(name, x, kernel)
+    x, kernel = _image_and_kernel(name, x, kernel)
     geometry = conv2d_transpose_geometry(
         x.shape[1:3],
         kernel.shape[:2],

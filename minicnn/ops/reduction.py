@@ -77,7 +77,8 @@ def _extreme(name: str, function: Any, x: Any, axis: Axis, keepdims: bool) -> Te
     axes = _axes(x, axis)
     kept = _kept(x, axes)
     value = function(x.data, axis=axes, keepdims=True)
-    hits = (x.data == value).astype(x.dtype if x.dtype.kind == "f" else float)
+    hits = (x.data == value) | np.isnan(x.data)  # a NaN is the extreme, and equals nothing
+    hits = hits.astype(x.dtype if x.dtype.kind == "f" else float)
     shares = Tensor(hits / hits.sum(axis=axes, keepdims=True))
     return record(
         name,
@@ -99,9 +100,16 @@ def matmul(a: Any, b: Any) -> Tensor:
             f"matmul: shapes {a.shape} and {b.shape} do not fit; both need at least two axes, and "
             f"the last of the first must equal the last but one of the second."
         )
+    try:
+        value = a.data @ b.data
+    except ValueError:
+        raise ShapeError(
+            f"matmul: the leading axes of shapes {a.shape} and {b.shape} do not fit; counted from "
+            f"the right, lengths must be equal or one of them 1."
+        ) from None
     return record(
         "matmul",
-        a.data @ b.data,
+        value,
         (a, lambda dy, y: sum_to(matmul(dy, _turned(b)), a.shape)),
         (b, lambda dy, y: _right_gradient(a, dy, b.shape)),
     )

@@ -46,6 +46,10 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """Return x with its axes in another order, default reversed."""
     x = convert_to_tensor(x)
     order = tuple(range(x.ndim)[::-1] if axes is None else (a % x.ndim for a in axes))
+    if sorted(order) != list(range(x.ndim)):
+        raise ShapeError(
+            f"transpose: axes={axes!r} must name each of the {x.ndim} axes of shape {x.shape} once."
+        )
     back = tuple(int(i) for i in np.argsort(order))
     return record("transpose", x.data.transpose(order), (x, lambda dy, y: transpose(dy, back)))
 
@@ -90,7 +94,13 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """Return x without its axes of length 1."""
     x = convert_to_tensor(x)
     axes = None if axis is None else axis if isinstance(axis, int) else tuple(axis)
-    return reshape(x, np.squeeze(x.data, axes).shape)
+    try:
+        shape = np.squeeze(x.data, axes).shape
+    except ValueError:
+        raise ShapeError(
+            f"squeeze: axis={axis!r} of shape {x.shape} is missing or longer than 1."
+        ) from None
+    return reshape(x, shape)
 
 
 @operator("[]")
@@ -140,14 +150,24 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     parts = [convert_to_tensor(t) for t in tensors]
     if not parts:
         raise ArgumentError("stack: tensors is empty, but at least one is needed.")
+    if len({p.shape for p in parts}) > 1:
+        shapes_text = ", ".join(str(p.shape) for p in parts)
+        raise ShapeError(f"stack: tensors have shapes {shapes_text}, but all must be equal.")
     places = axis % (parts[0].ndim + 1)
     shapes = [(*p.shape[:places], 1, *p.shape[places:]) for p in parts]
     return concatenate([reshape(p, s) for p, s in zip(parts, shapes, strict=True)], axis=places)
 
 
+def _images(where: str, x: Any) -> Tensor:
+    tensor = convert_to_tensor(x)
+    if tensor.ndim != 4:
+        raise ShapeError(f"{where}: x has shape {tensor.shape}, but must have axes (N,H,W,C).")
+    return tensor
+
+
 def pad2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
     """Return images (N,H,W,C) with ((top, bottom), (left, right)) zeros around them."""
-    x = convert_to_tensor(x)
+    x = _images("pad2d", x)
     (top, bottom), (left, right) = sides
     value = np.pad(x.data, ((0, 0), (top, bottom), (left, right), (0, 0)))
     return record("pad2d", value, (x, lambda dy, y: crop2d(dy, sides)))
@@ -155,7 +175,7 @@ def pad2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
 
 def crop2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
     """Return images (N,H,W,C) without ((top, bottom), (left, right)) of their pixels."""
-    x = convert_to_tensor(x)
+    x = _images("crop2d", x)
     (top, bottom), (left, right) = sides
     _, height, width, _ = x.shape
     if top + bottom >= height or left + right >= width:

@@ -8,6 +8,8 @@ from minicnn import ops
 from minicnn.autograd.check import GradientError
 from minicnn.autograd.tensor import record
 from minicnn.config import use_backend
+from minicnn.geometry import Resize, conv2d_geometry
+from minicnn.ops import convolution, pooling
 from tests.helpers import BACKENDS
 
 RNG = np.random.default_rng(5)
@@ -176,6 +178,32 @@ def test_gradients_of_windows(function, inputs, backend):
     directions = 1 if backend == "loops" else 3
     with use_backend(backend):
         mc.check_gradients(function, *inputs, directions=directions)
+
+
+G = conv2d_geometry((5, 7), (3, 2), (2, 1), ((0, 3), (2, 1)), (1, 2))
+RESIZE = Resize(5, 7, 3, 11)
+SLOPES = normal(2, G.out_height, G.out_width, 2)
+PLACES = RNG.integers(-1, 5 * 7, (2, G.out_height, G.out_width, 2), np.int32)
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs"),
+    [
+        (lambda dy, k: convolution.conv2d_input_gradient(dy, k, G), (SLOPES, normal(3, 2, 1, 2))),
+        (lambda dy, x: convolution.conv2d_kernel_gradient(x, dy, G), (SLOPES, normal(2, 5, 7, 1))),
+        (lambda dy: pooling.scatter(dy, PLACES, G), (SLOPES,)),
+        (lambda dy: pooling.average_pool2d_gradient(dy, G), (SLOPES,)),
+        (lambda x: pooling.gather(x, PLACES, G), (normal(2, 5, 7, 2),)),
+        (
+            lambda dy: pooling.resize2d_gradient(dy, RESIZE, "bilinear"),
+            (normal(2, 3, 11, 2),),
+        ),
+    ],
+    ids=["input", "kernel", "scatter", "average", "gather", "resize"],
+)
+def test_gradients_of_the_adjoints(function, inputs):
+    """Reached from the operations by the third derivative only."""
+    mc.check_gradients(function, *inputs)
 
 
 def test_gradient_of_a_cast():

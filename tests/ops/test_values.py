@@ -111,6 +111,15 @@ def test_nan_passes_through_the_larger_and_the_smaller(function):
     assert np.isnan(function(a, b).numpy()).all()
 
 
+@pytest.mark.parametrize("function", [ops.max, ops.min])
+def test_a_nan_is_the_extreme_and_gets_the_gradient(function):
+    x = mc.Variable(np.array([[1.0, np.nan, 3.0], [4.0, 4.0, 4.0]]))
+    y = function(x, 1)
+    np.testing.assert_array_equal(y.numpy(), [np.nan, 4.0])
+    y.backward(np.array([6.0, 6.0]))
+    assert x.grad.numpy().tolist() == [[0, 6, 0], [2, 2, 2]]
+
+
 @pytest.mark.parametrize("epsilon", [1e-3, 0.5])
 def test_standardize(epsilon):
     y, mean, variance = ops.standardize(X, epsilon)
@@ -232,6 +241,10 @@ DOES_NOT_FIT = {
     "groups": (
         lambda: mc.conv2d(IMAGE, zeros(3, 2, 1, 6), groups=4),
         "conv2d: groups=4 must divide the 4 input channels and the 6 filters; fitting: 1, 2.",
+    ),
+    "groups_of_channels": (
+        lambda: mc.conv2d(IMAGE, zeros(3, 2, 1, 6), groups=3),
+        "conv2d: groups=3 must divide the 4 input channels and the 6 filters; fitting: 1, 2.",
     ),
     "rank_of_x": (
         lambda: mc.conv2d(zeros(5, 7), KERNEL),
