@@ -338,8 +338,7 @@ def batch_shape(e: Example) -> None:
 def predict_steps(e: Example) -> None:
     encoder, _ = course_autoencoder()
     seen = []
-    whole_call = encoder.predict_on_batch
-    encoder.predict_on_batch = lambda x: seen.append(len(x)) or whole_call(x[:1])  # type: ignore[assignment]
+    encoder.predict_on_batch = lambda x: seen.append(len(x)) or np.zeros((len(x), 1, 1, 2))
     found = []
     for samples in (500, 1):
         seen.clear()
