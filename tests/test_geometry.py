@@ -342,11 +342,11 @@ def test_parameters_by_counting(groups, bias):
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_multiply_adds_by_counting(groups):
-    g = conv2d_geometry((5, 8), (3, 2), (1, 2), "same", groups=groups)
+    g = conv2d_geometry((5, 8), (3, 2), (2, 3), "same", groups=groups)
     channels, filters = 4, 6
     pairs = sum(
         1
-        for _ in np.ndindex(5, 4, 3, 2)  # "same": ceil(5/1) x ceil(8/2) outputs
+        for _ in np.ndindex(3, 3, 3, 2)  # "same": ceil(5/2) x ceil(8/3) outputs
         for c, f in np.ndindex(channels, filters)
         if c * groups // channels == f * groups // filters
     )
@@ -371,9 +371,7 @@ def test_pairs_are_refused_with_what_came_and_what_would_fit(build, argument, va
     )
 
 
-@pytest.mark.parametrize(
-    "value", [v for v in NO_INTEGERS if v not in (0, False, None, (1, 0))], ids=repr
-)
+@pytest.mark.parametrize("value", [True, 1.5, -1, "3", (2, 3, 4), (1, -1), (1, True)], ids=repr)
 def test_padding_beyond_the_output_is_refused_with_what_came(value):
     with pytest.raises(ArgumentError) as caught:
         conv2d_transpose_geometry((9, 8), 3, (4, 5), output_padding=value)

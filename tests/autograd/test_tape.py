@@ -64,7 +64,8 @@ def test_a_used_tape_records_no_more_and_leaves_its_block_in_peace():
             tape.gradient(x * x, x)
             y = x * x
         z = x * y
-    assert not any(tape is t for t in z.node.tapes)
+    assert tape not in y.node.tapes
+    assert outer in y.node.tapes
     assert values(outer.gradient(z, x)) == 27.0
 
 
@@ -222,9 +223,8 @@ def test_output_gradients_weight_the_targets():
     x = Variable([1.0, 2.0])
     with GradientTape(persistent=True) as tape:
         y, z = x * x, 3.0 * x
-    assert values(tape.gradient(y, x, output_gradients=[10.0, 100.0])) == [20.0, 400.0] or (
-        pytest.fail("output_gradients must weight each element")
-    )
+    weights = constant([10.0, 100.0])
+    assert values(tape.gradient(y, x, output_gradients=weights)) == [20.0, 400.0]
     assert values(tape.gradient([y, z], x, [constant([1.0, 0.0]), None])) == [5.0, 3.0]
     with pytest.raises(ArgumentError, match="holds 1 gradients for 2 targets"):
         tape.gradient([y, z], x, [constant([1.0, 0.0])])
@@ -293,13 +293,13 @@ def test_only_products_on_the_way_to_a_source_run():
 
 
 def test_each_operation_goes_back_once_however_often_its_result_is_used():
-    x = Variable(2.0)
+    x = Variable(1.0)
     calls = []
     with GradientTape() as tape:
         y = counted(calls, x)
         for _ in range(10):
             y = counted(calls, y, y)  # 2^10 ways from the end to x
-    assert values(tape.gradient(y, x)) == 1024.0 * 2.0**1023 or np.isinf(y.item())
+    assert values(tape.gradient(y, x)) == 1024.0
     assert len(calls) == 21
 
 
