@@ -342,11 +342,11 @@ def test_parameters_by_counting(groups, bias):
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_multiply_adds_by_counting(groups):
-    g = conv2d_geometry((5, 8), (3, 2), (2, 3), "same", groups=groups)
+    g = conv2d_geometry((5, 8), (3, 2), (2, 4), "same", groups=groups)
     channels, filters = 4, 6
     pairs = sum(
         1
-        for _ in np.ndindex(3, 3, 3, 2)  # "same": ceil(5/2) x ceil(8/3) outputs
+        for _ in np.ndindex(3, 2, 3, 2)  # "same": ceil(5/2) x ceil(8/4) outputs
         for c, f in np.ndindex(channels, filters)
         if c * groups // channels == f * groups // filters
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -72,7 +72,19 @@ def one_blas_thread() -> Iterator[None]:
                 _restore()
 
 
-def in_threads(function: Callable[[A], B], items: Iterable[A]) -> list[B]:
-    """Return the function's result for each item, in order, several items at a time."""
+def in_threads(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """Return the function's result for each item, in order, several items at a time.
+
+    Each thread gets its share of the items at once: to hand them over singly would cost more than
+    many a small block's work.
+    """
+    workers = min(cores(), len(items))
+
+    def share(first: int) -> list[B]:
+        return [function(item) for item in items[first::workers]]
+
     with one_blas_thread():
-        return list(_pool().map(function, items))
+        # The calling thread takes a share too, instead of waiting.
+        others = [_pool().submit(share, first) for first in range(1, workers)]
+        shares = [share(0), *(other.result() for other in others)]
+    return [shares[i % workers][i // workers] for i in range(len(items))]
