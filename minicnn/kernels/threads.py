@@ -78,7 +78,7 @@ def in_threads(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
     Each thread gets its share of the items at once: to hand them over singly would cost more than
     many a small block's work.
     """
-    workers = min(cores(), len(items))
+    workers = max(1, min(cores(), len(items)))
 
     def share(first: int) -> list[B]:
         return [function(item) for item in items[first::workers]]
