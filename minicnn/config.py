@@ -111,7 +111,7 @@ def random_generator() -> np.random.Generator:
     """Return the generator that initializers, shuffling, dropout and noise draw from."""
     if _settings["generator"] is None:
         _settings["generator"] = np.random.default_rng()
-    return _settings["generator"]  # type: ignore[no-any-return]
+    return _settings["generator"]
 
 
 def random_state() -> dict[str, Any]:

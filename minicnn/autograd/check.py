@@ -91,7 +91,7 @@ def _gradient_of(function: Function, i: int) -> Function:
             tape.watch(list(xs))
             y = function(*xs)
         result = tape.gradient(y, xs[i], cotangent, unconnected_gradients="zero")
-        return result  # type: ignore[no-any-return]
+        return result
 
     return gradient
 

@@ -100,7 +100,7 @@ def backend_module(name: str) -> ModuleType:
 
 @functools.cache
 def _function(backend: str, name: str) -> Callable[..., Any]:
-    return getattr(backend_module(backend), name)  # type: ignore[no-any-return]
+    return getattr(backend_module(backend), name)
 
 
 def kernel(name: str, work: int) -> Callable[..., Any]:

@@ -25,7 +25,7 @@ _compile = numba.njit(parallel=True, cache=True, fastmath={"contract"})
 
 
 @_compile
-def _conv2d(x, kernel, g, y):  # type: ignore[no-untyped-def]
+def _conv2d(x, kernel, g, y):
     batch, filters = y.shape[0], y.shape[3] // g.groups
     height, width, channels, _ = kernel.shape
     for row in prange(batch * g.out_height):
@@ -49,7 +49,7 @@ def _conv2d(x, kernel, g, y):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _conv2d_input_gradient(dy, turned, g, dx):  # type: ignore[no-untyped-def]
+def _conv2d_input_gradient(dy, turned, g, dx):
     batch, filters = dy.shape[0], dy.shape[3] // g.groups
     height, width, _, channels = turned.shape
     for row in prange(batch * g.in_height):
@@ -72,7 +72,7 @@ def _conv2d_input_gradient(dy, turned, g, dx):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _conv2d_kernel_gradient(x, dy, g, dk):  # type: ignore[no-untyped-def]
+def _conv2d_kernel_gradient(x, dy, g, dk):
     batch, filters = dy.shape[0], dy.shape[3] // g.groups
     height, width, channels, _ = dk.shape
     for tap in prange(height * width):
@@ -96,7 +96,7 @@ def _conv2d_kernel_gradient(x, dy, g, dk):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _max_pool2d(x, g, values, where):  # type: ignore[no-untyped-def]
+def _max_pool2d(x, g, values, where):
     batch, channels = x.shape[0], x.shape[3]
     for row in prange(batch * g.out_height):
         n, oh = row // g.out_height, row % g.out_height
@@ -125,7 +125,7 @@ def _max_pool2d(x, g, values, where):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _scatter(dy, where, dx):  # type: ignore[no-untyped-def]
+def _scatter(dy, where, dx):
     # Windows may overlap, so an image's sums belong to one thread as a whole.
     batch, height, width, channels = dy.shape
     for n in prange(batch):
@@ -139,7 +139,7 @@ def _scatter(dy, where, dx):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _gather(x, where, y):  # type: ignore[no-untyped-def]
+def _gather(x, where, y):
     batch, height, width, channels = y.shape
     for row in prange(batch * height):
         n, oh = row // height, row % height
@@ -150,7 +150,7 @@ def _gather(x, where, y):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _average_pool2d(x, counts, g, y):  # type: ignore[no-untyped-def]
+def _average_pool2d(x, counts, g, y):
     batch, channels = x.shape[0], x.shape[3]
     for row in prange(batch * g.out_height):
         n, oh = row // g.out_height, row % g.out_height
@@ -169,7 +169,7 @@ def _average_pool2d(x, counts, g, y):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _average_pool2d_gradient(dy, counts, g, dx):  # type: ignore[no-untyped-def]
+def _average_pool2d_gradient(dy, counts, g, dx):
     batch, channels = dy.shape[0], dy.shape[3]
     for row in prange(batch * g.in_height):
         n, h = row // g.in_height, row % g.in_height
@@ -186,7 +186,7 @@ def _average_pool2d_gradient(dy, counts, g, dx):  # type: ignore[no-untyped-def]
 
 
 @_compile
-def _resize2d(x, rows, columns, row_shares, column_shares, y):  # type: ignore[no-untyped-def]
+def _resize2d(x, rows, columns, row_shares, column_shares, y):
     batch, out_height, out_width, channels = y.shape
     for row in prange(batch * out_height):
         n, oh = row // out_height, row % out_height
@@ -200,7 +200,7 @@ def _resize2d(x, rows, columns, row_shares, column_shares, y):  # type: ignore[n
 
 
 @_compile
-def _resize2d_gradient(dy, rows, columns, row_shares, column_shares, dx):  # type: ignore[no-untyped-def]
+def _resize2d_gradient(dy, rows, columns, row_shares, column_shares, dx):
     # Neighbouring outputs share inputs, so an image's sums belong to one thread as a whole.
     batch, out_height, out_width, channels = dy.shape
     for n in prange(batch):

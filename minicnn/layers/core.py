@@ -61,7 +61,7 @@ def Input(  # noqa: N802 - Keras' name
         raise ArgumentError(
             f"Input: shape={shape!r}, but it must be a tuple of sizes >= 1 without the batch axis."
         )
-    return InputLayer(tuple(shape), name=name, dtype=dtype).output  # type: ignore[no-any-return]
+    return InputLayer(tuple(shape), name=name, dtype=dtype).output
 
 
 class Dense(Layer):
@@ -212,7 +212,7 @@ class Dropout(_Noise):
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         if not training or self.rate == 0:
-            return inputs  # type: ignore[no-any-return]
+            return inputs
         kept = self.rng().random(inputs.shape, dtype=np.float32) >= self.rate
         return inputs * Tensor(kept.astype(inputs.dtype) / (1 - self.rate))
 
@@ -231,7 +231,7 @@ class GaussianNoise(_Noise):
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         if not training or self.stddev == 0:
-            return inputs  # type: ignore[no-any-return]
+            return inputs
         noise = self.rng().standard_normal(inputs.shape, dtype=np.float32) * self.stddev
         return inputs + Tensor(noise.astype(inputs.dtype))
 
@@ -253,7 +253,7 @@ class Add(Layer):
         total = inputs[0]
         for x in inputs[1:]:
             total = total + x
-        return total  # type: ignore[no-any-return]
+        return total
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         _check_several(self, input_shape)

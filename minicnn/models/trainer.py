@@ -133,7 +133,7 @@ class Trainer:
                 part = loss(t, p, sample_weight)
                 part = part if weight == 1 else part * weight
                 total = part if total is None else total + part
-        return total  # type: ignore[no-any-return]
+        return total
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Tensor, Any]:
         """Do one step of training and return the loss and the predictions before it."""
