@@ -114,6 +114,11 @@ class MeanSquaredError(_Pointwise):
     def elements(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.square(y_pred - y_true)
 
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        if sample_weight is None:
+            return ops.mean_squared_error(*_same_shape(self.name, y_true, y_pred))
+        return super().__call__(y_true, y_pred, sample_weight)
+
 
 class MeanAbsoluteError(_Pointwise):
     """Mean of |y_true - y_pred|.

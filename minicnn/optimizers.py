@@ -97,6 +97,8 @@ class Optimizer:
 
     #: Names of the arrays that are kept for each variable.
     slots: tuple[str, ...] = ()
+    #: Whether `update` treats every number alike, so that one call may serve all variables.
+    elementwise = False
 
     def __init__(
         self,
@@ -122,6 +124,7 @@ class Optimizer:
         self.iterations = 0
         self.state: dict[int, dict[str, Array]] = {}
         self._owners: dict[int, Variable] = {}
+        self._row: _Row | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -160,13 +163,25 @@ class Optimizer:
                     f"{gradient.shape}, but the variable has {variable.shape}."
                 )
         gradients = self._clipped([g for g, _ in pairs])
-        rate = self.learning_rate
-        for gradient, (_, variable) in zip(gradients, pairs, strict=True):
-            weight = variable.data
-            if self.weight_decay:
-                weight = weight - weight * np.asarray(self.weight_decay * rate, weight.dtype)
-            variable.data = self.update(weight, gradient, self.slots_of(variable))
+        variables = [v for _, v in pairs]
+        if self.elementwise and _Row.holds(variables):
+            if self._row is None or not self._row.is_of(variables):
+                self._row = _Row(self, variables)
+            weights = self._row.joined([v.data for v in variables])
+            new = self._updated(weights, self._row.joined(gradients), self._row.slots)
+            for variable, weight in zip(variables, self._row.parts(new), strict=True):
+                variable.data = weight
+        else:
+            for gradient, variable in zip(gradients, variables, strict=True):
+                slots = self.slots_of(variable)
+                variable.data = self._updated(variable.data, gradient, slots)
         self.iterations += 1
+
+    def _updated(self, weight: Array, gradient: Array, slots: dict[str, Array]) -> Array:
+        if self.weight_decay:
+            share = self.weight_decay * self.learning_rate
+            weight = weight - weight * np.asarray(share, weight.dtype)
+        return self.update(weight, gradient, slots)
 
     def _clipped(self, gradients: list[Array]) -> list[Array]:
         if self.clipvalue is not None:
@@ -177,6 +192,50 @@ class Optimizer:
             norm = _norm(gradients)
             return [_limited(g, self.global_clipnorm, norm) for g in gradients]
         return gradients
+
+
+class _Row:
+    """The variables of a step laid end to end, so that one update serves all.
+
+    A small network has a dozen variables of a few hundred numbers: one call of NumPy for each
+    would take much longer than the arithmetic.
+    """
+
+    #: Above so many numbers, the arithmetic outweighs the calls, and joining would cost memory.
+    MOST = 1 << 20
+
+    def __init__(self, optimizer: Optimizer, variables: list[Variable]) -> None:
+        self._variables = variables
+        self._edges = np.cumsum([0, *(v.size for v in variables)]).tolist()
+        each = [optimizer.slots_of(v) for v in variables]
+        self.slots = {name: self.joined([s[name] for s in each]) for name in optimizer.slots}
+        # What is kept for each variable are from now on parts of the row.
+        for name, row in self.slots.items():
+            for slots, part in zip(each, self.parts(row), strict=True):
+                slots[name] = part
+
+    @classmethod
+    def holds(cls, variables: list[Variable]) -> bool:
+        """Return whether these variables can be laid end to end and are worth it."""
+        same = len({v.data.dtype for v in variables}) == 1
+        return same and sum(v.size for v in variables) <= cls.MOST
+
+    def is_of(self, variables: list[Variable]) -> bool:
+        """Return whether the row is of just these variables."""
+        return len(variables) == len(self._variables) and all(
+            a is b for a, b in zip(variables, self._variables, strict=True)
+        )
+
+    def joined(self, arrays: list[Array]) -> Array:
+        """Return the variables' arrays end to end."""
+        return np.concatenate([a.reshape(-1) for a in arrays])
+
+    def parts(self, row: Array) -> list[Array]:
+        """Return each variable's part of a row, in its shape."""
+        return [
+            row[first:last].reshape(v.shape)
+            for first, last, v in zip(self._edges, self._edges[1:], self._variables, strict=False)
+        ]
 
 
 def _norm(arrays: list[Array]) -> float:
@@ -205,6 +264,8 @@ class SGD(Optimizer):
     >>> w.numpy().tolist()
     [0.5, 2.0, 4.0]
     """
+
+    elementwise = True
 
     def __init__(
         self,
@@ -248,6 +309,8 @@ class Adam(Optimizer):
 
     Source: D. Kingma and J. Ba, Adam, 2014, end of section 2.
     """
+
+    elementwise = True
 
     def __init__(
         self,

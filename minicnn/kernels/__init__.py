@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from minicnn import config
 from minicnn.errors import BackendError
 
-__all__ = ["MAPS", "Availability", "backend_module", "backends", "kernel"]
+__all__ = ["FUSED", "MAPS", "Availability", "backend_module", "backends", "fused", "kernel"]
 
 MODULES = {
     "loops": "minicnn.kernels.loops",
@@ -42,11 +42,11 @@ MAPS = (
     "resize2d_gradient",
 )
 
-#: Under `auto`, maps that Numba does faster than NumPy. Convolutions are matrix products, and
-#: NumPy's BLAS wins there; in pooling and resizing, NumPy spends its time on temporary arrays.
-COMPILED_UNDER_AUTO = frozenset(MAPS[3:])
+#: What only the compiled backend does: several operations in one pass over memory.
+FUSED = ("conv2d_max_pool2d", "kernel_and_bias_gradient", "squared_error")
 
-#: Under `auto`, work (elements touched) from which compiled code pays for its call and its start.
+#: Under `auto`, work (products, or elements touched) from which compiled code pays for its call and
+#: its start: examples from a slide stay with NumPy and never wait for a compiler.
 COMPILED_FROM = 100_000
 
 
@@ -103,19 +103,31 @@ def _function(backend: str, name: str) -> Callable[..., Any]:
     return getattr(backend_module(backend), name)
 
 
+def _chosen(work: int) -> str:
+    """Return the backend that the settings ask for; `auto` is Numba for large work."""
+    choice = config.backend()
+    if choice == "auto":
+        return "numba" if work >= COMPILED_FROM and _probe("numba").usable else "numpy"
+    return choice
+
+
 def kernel(name: str, work: int) -> Callable[..., Any]:
     """Return the function of one map in the backend that the settings ask for.
 
     Args:
         name: one of `MAPS`.
-        work: number of elements that the call touches; under `auto` it decides whether compiled
+        work: number of products or elements of the call; under `auto` it decides whether compiled
             code is worth its start.
 
     Raises:
         BackendError: the chosen backend is not usable here. `auto` falls back to NumPy instead.
     """
-    choice = config.backend()
-    if choice == "auto":
-        compiled = name in COMPILED_UNDER_AUTO and work >= COMPILED_FROM
-        choice = "numba" if compiled and _probe("numba").usable else "numpy"
-    return _function(choice, name)
+    return _function(_chosen(work), name)
+
+
+def fused(work: int) -> ModuleType | None:
+    """Return the backend that joins several operations in one pass, if it is to do this work.
+
+    It offers, beyond `MAPS`, `FUSED`; its maps of convolution take `Slopes`, and a bias and a ReLU.
+    """
+    return backend_module("numba") if _chosen(work) == "numba" else None

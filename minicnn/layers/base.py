@@ -58,10 +58,18 @@ def _members(owner: Any, kind: type[T]) -> list[T]:
     """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
     found: list[T] = []
     for value in vars(owner).values():
-        parts = value.values() if isinstance(value, dict) else value
-        parts = parts if isinstance(value, list | tuple | dict) else [value]
-        found.extend(part for part in parts if isinstance(part, kind))
+        if isinstance(value, kind):
+            found.append(value)
+        elif type(value) not in _NO_MEMBERS:  # most attributes: training asks at every step
+            if isinstance(value, dict):
+                value = value.values()
+            elif not isinstance(value, list | tuple):
+                continue
+            found.extend([part for part in value if isinstance(part, kind)])
     return _unique(found)
+
+
+_NO_MEMBERS = frozenset({str, int, float, bool, type(None)})
 
 
 def _takes_training(call: Any) -> bool:
@@ -136,6 +144,13 @@ class Layer:
         if isinstance(results, list | tuple):
             return [(None, *result.shape[1:]) for result in results]
         return (None, *results.shape[1:])
+
+    def joined(self, follower: Layer) -> Any:
+        """Return a function that does this layer and the next in one pass, or None.
+
+        A model asks where nothing else sees what lies between the two.
+        """
+        return None
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make another layer like this one."""

@@ -10,6 +10,7 @@ from minicnn.autograd.tensor import Tensor, Variable
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.layers.base import Layer, check_data_format, check_padding, check_units, spatial
+from minicnn.layers.pooling import MaxPooling2D
 
 __all__ = ["Conv2D", "Conv2DTranspose"]
 
@@ -112,6 +113,10 @@ class Conv2D(_Convolution):
         self._add_bias()
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
+        return self._convolved(inputs)
+
+    def _convolved(self, inputs: Any, max_pool: tuple[int, int] | None = None) -> Tensor:
+        relu = self.activation is activations.relu
         y = ops.conv2d(
             inputs,
             self.kernel,
@@ -120,9 +125,24 @@ class Conv2D(_Convolution):
             self.padding,
             self.dilation_rate,
             self.groups,
+            relu=relu,
+            max_pool=max_pool,
             name=self.where,
         )
-        return self.activation(y)
+        return y if relu else self.activation(y)
+
+    def joined(self, follower: Layer) -> Any:
+        if type(self) is not Conv2D or not isinstance(follower, MaxPooling2D):
+            return None
+        if type(follower) is not MaxPooling2D or not follower.lies_side_by_side:
+            return None
+
+        def run(inputs: Any, training: bool = False) -> Tensor:
+            if self.activation not in (activations.relu, activations.linear):
+                return follower(self(inputs))
+            return self._convolved(self._cast(inputs), follower.pool_size)
+
+        return run
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")
@@ -184,6 +204,7 @@ class Conv2DTranspose(_Convolution):
         self._add_bias()
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
+        relu = self.activation is activations.relu
         y = ops.conv2d_transpose(
             inputs,
             self.kernel,
@@ -192,10 +213,11 @@ class Conv2DTranspose(_Convolution):
             self.padding,
             self.dilation_rate,
             self.groups,
+            relu=relu,
             output_padding=self.output_padding,
             name=self.where,
         )
-        return self.activation(y)
+        return y if relu else self.activation(y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")

@@ -43,6 +43,11 @@ class _Pooling2D(Layer):
             inputs, self.pool_size, self.strides, self.padding, name=self.where
         )
 
+    @property
+    def lies_side_by_side(self) -> bool:
+        """Whether windows neither overlap nor leave gaps, and no padding is added."""
+        return self.strides == self.pool_size and self.padding == "valid"
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_rank(input_shape, 4, "(N,H,W,C)")
         g = conv2d_geometry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from minicnn import ops
@@ -39,6 +40,29 @@ def _calls_between(
     return [found[number] for number in sorted(found)]
 
 
+def _joined(calls: list[Call], outputs: list[SymbolicTensor]) -> list[tuple[Call, Any, Call]]:
+    """Return what to run: (first call, function, last call), two layers joined where they can be.
+
+    Two layers can be joined if one takes what the other gives, and nothing else does.
+    """
+    readers = Counter(id(x) for call in calls for x in call.input_list)
+    readers.update(id(x) for x in outputs)
+    after = {id(x): call for call in calls for x in call.input_list}
+    steps, done = [], set()
+    for call in calls:
+        if id(call) in done:
+            continue
+        step = (call, call.layer, call)
+        if len(call.outputs) == 1 and readers[id(call.outputs[0])] == 1:
+            follower = after.get(id(call.outputs[0]))
+            function = None if follower is None else call.layer.joined(follower.layer)
+            if function is not None and follower is not None:
+                step = (call, function, follower)
+                done.add(id(follower))
+        steps.append(step)
+    return steps
+
+
 class Graph:
     """The calls between symbolic inputs and outputs, and how to run them.
 
@@ -63,6 +87,7 @@ class Graph:
                         f"and layers called on it return."
                     )
         self.calls = _calls_between(name, self.inputs, self.outputs)
+        self.steps = _joined(self.calls, self.outputs)
 
     @property
     def layers(self) -> list[Layer]:
@@ -82,12 +107,12 @@ class Graph:
             id(place): self._fitted(place, convert_to_tensor(x))
             for place, x in zip(self.inputs, given, strict=True)
         }
-        for call in self.calls:
+        for call, function, last in self.steps:
             arguments = [values[id(x)] for x in call.input_list]
             several = isinstance(call.inputs, list | tuple)
             mode = training if call.training is None else call.training
-            results = call.layer(arguments if several else arguments[0], training=mode)
-            for place, result in zip(call.outputs, as_list(results), strict=True):
+            results = function(arguments if several else arguments[0], training=mode)
+            for place, result in zip(last.outputs, as_list(results), strict=True):
                 values[id(place)] = result
         outputs = [values[id(x)] for x in self.outputs]
         return outputs[0] if len(outputs) == 1 else outputs

@@ -1,8 +1,6 @@
 """Convolution, transposed convolution, and the two 2-D functions for learners.
 
-Convolution is linear in the image and in the kernel, so its three maps are each other's
-derivatives: `conv2d`, `conv2d_input_gradient` and `conv2d_kernel_gradient` below call each other
-in their backward passes, and every order of derivative follows.
+The arithmetic and its derivatives are in `maps.py`; here arguments are checked and put in order.
 """
 
 from __future__ import annotations
@@ -14,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
+from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ShapeError, check_choice
-from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
+from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.kernels import kernel as kernel_function
-from minicnn.ops.elementwise import add
+from minicnn.ops.fusion import convolution_layer, convolution_max_pool
 
 __all__ = [
     "conv2d",
-    "conv2d_input_gradient",
-    "conv2d_kernel_gradient",
     "conv2d_transpose",
     "convolve2d",
     "cross_correlate2d",
@@ -54,12 +50,6 @@ def _image_and_kernel(where: str, x: Any, kernel: Any) -> tuple[Tensor, Tensor]:
     return x, kernel
 
 
-def _work(geometry: Geometry, x: Tensor, kernel: Tensor) -> int:
-    """Return the multiply-adds of one convolution of this batch."""
-    outputs = x.shape[0] * geometry.out_height * geometry.out_width
-    return outputs * kernel.size
-
-
 def conv2d(
     x: Any,
     kernel: Any,
@@ -69,6 +59,8 @@ def conv2d(
     dilation_rate: int | Sequence[int] = 1,
     groups: int = 1,
     *,
+    relu: bool = False,
+    max_pool: int | Sequence[int] | None = None,
     strict: bool = False,
     name: str = "conv2d",
 ) -> Tensor:
@@ -84,11 +76,14 @@ def conv2d(
         padding: `"valid"`, `"same"`, an integer, a pair or ((top, bottom), (left, right)).
         dilation_rate: distance of kernel elements in pixels, default 1.
         groups: number of groups of channels that do not see each other, default 1.
+        relu: set negative results to zero in the same pass over memory, default False.
+        max_pool: take the max-pool with windows of this size side by side, again in the same pass;
+            default None.
         strict: refuse a stride that leaves pixels over, default False.
         name: the caller's name, for messages.
 
     Returns:
-        y (N,OH,OW,F).
+        y (N,OH,OW,F), or its max-pool.
 
     Raises:
         ShapeError: channels, groups or sizes do not fit.
@@ -113,7 +108,13 @@ def conv2d(
         where=name,
     )
     _check_channels(name, x.shape[3], kernel.shape[2], kernel.shape[3], geometry.groups)
-    return _with_bias(name, _conv2d(x, kernel, geometry), bias)
+    bias = _bias(name, bias, kernel.shape[3], kernel.dtype)
+    if max_pool is None:
+        return convolution_layer(x, kernel, bias, geometry, relu=relu)
+    size = pair(name, "max_pool", max_pool)
+    pooled = (geometry.out_height, geometry.out_width)
+    pool = conv2d_geometry(pooled, size, size, where=name)
+    return convolution_max_pool(x, kernel, bias, geometry, pool, relu=relu)
 
 
 def _check_channels(name: str, channels: int, taken: int, filters: int, groups: int) -> None:
@@ -134,52 +135,16 @@ def _check_channels(name: str, channels: int, taken: int, filters: int, groups: 
         )
 
 
-def _with_bias(name: str, y: Tensor, bias: Any) -> Tensor:
+def _bias(name: str, bias: Any, filters: int, dtype: Any) -> Tensor | None:
     if bias is None:
-        return y
+        return None
     bias = convert_to_tensor(bias)
-    if bias.shape != (y.shape[3],):
+    if bias.shape != (filters,):
         raise ShapeError(
-            f"{name}: bias has shape {bias.shape}, but there are {y.shape[3]} filters; it must "
-            f"have shape ({y.shape[3]},)."
+            f"{name}: bias has shape {bias.shape}, but there are {filters} filters; it must "
+            f"have shape ({filters},)."
         )
-    return add(y, bias if bias.dtype == y.dtype else Tensor(bias.data.astype(y.dtype)))
-
-
-def _conv2d(x: Tensor, kernel: Tensor, g: Geometry) -> Tensor:
-    return record(
-        "conv2d",
-        kernel_function("conv2d", _work(g, x, kernel))(x.data, kernel.data, g),
-        (x, lambda dy, y: conv2d_input_gradient(dy, kernel, g)),
-        (kernel, lambda dy, y: conv2d_kernel_gradient(x, dy, g)),
-    )
-
-
-def conv2d_input_gradient(dy: Tensor, kernel: Tensor, g: Geometry) -> Tensor:
-    """Return dx (N,H,W,C), the adjoint of `conv2d` in its image: the transposed convolution.
-
-    dx[n,h,w,c] = sum over all products of conv2d that use x[n,h,w,c] of dy[n,oh,ow,f] * k[i,j,c,f]
-    """
-    return record(
-        "conv2d_input_gradient",
-        kernel_function("conv2d_input_gradient", _work(g, dy, kernel))(dy.data, kernel.data, g),
-        (dy, lambda dz, z: _conv2d(dz, kernel, g)),
-        (kernel, lambda dz, z: conv2d_kernel_gradient(dz, dy, g)),
-    )
-
-
-def conv2d_kernel_gradient(x: Tensor, dy: Tensor, g: Geometry) -> Tensor:
-    """Return dk (KH,KW,C/groups,F), the adjoint of `conv2d` in its kernel.
-
-    dk[i,j,c,f] = sum over all products of conv2d that use k[i,j,c,f] of x[n,h,w,c] * dy[n,oh,ow,f]
-    """
-    work = dy.size * g.kernel_height * g.kernel_width * (x.shape[3] // g.groups)
-    return record(
-        "conv2d_kernel_gradient",
-        kernel_function("conv2d_kernel_gradient", work)(x.data, dy.data, g),
-        (x, lambda dz, z: conv2d_input_gradient(dy, dz, g)),
-        (dy, lambda dz, z: _conv2d(x, dz, g)),
-    )
+    return bias if bias.dtype == dtype else Tensor(bias.data.astype(dtype))
 
 
 def conv2d_transpose(
@@ -191,6 +156,7 @@ def conv2d_transpose(
     dilation_rate: int | Sequence[int] = 1,
     groups: int = 1,
     *,
+    relu: bool = False,
     output_padding: int | Sequence[int] | None = None,
     output_size: Sequence[int] | None = None,
     name: str = "conv2d_transpose",
@@ -208,6 +174,7 @@ def conv2d_transpose(
             N*S, or pixels as in `conv2d`.
         dilation_rate: distance of kernel elements in pixels, default 1.
         groups: number of groups of channels that do not see each other, default 1.
+        relu: set negative results to zero in the same pass over memory, default False.
         output_padding: extra rows and columns at the end, below the stride.
         output_size: the wanted (height, width), checked against the admissible ones.
         name: the caller's name, for messages.
@@ -244,7 +211,8 @@ def conv2d_transpose(
             f"(KH,KW,F/groups,C) takes {kernel.shape[3]}; the channels must be equal and a "
             f"multiple of groups."
         )
-    return _with_bias(name, conv2d_input_gradient(x, kernel, geometry), bias)
+    bias = _bias(name, bias, kernel.shape[2] * geometry.groups, kernel.dtype)
+    return convolution_layer(x, kernel, bias, geometry, relu=relu, transposed=True)
 
 
 def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[Any]:

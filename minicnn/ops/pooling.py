@@ -84,6 +84,11 @@ def max_pool2d(
     """
     x = _images(name, x)
     g = _window(name, x, pool_size, strides, padding, strict)
+    return max_pool_of(x, g)
+
+
+def max_pool_of(x: Tensor, g: Geometry) -> Tensor:
+    """Return the max-pool of images whose window arithmetic is known."""
     values, where = kernel("max_pool2d", x.size)(x.data, g)
     return record("max_pool2d", values, (x, lambda dy, y: scatter(dy, where, g)))
 

@@ -9,7 +9,8 @@ from minicnn.autograd.check import GradientError
 from minicnn.autograd.tensor import record
 from minicnn.config import use_backend
 from minicnn.geometry import Resize, conv2d_geometry
-from minicnn.ops import convolution, pooling
+from minicnn.ops import maps as convolution
+from minicnn.ops import pooling
 from tests.helpers import BACKENDS
 
 RNG = np.random.default_rng(5)

@@ -25,77 +25,6 @@ _compile = numba.njit(parallel=True, cache=True, fastmath={"contract"})
 
 
 @_compile
-def _conv2d(x, kernel, g, y):
-    batch, filters = y.shape[0], y.shape[3] // g.groups
-    height, width, channels, _ = kernel.shape
-    for row in prange(batch * g.out_height):
-        n, oh = row // g.out_height, row % g.out_height
-        for ow in range(g.out_width):
-            y[n, oh, ow, :] = 0
-            for i in range(height):
-                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
-                if 0 <= h < g.in_height:
-                    for j in range(width):
-                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
-                        if 0 <= w < g.in_width:
-                            for group in range(g.groups):
-                                first = group * filters
-                                pixel = x[n, h, w, group * channels :]
-                                total = y[n, oh, ow, first:]
-                                for c in range(channels):
-                                    value, taps = pixel[c], kernel[i, j, c, first:]
-                                    for f in range(filters):
-                                        total[f] += value * taps[f]
-
-
-@_compile
-def _conv2d_input_gradient(dy, turned, g, dx):
-    batch, filters = dy.shape[0], dy.shape[3] // g.groups
-    height, width, _, channels = turned.shape
-    for row in prange(batch * g.in_height):
-        n, h = row // g.in_height, row % g.in_height
-        dx[n, h] = 0
-        for i in range(height):
-            oh, rest = divmod(h + g.pad_top - i * g.dilation_height, g.stride_height)
-            if rest == 0 and 0 <= oh < g.out_height:
-                for ow in range(g.out_width):
-                    for j in range(width):
-                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
-                        if 0 <= w < g.in_width:
-                            for group in range(g.groups):
-                                first = group * filters
-                                total = dx[n, h, w, group * channels :]
-                                for f in range(first, first + filters):
-                                    value, taps = dy[n, oh, ow, f], turned[i, j, f]
-                                    for c in range(channels):
-                                        total[c] += value * taps[c]
-
-
-@_compile
-def _conv2d_kernel_gradient(x, dy, g, dk):
-    batch, filters = dy.shape[0], dy.shape[3] // g.groups
-    height, width, channels, _ = dk.shape
-    for tap in prange(height * width):
-        i, j = tap // width, tap % width
-        dk[i, j] = 0
-        for n in range(batch):
-            for oh in range(g.out_height):
-                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
-                if 0 <= h < g.in_height:
-                    for ow in range(g.out_width):
-                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
-                        if 0 <= w < g.in_width:
-                            for group in range(g.groups):
-                                first = group * filters
-                                pixel = x[n, h, w, group * channels :]
-                                slopes = dy[n, oh, ow, first:]
-                                for c in range(channels):
-                                    value, total = pixel[c], dk[i, j, c, first:]
-                                    for f in range(filters):
-                                        total[f] += value * slopes[f]
-
-
-@_compile
 def _max_pool2d(x, g, values, where):
     batch, channels = x.shape[0], x.shape[3]
     for row in prange(batch * g.out_height):
@@ -219,9 +148,6 @@ def _resize2d_gradient(dy, rows, columns, row_shares, column_shares, dx):
 
 #: The compiled functions, for tests of the parallel transform and for warming the cache.
 COMPILED = {
-    "conv2d": _conv2d,
-    "conv2d_input_gradient": _conv2d_input_gradient,
-    "conv2d_kernel_gradient": _conv2d_kernel_gradient,
     "max_pool2d": _max_pool2d,
     "scatter": _scatter,
     "gather": _gather,
@@ -230,30 +156,6 @@ COMPILED = {
     "resize2d": _resize2d,
     "resize2d_gradient": _resize2d_gradient,
 }
-
-
-def conv2d(x: Array, kernel: Array, g: Geometry) -> Array:
-    """Return y (N,OH,OW,F)."""
-    y = np.empty((len(x), g.out_height, g.out_width, kernel.shape[3]), x.dtype)
-    _conv2d(np.ascontiguousarray(x), np.ascontiguousarray(kernel), g, y)
-    return y
-
-
-def conv2d_input_gradient(dy: Array, kernel: Array, g: Geometry) -> Array:
-    """Return dx (N,H,W,C)."""
-    dx = np.empty((len(dy), g.in_height, g.in_width, kernel.shape[2] * g.groups), dy.dtype)
-    # The innermost loop runs over input channels: they must lie next to each other.
-    turned = np.ascontiguousarray(kernel.transpose(0, 1, 3, 2))  # (KH,KW,F,C/groups)
-    _conv2d_input_gradient(np.ascontiguousarray(dy), turned, g, dx)
-    return dx
-
-
-def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
-    """Return dk (KH,KW,C/groups,F)."""
-    shape = (g.kernel_height, g.kernel_width, x.shape[3] // g.groups, dy.shape[3])
-    dk = np.empty(shape, x.dtype)
-    _conv2d_kernel_gradient(np.ascontiguousarray(x), np.ascontiguousarray(dy), g, dk)
-    return dk
 
 
 def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:

@@ -1,0 +1,196 @@
+"""The gradient of the image, which is also the transposed convolution.
+
+The outputs fall into classes by their remainder modulo the stride; each class is a convolution of
+dy, with stride 1, by those taps of the kernel that reach it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.geometry import Geometry
+from minicnn.kernels import memory, vectorized
+from minicnn.kernels.compiled import wide
+from minicnn.kernels.compiled.contraction import (
+    FROM_BIAS,
+    FROM_C,
+    FROM_ZERO,
+    PLAIN,
+    Image,
+    Sweep,
+)  # fmt: skip
+from minicnn.kernels.compiled.convolution import run_wide
+from minicnn.kernels.compiled.sweeps import (
+    IN_PLACE,
+    NO_FINISH,
+    Packing,
+    Plan,
+    band,
+    band_size,
+    completed,
+    cut,
+    data_of,
+    has_tile,
+    is_matrix_product,
+    lane_padded,
+    panels,
+    run,
+    table,
+    threads,
+    written,
+)  # fmt: skip
+from minicnn.kernels.compiled.tile import ROWS, lanes
+from minicnn.kernels.slopes import Slopes
+
+__all__ = ["conv2d_input_gradient"]
+
+Array = NDArray[Any]
+
+
+class _Residue(NamedTuple):
+    """The taps of a kernel that meet one class of outputs, those of equal remainder by the stride.
+
+    Tap i reaches output h from row (h + pad - i*D) / S of dy, where that is a whole number. Within
+    a class these rows are evenly spaced, so the class is a convolution of stride 1.
+    """
+
+    remainder: int
+    taps: tuple[int, ...]  # descending, so that their rows of dy ascend
+    furthest: int  # rows back to the first tap's
+
+    @classmethod
+    def all(cls, kernel: int, stride: int, dilation: int) -> list[_Residue]:
+        """Return the classes of one axis, those without taps included."""
+        found = []
+        for remainder in range(stride):
+            taps = [i for i in range(kernel) if i * dilation % stride == remainder]
+            furthest = taps[-1] * dilation // stride if taps else 0
+            found.append(cls(remainder, tuple(reversed(taps)), furthest))
+        return found
+
+
+def _dy_step(stride: int, dilation: int) -> int:
+    """Return how far apart the rows of dy are that neighbouring taps of a class reach."""
+    return dilation // math.gcd(stride, dilation)
+
+
+@functools.lru_cache(maxsize=512)
+def _input_gradient_plan(
+    g: Geometry, images: int, channels: int, filters: int, width: int, start: int, clip: int,
+    count: int,
+) -> tuple[Plan, Packing, tuple[tuple[slice, slice], ...]]:  # fmt: skip
+    """Return the sweep over rows of dy, its packing, and the taps of each class in packed order."""
+    mine, of_group = channels // g.groups, filters // g.groups
+    reach_h = (g.kernel_height - 1) * g.dilation_height // g.stride_height
+    reach_w = (g.kernel_width - 1) * g.dilation_width // g.stride_width
+    first_q = g.pad_top // g.stride_height
+    first_p = min(g.pad_left // g.stride_width, reach_w)
+    last_p = (g.in_width - 1 + g.pad_left) // g.stride_width
+    swept = (g.in_height - 1 + g.pad_top) // g.stride_height - first_q + 1
+    image = Image(
+        copied=1, masked=0, summed=0, height=g.out_height, row=g.out_width * filters,
+        channels=filters, first=first_q - reach_h, step=1, rows=reach_h + 1,
+        left=(reach_w - first_p) * filters,
+        width=(last_p - first_p + reach_w + 1) * filters,
+        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
+    )  # fmt: skip
+    classes = [
+        (v, h)
+        for v in _Residue.all(g.kernel_height, g.stride_height, g.dilation_height)
+        for h in _Residue.all(g.kernel_width, g.stride_width, g.dilation_width)
+    ]
+    depth = g.kernel_height * g.kernel_width * of_group
+    packing = Packing(g.groups, depth, mine, width)
+    whole = _dy_step(g.stride_width, g.dilation_width) == 1 and g.groups == 1
+    strips, before = [], 0
+    for v, h in classes:
+        parts = 1 if whole else len(h.taps)
+        length = len(h.taps) * of_group if whole else of_group
+        w = (h.remainder - g.pad_left) % g.stride_width  # the first column of the class
+        p = (w + g.pad_left) // g.stride_width
+        pixels = -(-(g.in_width - w) // g.stride_width)
+        for group in range(g.groups):
+            for first, vectors, lanes_left in panels(mine, width):
+                for pixel, rows in cut(pixels, ROWS):
+                    # A class without taps is nothing but bias: one part, no products.
+                    for part in range(max(parts, 1)):
+                        tap = part * _dy_step(g.stride_width, g.dilation_width)
+                        column = p + pixel - first_p + reach_w - h.furthest + tap
+                        strips.append((
+                            rows, vectors, lanes_left,
+                            ((reach_h - v.furthest) * image.width + column * filters
+                             + group * of_group),
+                            packing.place(group, before + part * length, first),
+                            (w + pixel * g.stride_width) * channels + group * mine + first,
+                            v.remainder - g.pad_top + first_q * g.stride_height,
+                            len(v.taps) if h.taps else 0, length,
+                            len(h.taps) * of_group * packing.step,
+                            start if part == 0 else FROM_C, clip if part >= parts - 1 else 0,
+                            group * -(-mine // width) * width + first,
+                        ))  # fmt: skip
+        before += len(v.taps) * len(h.taps) * of_group
+    rows = band(images, swept, image.width, 1, count)
+    sweep = Sweep(
+        images=images, swept=swept, band=rows,
+        a_row=filters, a1=_dy_step(g.stride_height, g.dilation_height) * image.width, a2=1,
+        b2=packing.step, c_row=g.stride_width * channels, k1_step=0, k1_total=g.kernel_height,
+        row_step=g.stride_height, c_rows=g.in_height, c_step=g.in_width * channels,
+        c_image=g.in_height * g.in_width * channels,
+        a_scratch=band_size(image, rows), b_scratch=0, c_scratch=0, sums=0,
+        finish=PLAIN,
+    )  # fmt: skip
+    taps = tuple((_slice(v.taps), _slice(h.taps)) for v, h in classes)
+    return Plan(sweep, table(strips), image, IN_PLACE, NO_FINISH), packing, taps
+
+
+def _slice(taps: tuple[int, ...]) -> slice:
+    """Return evenly spaced descending taps as a slice."""
+    if len(taps) < 2:
+        return slice(taps[0], taps[0] + 1) if taps else slice(0, 0)
+    step = taps[1] - taps[0]
+    return slice(taps[0], taps[-1] + step if taps[-1] + step >= 0 else None, step)
+
+
+def _turned(kernel: Array, groups: int, taps: tuple[tuple[slice, slice], ...]) -> Array:
+    """Return the matrices (groups,K,C/groups) of all classes, one below the other."""
+    mine, filters = kernel.shape[2:]
+    parts = []
+    for rows, columns in taps:
+        part = kernel[rows][:, columns].reshape(-1, mine, groups, filters // groups)
+        parts.append(part.transpose(2, 0, 3, 1).reshape(groups, -1, mine))  # (G,T*U*F/G,C/G)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def conv2d_input_gradient(
+    dy: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
+) -> Array:
+    """Return dx (N,H,W,C), with the bias and the ReLU of a transposed convolution if wanted."""
+    if not has_tile(kernel.dtype) or is_matrix_product(g):
+        dy = written(dy)
+    data = data_of(dy)
+    images, filters = len(data), kernel.shape[3]
+    channels = kernel.shape[2] * g.groups
+    if not has_tile(data.dtype):
+        return completed(vectorized.conv2d_input_gradient(data, kernel, g), bias, relu)
+    if is_matrix_product(g):
+        dx = (data.reshape(images, filters) @ kernel.reshape(-1, filters).T).reshape(
+            images, g.in_height, g.in_width, channels
+        )
+        return completed(dx, bias, relu)
+    dx = memory.empty((images, g.in_height, g.in_width, channels), data.dtype)
+    width = lanes(data.dtype)
+    block = wide.backward_block(g, channels, filters, width)
+    if block is not None:
+        return run_wide(dy, kernel, block, bias, relu, dx)
+    start = FROM_ZERO if bias is None else FROM_BIAS
+    plan, packing, taps = _input_gradient_plan(
+        g, images, channels, filters, width, start, int(relu), threads()
+    )
+    starts = None if bias is None else lane_padded(bias, g.groups, width)
+    run(plan, dy, packing.pack(_turned(kernel, g.groups, taps)), starts, c=dx)
+    return dx

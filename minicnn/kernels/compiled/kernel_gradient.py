@@ -1,0 +1,184 @@
+"""The gradient of the kernel: sums over all pixels of all images.
+
+Rows of a tile are the image's numbers under a kernel row, vectors hold filters; where filters are
+few, the other way round. Each thread adds up its own images.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.geometry import Geometry
+from minicnn.kernels import vectorized
+from minicnn.kernels.compiled.contraction import FROM_C, MOST_SUMS, SUMS, Image, Sweep
+from minicnn.kernels.compiled.sweeps import (
+    NO_FINISH,
+    Plan,
+    aligned,
+    band,
+    band_size,
+    cut,
+    data_of,
+    has_tile,
+    is_matrix_product,
+    panels,
+    run,
+    table,
+    threads,
+    written,
+)  # fmt: skip
+from minicnn.kernels.compiled.tile import ROWS, lanes
+from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.sums import column_sums
+
+__all__ = ["conv2d_kernel_gradient", "kernel_and_bias_gradient"]
+
+Array = NDArray[Any]
+
+#: Numbers of an image that a kernel gradient runs through for one tile: half a first-level cache.
+BLOCK = 4096
+
+
+@functools.lru_cache(maxsize=512)
+def _kernel_gradient_plan(
+    g: Geometry, images: int, channels: int, filters: int, width: int, x_as_is: bool,
+    dy_as_is: bool, summed: str | None, count: int,
+) -> tuple[Plan, bool]:  # fmt: skip
+    """Return the sweep over blocks of dy's rows, and whether the filters are the tile's rows."""
+    mine, of_group = channels // g.groups, filters // g.groups
+    whole = g.dilation_width == 1 and g.groups == 1
+    parts = 1 if whole else g.kernel_width
+    run_length = g.kernel_width * mine if whole else mine
+    # Vectors hold filters, or, where these are few, the image's numbers under the kernel.
+    swapped = _cost(of_group, run_length, width) < _cost(run_length, of_group, width)
+    x_as_is, dy_as_is = x_as_is and summed != "x", dy_as_is and summed != "dy"
+    copied = not x_as_is or any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
+    span = (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1
+    block = max(1, min(g.out_height, BLOCK // (g.out_width * max(filters, channels))))
+    swept = -(-g.out_height // block)
+    image = Image(
+        # Vector loads may run over the end of what they are meant for: not in the user's array.
+        copied=int(copied or (swapped and run_length % width > 0)), masked=0,
+        summed=int(summed == "x"),
+        height=g.in_height, row=g.in_width * channels, channels=channels,
+        first=-g.pad_top, step=block * g.stride_height,
+        rows=(block - 1) * g.stride_height + (g.kernel_height - 1) * g.dilation_height + 1,
+        left=g.pad_left * channels, width=0,
+        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
+    )  # fmt: skip
+    image = image._replace(width=(span if image.copied else g.in_width) * channels)
+    slopes = Image(
+        copied=int(not dy_as_is or (not swapped and of_group % width > 0)), masked=0,
+        summed=int(summed == "dy"),
+        height=g.out_height, row=g.out_width * filters, channels=filters,
+        first=0, step=block, rows=block, left=0, width=g.out_width * filters,
+        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
+    )  # fmt: skip
+    strips = []
+    for group in range(g.groups):
+        for i in range(g.kernel_height):
+            for part in range(parts):
+                x_first = (i * g.dilation_height * image.width
+                           + part * g.dilation_width * channels + group * mine)  # fmt: skip
+                c_first = (i * g.kernel_width + part) * mine * filters
+                n_rows, n_lanes = (of_group, run_length) if swapped else (run_length, of_group)
+                for first, vectors, lanes_left in panels(n_lanes, width):
+                    for r, rows in cut(n_rows, ROWS):
+                        if swapped:
+                            a, b = group * of_group + r, x_first + first
+                            c = c_first + (group * of_group + r) * run_length + first
+                        else:
+                            a, b = x_first + r, group * of_group + first
+                            c = c_first + r * filters + group * of_group + first
+                        b1 = g.stride_height * image.width if swapped else slopes.width
+                        strips.append((rows, vectors, lanes_left, a, b, c, 0, block, g.out_width,
+                                       b1, FROM_C, 0, 0))  # fmt: skip
+    row = image.width * image.step * image.copied + slopes.width * block * slopes.copied
+    rows = band(images, swept, row, 1, count)
+    numbers = g.kernel_height * g.kernel_width * mine * filters
+    summed_channels = max(channels, filters)
+    a_image, b_image = (slopes, image) if swapped else (image, slopes)
+    sweep = Sweep(
+        images=images, swept=swept, band=rows,
+        a_row=1,
+        a1=slopes.width if swapped else g.stride_height * image.width,
+        a2=filters if swapped else g.stride_width * channels,
+        b2=g.stride_width * channels if swapped else filters,
+        c_row=run_length if swapped else filters,
+        k1_step=block, k1_total=g.out_height, row_step=0, c_rows=1, c_step=0, c_image=0,
+        a_scratch=band_size(a_image, rows), b_scratch=band_size(b_image, rows),
+        c_scratch=aligned(numbers + summed_channels + max(summed_channels, MOST_SUMS)),
+        sums=numbers, finish=SUMS,
+    )  # fmt: skip
+    return Plan(sweep, table(strips), a_image, b_image, NO_FINISH), swapped
+
+
+def _cost(rows: int, numbers: int, width: int) -> float:
+    """Return roughly the time of one outer product, in multiply-adds of vectors.
+
+    A multiply-add takes about four cycles to come back, so a tile of few vectors waits for itself.
+    """
+    return sum(
+        max(length * vectors, 4)
+        for _, vectors, _ in panels(numbers, width)
+        for _, length in cut(rows, ROWS)
+    )
+
+
+def conv2d_kernel_gradient(x: Array | Slopes, dy: Array | Slopes, g: Geometry) -> Array:
+    """Return dk (KH,KW,C/groups,F); twice the same call gives the same bits."""
+    return kernel_and_bias_gradient(x, dy, g, None)[0]
+
+
+def _sees_all(g: Geometry) -> bool:
+    """Return whether the kernel's positions leave out no row and no column of the image."""
+    taps_h = (g.kernel_height - 1) * g.dilation_height + 1
+    taps_w = (g.kernel_width - 1) * g.dilation_width + 1
+    rows = (g.out_height - 1) * g.stride_height + taps_h - g.pad_top
+    columns = (g.out_width - 1) * g.stride_width + taps_w - g.pad_left
+    return taps_h >= g.stride_height and rows >= g.in_height and columns >= g.in_width
+
+
+def kernel_and_bias_gradient(
+    x: Array | Slopes, dy: Array | Slopes, g: Geometry, biased: str | None
+) -> tuple[Array, Array]:
+    """Return dk and, from the same pass, the sums of the channels of `"dy"` or of `"x"`.
+
+    The bias of a convolution belongs to dy's channels, that of a transposed one to x's.
+    """
+    dtype = data_of(x).dtype
+    if not has_tile(dtype) or is_matrix_product(g):
+        x, dy = written(x), written(dy)
+    channels, filters = data_of(x).shape[3], data_of(dy).shape[3]
+    mine = channels // g.groups
+    shape = (g.kernel_height, g.kernel_width, mine, filters)
+    if biased == "x" and not _sees_all(g):
+        x = written(x)
+        of = data_of(x)
+        return kernel_and_bias_gradient(x, dy, g, None)[0], column_sums(of.reshape(-1, channels))
+    of = data_of(x if biased == "x" else dy)
+    if not has_tile(dtype):
+        dk = vectorized.conv2d_kernel_gradient(data_of(x), data_of(dy), g)
+        return dk, column_sums(of.reshape(-1, of.shape[3]))
+    if is_matrix_product(g):
+        rows, columns = data_of(x).reshape(len(data_of(x)), -1), data_of(dy).reshape(-1, filters)
+        return (rows.T @ columns).reshape(shape), column_sums(of.reshape(-1, of.shape[3]))
+    plan, swapped = _kernel_gradient_plan(
+        g, len(data_of(x)), channels, filters, lanes(dtype), not isinstance(x, Slopes),
+        not isinstance(dy, Slopes), biased, threads(),
+    )  # fmt: skip
+    sums = run(plan, *((dy, x) if swapped else (x, dy))).sum(axis=0)
+    total = sums[: math.prod(shape)]
+    db = sums[total.size : total.size + of.shape[3]]
+    if not swapped:
+        return total.reshape(shape), db
+    if g.dilation_width == 1 and g.groups == 1:  # (KH,F,KW*C)
+        parts = total.reshape(g.kernel_height, filters, g.kernel_width, mine)
+        return np.ascontiguousarray(parts.transpose(0, 2, 3, 1)), db
+    parts = total.reshape(g.kernel_height, g.kernel_width, filters, mine)
+    return np.ascontiguousarray(parts.swapaxes(2, 3)), db

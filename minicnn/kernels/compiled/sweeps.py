@@ -1,0 +1,240 @@
+"""What the plans of all three maps are made of: tables of strips, bands, packed kernels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.geometry import Geometry
+from minicnn.kernels import memory
+from minicnn.kernels.compiled import contraction, pooling
+from minicnn.kernels.compiled.contraction import Finish, Image, Sweep
+from minicnn.kernels.slopes import Slopes
+
+Array = NDArray[Any]
+
+#: Bytes that a thread's band of an image may take: about half of a small second-level cache.
+BAND_BYTES = 1 << 18
+
+
+def written(x: Array | Slopes) -> Array:
+    """Return a gradient written out."""
+    if not isinstance(x, Slopes):
+        return x
+    data = x.data if x.truth is None else x.data * (x.truth > 0)
+    if x.where is None or x.pool is None:
+        return data
+    return pooling.scatter(data, x.where, x.pool)
+
+
+def data_of(x: Array | Slopes) -> Array:
+    """Return the numbers of an operand, whose shape tells its size."""
+    return x.data if isinstance(x, Slopes) else x
+
+
+def has_tile(dtype: Any) -> bool:
+    """Return whether there are tiles for this type; other numbers take NumPy's way."""
+    return dtype in (np.float32, np.float64)
+
+
+def is_matrix_product(g: Geometry) -> bool:
+    """Return whether the kernel is as large as the image, so that BLAS has it as one product."""
+    return (g.out_height, g.out_width) == (1, 1) and (g.kernel_height, g.kernel_width) == (
+        g.in_height, g.in_width) and g.groups == 1  # fmt: skip
+
+
+def completed(y: Array, bias: Array | None, relu: bool) -> Array:
+    """Return y with the bias added, and zeros for negative numbers if ReLU is wanted."""
+    if bias is not None:
+        y += bias
+    return np.maximum(y, 0, out=y) if relu else y
+
+
+class Plan(NamedTuple):
+    """What a sweep needs besides its arrays; the same for every call of one shape."""
+
+    sweep: Sweep
+    strips: Array
+    a_image: Image
+    b_image: Image
+    finish: Finish
+
+
+IN_PLACE = Image(*[0] * len(Image._fields))
+NO_FINISH = Finish(*[0] * len(Finish._fields))
+
+
+def threads() -> int:
+    """Return the number of threads that compiled code uses."""
+    return int(numba.get_num_threads())
+
+
+def cut(n: int, most: int) -> list[tuple[int, int]]:
+    """Return (first, length) of nearly equal parts of at most so many.
+
+    >>> cut(14, 8)
+    [(0, 7), (7, 7)]
+    """
+    parts = -(-n // most)
+    if n == 0:
+        return []
+    edges = [n * p // parts for p in range(parts + 1)]
+    return [(a, b - a) for a, b in itertools.pairwise(edges)]
+
+
+def panels(n: int, width: int) -> list[tuple[int, int, int]]:
+    """Return (first, vectors, lanes of the last vector) for n channels, two vectors at a time.
+
+    >>> panels(33, 16)
+    [(0, 2, 16), (32, 1, 1)]
+    """
+    found = []
+    for first in range(0, n, 2 * width):
+        rest = min(n - first, 2 * width)
+        vectors = 1 if rest <= width else 2
+        found.append((first, vectors, rest - (vectors - 1) * width))
+    return found
+
+
+class Packing(NamedTuple):
+    """How matrices (K,F) of some groups lie in memory: cut into panels of two vectors' width.
+
+    A tile runs down one panel, whose rows follow each other: no jumps, no cache lines half used.
+    """
+
+    groups: int
+    depth: int  # K, products in one sum
+    filters: int
+    width: int  # lanes
+
+    @property
+    def step(self) -> int:
+        """Numbers from one row of a panel to the next."""
+        return min(-(-self.filters // self.width), 2) * self.width
+
+    def place(self, group: int, row: int, first: int) -> int:
+        """Return where a row of a group's matrix begins, from the first filter of a panel."""
+        panel = group * -(-self.filters // self.step) + first // self.step
+        return (panel * self.depth + row) * self.step
+
+    def pack(self, matrices: Array) -> Array:
+        """Return matrices (groups,K,F) as panels, zeros in the missing lanes."""
+        if self.groups == 1 and self.filters == self.step:
+            return np.ascontiguousarray(matrices).reshape(-1)
+        count = -(-self.filters // self.step)
+        padded = np.zeros((self.groups, self.depth, count * self.step), matrices.dtype)
+        padded[:, :, : self.filters] = matrices
+        parts = padded.reshape(self.groups, self.depth, count, self.step)
+        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(-1)  # (G,P,K,step)
+
+
+def lane_padded(bias: Array, groups: int, width: int) -> Array:
+    """Return the biases with each group's filled up to whole vectors."""
+    per_group = bias.reshape(groups, -1)
+    missing = -per_group.shape[1] % width
+    if not missing:
+        return np.ascontiguousarray(bias)
+    return np.pad(per_group, ((0, 0), (0, missing))).reshape(-1)
+
+
+def band(images: int, swept: int, row: int, multiple: int, among: int) -> int:
+    """Return how many swept rows a thread takes at once: few enough for its cache and to share.
+
+    Args:
+        images: images of the batch.
+        swept: rows swept in one image.
+        row: numbers that one swept row adds to a thread's scratch.
+        multiple: rows that belong together.
+        among: threads that share the work.
+    """
+    rows = max(1, BAND_BYTES // max(4 * row, 1))
+    if images * -(-swept // rows) < 2 * among:
+        rows = max(1, images * swept // (2 * among))
+    pieces = math.ceil(swept / min(math.ceil(rows / multiple) * multiple, swept))
+    return math.ceil(math.ceil(swept / pieces) / multiple) * multiple
+
+
+def aligned(n: int) -> int:
+    """Return n rounded up to whole vectors, and two more for loads that run over the end."""
+    return (n + 47) // 16 * 16
+
+
+def band_size(image: Image, rows: int) -> int:
+    """Return the numbers of one thread's copy of a band."""
+    return aligned(((rows - 1) * image.step + image.rows) * image.width) if image.copied else 0
+
+
+def table(strips: Sequence[tuple[int, ...]]) -> Array:
+    """Return strips as the array that the engine reads."""
+    return np.array(strips, np.int64).reshape(len(strips), len(contraction.STRIP))
+
+
+def describe(image: Image, x: Array | Slopes) -> Image:
+    """Return the image description for a gradient that still has to be written out."""
+    if not isinstance(x, Slopes):
+        return image
+    image = image._replace(masked=int(x.truth is not None))
+    if x.pool is None:
+        return image
+    return image._replace(
+        pool_height=x.pool.stride_height,
+        pool_width=x.pool.stride_width,
+        pooled_height=x.pool.out_height,
+        pooled_width=x.pool.out_width,
+    )
+
+
+_nothing = {np.dtype(t): np.zeros(0, t) for t in ("float32", "float64", "int32")}
+_nowhere = _nothing[np.dtype(np.int32)]
+
+
+def _operand(x: Array | Slopes) -> tuple[Array, Array, Array]:
+    """Return the arrays (data, truth, where) of an image or of a gradient, flat."""
+    if not isinstance(x, Slopes):
+        data = np.ascontiguousarray(x).reshape(-1)
+        return data, _nothing[data.dtype], _nowhere
+    data = np.ascontiguousarray(x.data).reshape(-1)
+    truth = _nothing[data.dtype] if x.truth is None else np.ascontiguousarray(x.truth).reshape(-1)
+    return data, truth, _nowhere if x.where is None else x.where.reshape(-1)
+
+
+def run(
+    plan: Plan,
+    a: Array | Slopes,
+    b: Array | Slopes,
+    bias: Array | None = None,
+    c: Array | None = None,
+    out: Array | None = None,
+    where: Array | None = None,
+) -> Array:
+    """Run a plan and return the threads' scratch rows of C.
+
+    Args:
+        plan: the sweep.
+        a: the images whose numbers are broadcast.
+        b: the kernel, or images, whose numbers fill vectors.
+        bias: what sums start from, filled up to whole vectors.
+        c: the result, where it is not made from scratch rows.
+        out: the result that is.
+        where: the places of the maxima, for a max-pool.
+    """  # fmt: skip
+    left, right = _operand(a), _operand(b)
+    dtype = left[0].dtype
+    nothing = _nothing[dtype]
+    sweep = plan.sweep
+    before_c = sweep.a_scratch + sweep.b_scratch
+    count = threads()
+    scratch = memory.empty((count, before_c + sweep.c_scratch), dtype)
+    contraction.contract(
+        count, sweep, plan.strips, describe(plan.a_image, a), *left, describe(plan.b_image, b),
+        *right, nothing if bias is None else bias, nothing if c is None else c.reshape(-1),
+        plan.finish, nothing if out is None else out.reshape(-1),
+        _nowhere if where is None else where.reshape(-1), scratch,
+    )  # fmt: skip
+    return scratch[:, before_c:]
