@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Variable, plain
 from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.kernels import fused
 
 __all__ = [
     "SGD",
@@ -23,6 +24,10 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+
+
+#: Operations of NumPy in one update of Adam, each a pass over all numbers.
+PASSES = 12
 
 
 class LearningRateSchedule:
@@ -328,11 +333,15 @@ class Adam(Optimizer):
     def update(self, weight: Array, gradient: Array, slots: dict[str, Array]) -> Array:
         t = self.iterations + 1
         m, v = slots["momentum"], slots["velocity"]
+        alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        backend = None if self.amsgrad else fused(PASSES * weight.size)
+        if backend is not None and backend.has_tile(weight.dtype):
+            rests = 1 - self.beta_1, 1 - self.beta_2
+            return backend.adam(weight, gradient, m, v, *rests, alpha, self.epsilon)
         m += (gradient - m) * np.asarray(1 - self.beta_1, m.dtype)
         v += (np.square(gradient) - v) * np.asarray(1 - self.beta_2, v.dtype)
         if self.amsgrad:
             v = np.maximum(slots["velocity_max"], v, out=slots["velocity_max"])
-        alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         step = m * np.asarray(alpha, m.dtype)
         step /= np.sqrt(v) + np.asarray(self.epsilon, v.dtype)
         return weight - step

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["empty", "zeros"]
+__all__ = ["empty"]
 
 Array = NDArray[Any]
 
@@ -24,11 +24,18 @@ SMALLEST = 1 << 16
 #: Vector loads are fastest from addresses that are multiples of a cache line.
 ALIGNMENT = 64
 
-_blocks: dict[int, list[Array]] = {}
+#: For each size the blocks of it, with the place of their first aligned byte.
+_blocks: dict[int, list[tuple[Array, int]]] = {}
 _lock = threading.Lock()
 
-# References to a block that nobody uses: the list's, the loop variable's, and getrefcount's own.
-_UNUSED = 3
+
+def _references_to_an_unused_block() -> int:
+    """Return what getrefcount says of a block that only the list holds; Pythons differ."""
+    blocks = [(np.empty(1), 0)]
+    return next(sys.getrefcount(block) for block, _ in blocks)
+
+
+_UNUSED = _references_to_an_unused_block()
 
 
 def _size_class(size: int) -> int:
@@ -37,27 +44,23 @@ def _size_class(size: int) -> int:
     return -(-size // step) * step
 
 
-def _block(size: int) -> Array:
+def _block(size: int) -> tuple[Array, int]:
     with _lock:
         blocks = _blocks.setdefault(size, [])
-        for block in blocks:
+        for block, first in blocks:
             if sys.getrefcount(block) == _UNUSED:
-                return block
+                return block, first
         _release_unused()
         block = np.empty(size + ALIGNMENT, np.uint8)
-        blocks.append(block)
-        return block
+        first = -block.ctypes.data % ALIGNMENT
+        blocks.append((block, first))
+        return block, first
 
 
 def _release_unused() -> None:
     """Give back what nobody uses, before memory grows: other sizes are wanted now."""
-    for size, blocks in _blocks.items():
-        kept = []
-        while blocks:
-            block = blocks.pop()
-            if sys.getrefcount(block) >= _UNUSED:  # one less: it is in no list now
-                kept.append(block)
-        _blocks[size] = kept
+    for blocks in _blocks.values():
+        blocks[:] = [(block, first) for block, first in blocks if sys.getrefcount(block) > _UNUSED]
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -70,13 +73,5 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     size = math.prod(shape) * kind.itemsize
     if size < SMALLEST:
         return np.empty(shape, kind)
-    block = _block(_size_class(size))
-    first = -block.ctypes.data % ALIGNMENT
-    return block[first : first + size].view(kind).reshape(shape)
-
-
-def zeros(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Return an array of zeros."""
-    array = empty(shape, dtype)
-    array.fill(0)
-    return array
+    block, first = _block(_size_class(size))
+    return np.ndarray(shape, kind, block, first)

@@ -17,6 +17,7 @@ from minicnn.errors import ShapeError, check_choice
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.kernels import kernel as kernel_function
 from minicnn.ops.fusion import convolution_layer, convolution_max_pool
+from minicnn.ops.windows import remembered
 
 __all__ = [
     "conv2d",
@@ -97,7 +98,8 @@ def conv2d(
     [[-2.0, -2.0], [-2.0, -2.0], [-2.0, -2.0]]
     """
     x, kernel = _image_and_kernel(name, x, kernel)
-    geometry = conv2d_geometry(
+    geometry = remembered(
+        conv2d_geometry,
         x.shape[1:3],
         kernel.shape[:2],
         strides,
@@ -113,7 +115,7 @@ def conv2d(
         return convolution_layer(x, kernel, bias, geometry, relu=relu)
     size = pair(name, "max_pool", max_pool)
     pooled = (geometry.out_height, geometry.out_width)
-    pool = conv2d_geometry(pooled, size, size, where=name)
+    pool = remembered(conv2d_geometry, pooled, size, size, where=name)
     return convolution_max_pool(x, kernel, bias, geometry, pool, relu=relu)
 
 
@@ -194,7 +196,8 @@ def conv2d_transpose(
     [[0.0, 1.0, 2.0, 4.0], [2.0, 7.0, 14.0, 12.0]]
     """
     x, kernel = _image_and_kernel(name, x, kernel)
-    geometry = conv2d_transpose_geometry(
+    geometry = remembered(
+        conv2d_transpose_geometry,
         x.shape[1:3],
         kernel.shape[:2],
         strides,

@@ -231,11 +231,13 @@ def erf(x: Any) -> Tensor:
 def relu(x: Any) -> Tensor:
     """Return max(x, 0); the gradient at 0 is 0."""
     x = convert_to_tensor(x)
-    return record(
-        "relu",
-        np.maximum(x.data, 0),
-        (x, lambda dy, y: multiply(dy, Tensor((y.data > 0).astype(y.dtype)))),
-    )
+    return record("relu", np.maximum(x.data, 0), (x, relu_gradient))
+
+
+def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:
+    """Return dy where the result y of a ReLU is positive, else 0."""
+    value = dy.data * (y.data > 0)
+    return record("relu_gradient", value, (dy, lambda dz, z: relu_gradient(dz, y)))
 
 
 def sigmoid(x: Any) -> Tensor:

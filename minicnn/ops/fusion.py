@@ -51,6 +51,8 @@ class _Layer:
         self.x, self.kernel, self.bias = x, kernel, bias
         self.where: Array | None = None
         self.pool: Geometry | None = None
+        # The last gradient met, with what was made of it: it comes once for each operand.
+        self._met: tuple[Tensor, Array | Slopes] | None = None
         self._both: tuple[Tensor, Tensor, Tensor] | None = None
 
     def recorded(self, value: Array) -> Tensor:
@@ -64,16 +66,19 @@ class _Layer:
     def _before(self, dy: Tensor, y: Tensor) -> Tensor:
         """Return the gradient before ReLU and pool, as a tensor."""
         if self.relu:
-            dy = elementwise.multiply(dy, Tensor((y.data > 0).astype(y.dtype)))
+            dy = elementwise.relu_gradient(dy, y)
         if self.where is not None and self.pool is not None:
             dy = pooling.scatter(dy, self.where, self.pool)
         return dy
 
     def _slopes(self, dy: Tensor, y: Tensor) -> Array | Slopes:
-        """Return the same, not written out."""
+        """Return the same, not written out where the backend can take it so."""
         if not self.relu and self.where is None:
             return dy.data
-        return Slopes(dy.data, y.data if self.relu else None, self.where, self.pool)
+        if self._met is None or self._met[0] is not dy:
+            slopes = Slopes(dy.data, y.data if self.relu else None, self.where, self.pool)
+            self._met = dy, self.backend.ready(slopes, self.g)
+        return self._met[1]
 
     def x_gradient(self, dy: Tensor, y: Tensor) -> Tensor:
         if is_recording():
@@ -91,7 +96,7 @@ class _Layer:
 
     def bias_gradient(self, dy: Tensor, y: Tensor) -> Tensor:
         if is_recording():
-            return sum_to(self._before(dy, y), (self.kernel.shape[2 if self.transposed else 3],))
+            return sum_to(self._before(dy, y), y.shape[3:])
         return self._kernel_and_bias(dy, y)[1]
 
     def _kernel_and_bias(self, dy: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +131,7 @@ def convolution_layer(
         transposed: whether it is the transposed convolution.
     """
     backend = fused(multiply_adds(g, x, kernel))
-    if backend is None:
+    if backend is None or (bias is None and not relu):
         y = conv2d_input_gradient(x, kernel, g) if transposed else convolution(x, kernel, g)
         y = y if bias is None else elementwise.add(y, bias)
         return elementwise.relu(y) if relu else y

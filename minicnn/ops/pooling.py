@@ -12,6 +12,7 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.errors import ShapeError, check_choice
 from minicnn.geometry import Geometry, Resize, conv2d_geometry, pair
 from minicnn.kernels import kernel
+from minicnn.ops.windows import remembered
 
 __all__ = [
     "average_pool2d",
@@ -38,7 +39,8 @@ def _window(
     where: str, x: Tensor, pool_size: Any, strides: Any, padding: Any, strict: bool
 ) -> Geometry:
     size = pair(where, "pool_size", pool_size)
-    return conv2d_geometry(
+    return remembered(
+        conv2d_geometry,
         x.shape[1:3],
         size,
         size if strides is None else strides,

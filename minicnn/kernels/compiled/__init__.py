@@ -7,7 +7,6 @@ Convolutions run on a register tile (`contraction.py`), planned in `convolution.
 from __future__ import annotations
 
 from minicnn.kernels.compiled.convolution import conv2d, conv2d_max_pool2d, pools_in_place
-from minicnn.kernels.compiled.errors import squared_error
 from minicnn.kernels.compiled.input_gradient import conv2d_input_gradient
 from minicnn.kernels.compiled.kernel_gradient import (
     conv2d_kernel_gradient,
@@ -22,8 +21,11 @@ from minicnn.kernels.compiled.pooling import (
     resize2d_gradient,
     scatter,
 )
+from minicnn.kernels.compiled.sweeps import has_tile, ready
+from minicnn.kernels.compiled.training import adam, squared_error
 
 __all__ = [
+    "adam",
     "average_pool2d",
     "average_pool2d_gradient",
     "conv2d",
@@ -31,9 +33,11 @@ __all__ = [
     "conv2d_kernel_gradient",
     "conv2d_max_pool2d",
     "gather",
+    "has_tile",
     "kernel_and_bias_gradient",
     "max_pool2d",
     "pools_in_place",
+    "ready",
     "resize2d",
     "resize2d_gradient",
     "scatter",

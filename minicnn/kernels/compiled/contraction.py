@@ -20,10 +20,10 @@ import functools
 from typing import Any, NamedTuple
 
 import numba
-import numpy as np
 from numba import literal_unroll, prange, types
 from numpy.typing import NDArray
 
+from minicnn.kernels.compiled.bands import Finish, Image, copy_band, pool, spread
 from minicnn.kernels.compiled.tile import (
     ROWS,
     add_outer_product,
@@ -37,8 +37,10 @@ from minicnn.kernels.compiled.tile import (
     store_rows,
     zeros,
 )  # fmt: skip
+from minicnn.kernels.compiled.winograd import finish_winograd, to_winograd
+from minicnn.kernels.notice import while_compiling
 
-__all__ = ["Finish", "Image", "Sweep", "contract"]
+__all__ = ["Strip", "Sweep", "contract"]
 
 Array = NDArray[Any]
 
@@ -46,38 +48,35 @@ Array = NDArray[Any]
 #: What a tile starts from.
 FROM_ZERO, FROM_BIAS, FROM_C = 0, 1, 2
 
-#: The columns of a table of strips; a strip is the work of one tile, repeated for each row.
-#: rows, vectors: the tile's size; count: lanes of its last vector that belong to C; a, b, c: where
-#: it begins; row: the row of C, counted from the row that is swept; k1, k2, b1: as in the sum
-#: above; start, clip: what it starts from, and whether ReLU follows; first: its place in the bias.
-STRIP = (
-    "rows", "vectors", "count", "a", "b", "c", "row", "k1", "k2", "b1", "start", "clip", "first",
-)  # fmt: skip
+
+class Strip(NamedTuple):
+    """The work of one tile, repeated for each swept row: one line in the engine's table."""
+
+    rows: int
+    vectors: int
+    tail: int  # lanes of the last vector that belong to C
+    a: int  # where the tile begins in the buffers
+    b: int
+    c: int
+    row: int  # its row of C, counted from the row that is swept
+    k1: int  # the lengths of the two sums
+    k2: int
+    start: int  # what it starts from
+    clip: int  # whether ReLU follows
+    bias: int  # its place in the bias
+    a_row: int  # the steps, as in the sum above
+    a1: int
+    a2: int
+    b1: int
+    b2: int
+    c_row: int
 
 
-class Image(NamedTuple):
-    """How a band of an image comes to a thread: in place, or copied with its padding.
-
-    A row of the copy is `left` zeros, the image's row and zeros up to `width` numbers. `pool` is
-    not 0 where the image is the gradient of a max-pool with that stride: its copy is as large as
-    what was pooled, with each number put back where the maximum was.
-    """
-
-    copied: int
-    masked: int
-    summed: int  # whether the sums of its channels are wanted, too
-    height: int
-    row: int  # numbers in a row of the image
-    channels: int
-    first: int  # image row under the first row of the first band
-    step: int  # image rows from one swept row to the next
-    rows: int  # image rows under one swept row
-    left: int
-    width: int
-    pool_height: int
-    pool_width: int
-    pooled_height: int
-    pooled_width: int
+(
+    S_ROWS, S_VECTORS, S_TAIL, S_A, S_B, S_C, S_ROW, S_K1, S_K2, S_START, S_CLIP, S_BIAS,
+    S_A_ROW, S_A1, S_A2, S_B1, S_B2, S_C_ROW,
+) = range(len(Strip._fields))  # fmt: skip
+COLUMNS = len(Strip._fields)
 
 
 class Sweep(NamedTuple):
@@ -86,11 +85,6 @@ class Sweep(NamedTuple):
     images: int
     swept: int  # rows swept in one image
     band: int  # rows swept in one piece of work
-    a_row: int
-    a1: int
-    a2: int
-    b2: int
-    c_row: int
     k1_step: int  # rows that one swept row adds to a sum; 0 if each has its own rows of C
     k1_total: int
     row_step: int  # rows of C from one swept row to the next
@@ -105,169 +99,44 @@ class Sweep(NamedTuple):
 
 
 #: What becomes of the rows of C: they are the result; they are sums over all images, one set for
-#: each thread; or they are scratch, from which pixels are taken apart or pooled.
-PLAIN, SUMS, SPREAD, POOL = 0, 1, 2, 3
-
-
-class Finish(NamedTuple):
-    """The result that is made from scratch rows of C."""
-
-    height: int
-    width: int
-    channels: int
-    block_height: int
-    block_width: int
-    top: int
-    left: int
-    line: int  # pixels in a scratch row
+#: each thread; or they are scratch, from which pixels are taken apart, pooled, or, after Winograd,
+#: computed.
+PLAIN, SUMS, SPREAD, POOL, WINOGRAD = 0, 1, 2, 3, 4
 
 
 _serial = numba.njit(error_model="numpy", fastmath={"contract"})
 
 
 @_serial
-def _tile(rows, vectors, s, sweep, A, a, B, b, k1, bias, C, c):
+def _tile(rows, vectors, s, k1, A, B, bias, C):
     """The micro-kernel: one tile of C, from its first product to its last in registers."""
     total = zeros(C, numba.literally(rows), numba.literally(vectors))
-    if s[10] == FROM_BIAS:
-        total = repeat_row(total, bias, s[12])
+    if s[S_START] == FROM_BIAS:
+        total = repeat_row(total, bias, s[S_BIAS])
     for i in range(k1):
-        left, below = a + i * sweep.a1, b + i * s[9]
-        for _ in range(s[8]):
-            total = add_outer_product(total, A, left, sweep.a_row, B, below)
-            left, below = opaque(left + sweep.a2), below + sweep.b2
-    if s[10] == FROM_C:
-        total = add_rows(total, C, c, sweep.c_row, s[2])
-    if s[11]:
+        a, b = i * s[S_A1], i * s[S_B1]
+        for _ in range(s[S_K2]):
+            total = add_outer_product(total, A, a, s[S_A_ROW], B, b)
+            a, b = opaque(a + s[S_A2]), b + s[S_B2]
+    if s[S_START] == FROM_C:
+        total = add_rows(total, C, 0, s[S_C_ROW], s[S_TAIL])
+    if s[S_CLIP]:
         total = relu(total)
-    store_rows(total, C, c, sweep.c_row, s[2])
+    store_rows(total, C, 0, s[S_C_ROW], s[S_TAIL])
 
 
-COLUMNS = len(STRIP)
-#: Channel sums that are gathered side by side.
-MOST_SUMS = 64
 SIZES = tuple(range(1, ROWS + 1))
 
 
 @_serial
-def _strip(s, sweep, A, a, B, b, k1, bias, C, c):
+def _strip(s, k1, A, B, bias, C):
     """Run the tile of a strip's size: the compiler has made one of each."""
     for rows in literal_unroll(SIZES):
-        if s[0] == rows:
-            if s[1] == 2:
-                _tile(rows, 2, s, sweep, A, a, B, b, k1, bias, C, c)
+        if s[S_ROWS] == rows:
+            if s[S_VECTORS] == 2:
+                _tile(rows, 2, s, k1, A, B, bias, C)
             else:
-                _tile(rows, 1, s, sweep, A, a, B, b, k1, bias, C, c)
-
-
-@_serial
-def _copy_band(image, data, truth, where, n, swept, band, is_last, out, sums):
-    """Copy the rows under a band into `out`, padded; masked by `truth`, unpooled by `where`."""
-    body = min(image.row, image.width - image.left)
-    for r in range((band - 1) * image.step + image.rows):
-        h = swept * image.step + image.first + r
-        o = r * image.width
-        if h < 0 or h >= image.height:
-            for j in range(o, o + image.width):
-                out[j] = 0
-            continue
-        for j in range(o, o + image.left):
-            out[j] = 0
-        o += image.left
-        for j in range(o + body, o + image.width - image.left):
-            out[j] = 0
-        i = (n * image.height + h) * image.row
-        if image.pool_height > 0:
-            _unpool_row(image, data, truth, where, n, h, o, body, out)
-        elif image.masked:
-            for j in range(body):
-                out[o + j] = data[i + j] if truth[i + j] > 0 else 0
-        else:
-            for j in range(body):
-                out[o + j] = data[i + j]
-        # Neighbouring bands share rows; each row counts in the band that steps over it.
-        if image.summed and (is_last or r < band * image.step):
-            _add_channels(image.channels, image.row, out, o, sums)
-
-
-@_serial
-def _add_channels(channels, row, out, o, sums):
-    """Add a row's numbers to the sums of their channels: first within the row, for precision."""
-    # Several pixels side by side fill the vectors that few channels would leave empty.
-    period = channels * max(1, MOST_SUMS // channels)
-    part = ahead(sums, channels)
-    for j in range(period):
-        part[j] = 0
-    whole = row // period * period
-    for i in range(o, o + whole, period):
-        for j in range(period):
-            part[j] += out[i + j]
-    for j in range(row - whole):
-        part[j] += out[o + whole + j]
-    for i in range(0, period, channels):
-        for c in range(channels):
-            sums[c] += part[i + c]
-
-
-@_serial
-def _unpool_row(image, data, truth, where, n, h, o, body, out):
-    """Write row h of what was pooled: each window's gradient at its maximum, zero elsewhere."""
-    p, channels = h // image.pool_height, image.channels
-    columns = min(image.pooled_width * image.pool_width, body // channels)
-    if p >= image.pooled_height:
-        columns = 0
-    first = (n * image.pooled_height + p) * image.pooled_width * channels
-    for w in range(columns):
-        i, d = first + w // image.pool_width * channels, o + w * channels
-        place = np.int32(h * (image.row // channels) + w)
-        if image.masked:
-            for c in range(channels):
-                here = (where[i + c] == place) & (truth[i + c] > 0)
-                out[d + c] = data[i + c] if here else 0
-        else:
-            for c in range(channels):
-                out[d + c] = data[i + c] if where[i + c] == place else 0
-    for j in range(o + columns * channels, o + body):
-        out[j] = 0
-
-
-@_serial
-def _spread(f, rows, swept, n, scratch, out):
-    """Take the pixels of each block apart that a thin layer computed as channels of one pixel."""
-    wide = f.block_width * f.channels
-    for q in range(rows):
-        for r in range(f.block_height):
-            h = (swept + q) * f.block_height + r - f.top
-            if 0 <= h < f.height:
-                o = (n * f.height + h) * f.width * f.channels
-                for p in range(f.line):
-                    s = ((q * f.line + p) * f.block_height + r) * wide
-                    w = p * wide - f.left * f.channels
-                    for j in range(max(-w, 0), min(wide, f.width * f.channels - w)):
-                        out[o + w + j] = scratch[s + j]
-
-
-@_serial
-def _pool(block_height, block_width, f, rows, swept, n, scratch, out, where):
-    """Take the largest number of each block, and its place, as the max-pool does."""
-    height, width = numba.literally(block_height), numba.literally(block_width)
-    line, channels = f.line * f.channels, f.channels
-    for oh in range(swept // height, min((swept + rows) // height, f.height)):
-        for ow in range(f.width):
-            o = ((n * f.height + oh) * f.width + ow) * channels
-            s = (oh * height - swept) * line + ow * width * channels
-            first = np.int32(oh * height * f.line + ow * width)
-            for c in range(channels):
-                largest, place = scratch[s + c], first
-                for i in range(height):
-                    for j in range(width):
-                        value = scratch[s + c + i * line + j * channels]
-                        # `&` and `|` work on whole vectors; `and` and `or` would branch.
-                        better = (value > largest) | ((value != value) & (largest == largest))
-                        largest = value if better else largest
-                        place = first + np.int32(i * f.line + j) if better else place
-                out[o + c] = largest
-                where[o + c] = place
+                _tile(rows, 1, s, k1, A, B, bias, C)
 
 
 @_serial
@@ -284,6 +153,7 @@ def _share(t, threads, sweep, strips, count, a_image, A, a_truth, a_where, b_ima
     if sweep.finish != PLAIN:
         rows_of_c = ahead(scratch, sweep.a_scratch + sweep.b_scratch)
     sums = ahead(rows_of_c, sweep.sums)
+    transformed = ahead(scratch, sweep.a_scratch)
     if sweep.finish == SUMS:
         for i in range(sweep.c_scratch):
             rows_of_c[i] = 0
@@ -292,12 +162,12 @@ def _share(t, threads, sweep, strips, count, a_image, A, a_truth, a_where, b_ima
         last = min(first + sweep.band, sweep.swept)
         a_first = b_first = c_first = 0
         if a_image.copied:
-            _copy_band(a_image, A, a_truth, a_where, n, first, last - first,
+            copy_band(a_image, A, a_truth, a_where, n, first, last - first,
                        last == sweep.swept, left, sums)  # fmt: skip
         else:
             a_first = (n * a_image.height + first * a_image.step) * a_image.row
         if b_image.copied:
-            _copy_band(b_image, B, b_truth, b_where, n, first, last - first,
+            copy_band(b_image, B, b_truth, b_where, n, first, last - first,
                        last == sweep.swept, right, sums)  # fmt: skip
         else:
             b_first = (n * b_image.height + first * b_image.step) * b_image.row
@@ -308,17 +178,24 @@ def _share(t, threads, sweep, strips, count, a_image, A, a_truth, a_where, b_ima
         for q in range(first, last):
             a_here = a_first + (q - first) * a_image.step * a_image.width
             b_here = b_first + (q - first) * b_image.step * b_image.width
+            source = left
+            if sweep.finish == WINOGRAD:
+                to_winograd(finish, ahead(left, a_here), a_image.width, transformed)
+                source, a_here = transformed, 0
             for k in range(count):
                 s = ahead(strips, k * COLUMNS)
-                row = q * sweep.row_step + s[6]
-                k1 = min(s[7], sweep.k1_total - q * sweep.k1_step)
-                if 0 <= row < sweep.c_rows and (k1 > 0 or s[7] == 0):
-                    _strip(s, sweep, left, a_here + s[3], right, b_here + s[4], k1, bias,
-                           rows_of_c, c_first + row * sweep.c_step + s[5])  # fmt: skip
+                row = q * sweep.row_step + s[S_ROW]
+                k1 = min(s[S_K1], sweep.k1_total - q * sweep.k1_step)
+                if 0 <= row < sweep.c_rows and (k1 > 0 or s[S_K1] == 0):
+                    c = c_first + row * sweep.c_step + s[S_C]
+                    _strip(s, k1, ahead(source, a_here + s[S_A]), ahead(right, b_here + s[S_B]),
+                           bias, ahead(rows_of_c, c))  # fmt: skip
+            if sweep.finish == WINOGRAD:
+                finish_winograd(finish, q, n, rows_of_c, bias, out, where)
         if sweep.finish == SPREAD:
-            _spread(finish, last - first, first, n, rows_of_c, out)
+            spread(finish, last - first, first, n, rows_of_c, out)
         elif sweep.finish == POOL:
-            _pool(2, 2, finish, last - first, first, n, rows_of_c, out, where)
+            pool(2, 2, finish, last - first, first, n, rows_of_c, out, where)
 
 
 def _signature(number: Any) -> Any:
@@ -355,7 +232,8 @@ def _launch(address, threads, sweep, strips, a_image, A, a_truth, a_where, b_ima
 def _address(dtype: Any) -> int:
     """Return where the machine code for one type of numbers is, compiled when first asked for."""
     number = numba.from_dtype(dtype)
-    compiled: Any = numba.cfunc(_signature(number), cache=True)(_share.py_func)
+    with while_compiling():
+        compiled: Any = numba.cfunc(_signature(number), cache=True)(_share.py_func)
     return int(compiled.address)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minicnn.geometry import Geometry
 from minicnn.kernels import memory, vectorized
 from minicnn.kernels.compiled import wide
+from minicnn.kernels.compiled.bands import Finish, Image
 from minicnn.kernels.compiled.contraction import (
     FROM_BIAS,
     FROM_C,
@@ -19,10 +20,11 @@ from minicnn.kernels.compiled.contraction import (
     PLAIN,
     POOL,
     SPREAD,
-    Finish,
-    Image,
+    WINOGRAD,
+    Strip,
     Sweep,
 )  # fmt: skip
+from minicnn.kernels.compiled.pooling import is_block_pool
 from minicnn.kernels.compiled.sweeps import (
     IN_PLACE,
     NO_FINISH,
@@ -44,6 +46,7 @@ from minicnn.kernels.compiled.sweeps import (
     written,
 )  # fmt: skip
 from minicnn.kernels.compiled.tile import ROWS, lanes
+from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
 
 __all__ = ["conv2d", "conv2d_max_pool2d", "pools_in_place", "run_wide"]
@@ -77,30 +80,88 @@ def _convolution_plan(
         for first, vectors, lanes_left in panels(of_group, width):
             for pixel, rows in cut(g.out_width, ROWS):
                 for part in range(parts):
-                    strips.append((
-                        rows, vectors, lanes_left,
-                        pixel * g.stride_width * channels + group * mine
-                        + part * g.dilation_width * channels,
-                        packing.place(group, part * length, first),
-                        pixel * filters + group * of_group + first,
-                        0, g.kernel_height, length, g.kernel_width * mine * packing.step,
-                        start if part == 0 else FROM_C, clip if part == parts - 1 else 0,
-                        group * -(-of_group // width) * width + first,
+                    a = pixel * g.stride_width * channels + part * g.dilation_width * channels
+                    strips.append(Strip(
+                        rows=rows, vectors=vectors, tail=lanes_left,
+                        a=a + group * mine,
+                        b=packing.place(group, part * length, first),
+                        c=pixel * filters + group * of_group + first,
+                        row=0, k1=g.kernel_height, k2=length,
+                        start=start if part == 0 else FROM_C, clip=clip * (part == parts - 1),
+                        bias=group * packing.padded + first,
+                        a_row=g.stride_width * channels, a1=g.dilation_height * image.width, a2=1,
+                        b1=g.kernel_width * mine * packing.step, b2=packing.step, c_row=filters,
                     ))  # fmt: skip
     row = image.width * image.step * image.copied
     row += 0 if finish == PLAIN else g.out_width * filters
     rows = band(images, g.out_height, row, shape.block_height if finish == POOL else 1, count)
     sweep = Sweep(
         images=images, swept=g.out_height, band=rows,
-        a_row=g.stride_width * channels, a1=g.dilation_height * image.width, a2=1,
-        b2=packing.step, c_row=filters, k1_step=0, k1_total=g.kernel_height,
-        row_step=1, c_rows=g.out_height, c_step=g.out_width * filters,
+        k1_step=0, k1_total=g.kernel_height, row_step=1,
+        c_rows=g.out_height, c_step=g.out_width * filters,
         c_image=g.out_height * g.out_width * filters,
         a_scratch=band_size(image, rows), b_scratch=0,
         c_scratch=0 if finish == PLAIN else aligned(rows * g.out_width * filters), sums=0,
         finish=finish,
     )  # fmt: skip
-    return Plan(sweep, table(strips), image, IN_PLACE, shape), packing
+    return Plan(count, sweep, table(strips), image, IN_PLACE, shape), packing
+
+
+@functools.lru_cache(maxsize=512)
+def winograd_plan(
+    g: Geometry, images: int, channels: int, filters: int, width: int, biased: int, clip: int,
+    pool: Geometry | None, count: int,
+) -> tuple[Plan, Packing] | None:  # fmt: skip
+    """Return the sweep over rows of Winograd's tiles, or None where the direct way is better."""
+    if not _suits_winograd(g, channels, filters, width):
+        return None
+    tiles = -(-g.out_width // 2)
+    image = Image(
+        copied=1, masked=0, summed=0, height=g.in_height, row=g.in_width * channels,
+        channels=channels, first=-g.pad_top, step=2, rows=4, left=g.pad_left * channels,
+        width=(2 * tiles + 2) * channels,
+        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
+    )  # fmt: skip
+    packing = Packing(16, channels, filters, width)
+    strips = [
+        Strip(
+            rows=rows, vectors=vectors, tail=tail,
+            a=(product * tiles + tile) * channels,
+            b=packing.place(product, 0, first),
+            c=(product * tiles + tile) * filters + first,
+            row=0, k1=1, k2=channels, start=FROM_ZERO, clip=0, bias=0,
+            a_row=channels, a1=0, a2=1, b1=0, b2=packing.step, c_row=filters,
+        )
+        for product in range(16)
+        for first, vectors, tail in panels(filters, width)
+        for tile, rows in cut(tiles, ROWS)
+    ]  # fmt: skip
+    swept = -(-g.out_height // 2)
+    rows = band(images, swept, 2 * image.width, 1, count)
+    room = 0 if pool is None else 2 * g.out_width * filters
+    sweep = Sweep(
+        images=images, swept=swept, band=rows, k1_step=0, k1_total=1, row_step=1,
+        c_rows=swept, c_step=0, c_image=0, a_scratch=band_size(image, rows),
+        b_scratch=aligned(16 * tiles * channels),
+        c_scratch=aligned(16 * tiles * filters + room), sums=0, finish=WINOGRAD,
+    )  # fmt: skip
+    shape = (g.out_height, g.out_width) if pool is None else (pool.out_height, pool.out_width)
+    finish = Finish(
+        *shape, filters, 2, 2, 0, 0, g.out_width, width, tiles=tiles, taken=channels,
+        biased=biased, clip=clip, pooled=int(pool is not None), above=g.out_height,
+    )  # fmt: skip
+    return Plan(count, sweep, table(strips), image, IN_PLACE, finish), packing
+
+
+def _suits_winograd(g: Geometry, channels: int, filters: int, width: int) -> bool:
+    """Return whether this is a 3 x 3 layer of stride 1 whose channels fill whole vectors."""
+    return (
+        (g.kernel_height, g.kernel_width, g.stride_height, g.stride_width) == (3, 3, 1, 1)
+        and (g.dilation_height, g.dilation_width, g.groups) == (1, 1, 1)
+        and channels % width == 0
+        and filters % width == 0
+        and min(g.out_height, g.out_width) >= 4
+    )
 
 
 def _grouped(kernel: Array, groups: int) -> Array:
@@ -119,13 +180,22 @@ def conv2d(
     if not has_tile(kernel.dtype):
         return completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
     if is_matrix_product(g):
-        y = data_of(x).reshape(images, -1) @ kernel.reshape(-1, filters)
+        y = memory.empty((images, filters), kernel.dtype)
+        np.matmul(data_of(x).reshape(images, -1), kernel.reshape(-1, filters), out=y)
         return completed(y, bias, relu).reshape(images, 1, 1, filters)
     y = memory.empty((images, g.out_height, g.out_width, filters), kernel.dtype)
     width = lanes(kernel.dtype)
     block = wide.forward_block(g, channels, filters, width)
     if block is not None:
         return run_wide(x, kernel, block, bias, relu, y)
+    if kernel.dtype == np.float32:
+        found = winograd_plan(
+            g, images, channels, filters, width, int(bias is not None), int(relu), None, threads()
+        )
+        if found is not None:
+            plan, packing = found
+            run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y)
+            return y
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
         g, images, channels, filters, width, start, int(relu), PLAIN, NO_FINISH,
@@ -154,14 +224,8 @@ def run_wide(
 
 
 def pools_in_place(dtype: Any, pool: Geometry) -> bool:
-    """Return whether `conv2d_max_pool2d` has a way for these windows: 2x2, side by side."""
-    return (
-        has_tile(dtype)
-        and (pool.kernel_height, pool.kernel_width) == (2, 2)
-        and (pool.stride_height, pool.stride_width) == (2, 2)
-        and not any((pool.pad_top, pool.pad_bottom, pool.pad_left, pool.pad_right))
-        and (pool.dilation_height, pool.dilation_width) == (1, 1)
-    )
+    """Return whether `conv2d_max_pool2d` has a way for these windows."""
+    return has_tile(dtype) and is_block_pool(pool)
 
 
 def conv2d_max_pool2d(
@@ -174,16 +238,24 @@ def conv2d_max_pool2d(
     """
     images, channels, filters = len(x), x.shape[3], kernel.shape[3]
     width = lanes(x.dtype)
+    shape = (images, pool.out_height, pool.out_width, filters)
+    y, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
+    if kernel.dtype == np.float32:
+        found = winograd_plan(
+            g, images, channels, filters, width, int(bias is not None), int(relu), pool, threads()
+        )
+        if found is not None:
+            plan, packing = found
+            run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y, where=where)
+            return y, where
     finish = Finish(
         pool.out_height, pool.out_width, filters, pool.kernel_height, pool.kernel_width, 0, 0,
-        g.out_width,
+        g.out_width, width,
     )  # fmt: skip
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
         g, images, channels, filters, width, start, int(relu), POOL, finish, True, threads()
     )
-    shape = (images, pool.out_height, pool.out_width, filters)
-    y, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
     starts = None if bias is None else lane_padded(bias, g.groups, width)
     run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, out=y, where=where)
     return y, where

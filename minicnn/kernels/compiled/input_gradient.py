@@ -16,15 +16,9 @@ from numpy.typing import NDArray
 from minicnn.geometry import Geometry
 from minicnn.kernels import memory, vectorized
 from minicnn.kernels.compiled import wide
-from minicnn.kernels.compiled.contraction import (
-    FROM_BIAS,
-    FROM_C,
-    FROM_ZERO,
-    PLAIN,
-    Image,
-    Sweep,
-)  # fmt: skip
-from minicnn.kernels.compiled.convolution import run_wide
+from minicnn.kernels.compiled.bands import Image
+from minicnn.kernels.compiled.contraction import FROM_BIAS, FROM_C, FROM_ZERO, PLAIN, Strip, Sweep
+from minicnn.kernels.compiled.convolution import run_wide, winograd_plan
 from minicnn.kernels.compiled.sweeps import (
     IN_PLACE,
     NO_FINISH,
@@ -45,6 +39,7 @@ from minicnn.kernels.compiled.sweeps import (
     written,
 )  # fmt: skip
 from minicnn.kernels.compiled.tile import ROWS, lanes
+from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
 
 __all__ = ["conv2d_input_gradient"]
@@ -121,31 +116,33 @@ def _input_gradient_plan(
                     for part in range(max(parts, 1)):
                         tap = part * _dy_step(g.stride_width, g.dilation_width)
                         column = p + pixel - first_p + reach_w - h.furthest + tap
-                        strips.append((
-                            rows, vectors, lanes_left,
-                            ((reach_h - v.furthest) * image.width + column * filters
-                             + group * of_group),
-                            packing.place(group, before + part * length, first),
-                            (w + pixel * g.stride_width) * channels + group * mine + first,
-                            v.remainder - g.pad_top + first_q * g.stride_height,
-                            len(v.taps) if h.taps else 0, length,
-                            len(h.taps) * of_group * packing.step,
-                            start if part == 0 else FROM_C, clip if part >= parts - 1 else 0,
-                            group * -(-mine // width) * width + first,
+                        a = (reach_h - v.furthest) * image.width + column * filters
+                        strips.append(Strip(
+                            rows=rows, vectors=vectors, tail=lanes_left,
+                            a=a + group * of_group,
+                            b=packing.place(group, before + part * length, first),
+                            c=(w + pixel * g.stride_width) * channels + group * mine + first,
+                            row=v.remainder - g.pad_top + first_q * g.stride_height,
+                            k1=len(v.taps) if h.taps else 0, k2=length,
+                            start=start if part == 0 else FROM_C, clip=clip * (part >= parts - 1),
+                            bias=group * packing.padded + first,
+                            a_row=filters, a2=1,
+                            a1=_dy_step(g.stride_height, g.dilation_height) * image.width,
+                            b1=len(h.taps) * of_group * packing.step, b2=packing.step,
+                            c_row=g.stride_width * channels,
                         ))  # fmt: skip
         before += len(v.taps) * len(h.taps) * of_group
     rows = band(images, swept, image.width, 1, count)
     sweep = Sweep(
         images=images, swept=swept, band=rows,
-        a_row=filters, a1=_dy_step(g.stride_height, g.dilation_height) * image.width, a2=1,
-        b2=packing.step, c_row=g.stride_width * channels, k1_step=0, k1_total=g.kernel_height,
-        row_step=g.stride_height, c_rows=g.in_height, c_step=g.in_width * channels,
+        k1_step=0, k1_total=g.kernel_height, row_step=g.stride_height,
+        c_rows=g.in_height, c_step=g.in_width * channels,
         c_image=g.in_height * g.in_width * channels,
         a_scratch=band_size(image, rows), b_scratch=0, c_scratch=0, sums=0,
         finish=PLAIN,
     )  # fmt: skip
     taps = tuple((_slice(v.taps), _slice(h.taps)) for v, h in classes)
-    return Plan(sweep, table(strips), image, IN_PLACE, NO_FINISH), packing, taps
+    return Plan(count, sweep, table(strips), image, IN_PLACE, NO_FINISH), packing, taps
 
 
 def _slice(taps: tuple[int, ...]) -> slice:
@@ -166,6 +163,14 @@ def _turned(kernel: Array, groups: int, taps: tuple[tuple[slice, slice], ...]) -
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
+def _reversed(g: Geometry) -> Geometry:
+    """Return the convolution of dy with the turned kernel that gives dx, for stride 1."""
+    return g._replace(
+        in_height=g.out_height, in_width=g.out_width, out_height=g.in_height, out_width=g.in_width,
+        pad_top=g.kernel_height - 1 - g.pad_top, pad_left=g.kernel_width - 1 - g.pad_left,
+    )  # fmt: skip
+
+
 def conv2d_input_gradient(
     dy: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
@@ -177,16 +182,26 @@ def conv2d_input_gradient(
     channels = kernel.shape[2] * g.groups
     if not has_tile(data.dtype):
         return completed(vectorized.conv2d_input_gradient(data, kernel, g), bias, relu)
-    if is_matrix_product(g):
-        dx = (data.reshape(images, filters) @ kernel.reshape(-1, filters).T).reshape(
-            images, g.in_height, g.in_width, channels
-        )
-        return completed(dx, bias, relu)
     dx = memory.empty((images, g.in_height, g.in_width, channels), data.dtype)
+    if is_matrix_product(g):
+        rows = data.reshape(images, filters), kernel.reshape(-1, filters).T
+        np.matmul(*rows, out=dx.reshape(images, -1))
+        return completed(dx, bias, relu)
     width = lanes(data.dtype)
     block = wide.backward_block(g, channels, filters, width)
     if block is not None:
         return run_wide(dy, kernel, block, bias, relu, dx)
+    if kernel.dtype == np.float32 and max(g.pad_top, g.pad_left) <= 2:
+        # With stride 1 there is one class, and its convolution may take Winograd's way.
+        found = winograd_plan(
+            _reversed(g), images, filters, channels, width, int(bias is not None), int(relu), None,
+            threads(),
+        )  # fmt: skip
+        if found is not None:
+            plan, packing = found
+            turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+            run(plan, dy, packing.pack(winograd_kernel(turned)), bias, out=dx)
+            return dx
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing, taps = _input_gradient_plan(
         g, images, channels, filters, width, start, int(relu), threads()

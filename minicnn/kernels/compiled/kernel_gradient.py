@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import vectorized
-from minicnn.kernels.compiled.contraction import FROM_C, MOST_SUMS, SUMS, Image, Sweep
+from minicnn.kernels.compiled.bands import MOST_SUMS, Image
+from minicnn.kernels.compiled.contraction import FROM_C, SUMS, Strip, Sweep
 from minicnn.kernels.compiled.sweeps import (
     NO_FINISH,
     Plan,
@@ -79,6 +80,10 @@ def _kernel_gradient_plan(
         first=0, step=block, rows=block, left=0, width=g.out_width * filters,
         pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
     )  # fmt: skip
+    x_steps, dy_steps = (g.stride_height * image.width, g.stride_width * channels), (
+        slopes.width, filters)  # fmt: skip
+    (a1, a2), (b1, b2) = (dy_steps, x_steps) if swapped else (x_steps, dy_steps)
+    steps = {"a1": a1, "a2": a2, "b1": b1, "b2": b2, "c_row": run_length if swapped else filters}
     strips = []
     for group in range(g.groups):
         for i in range(g.kernel_height):
@@ -95,9 +100,11 @@ def _kernel_gradient_plan(
                         else:
                             a, b = x_first + r, group * of_group + first
                             c = c_first + r * filters + group * of_group + first
-                        b1 = g.stride_height * image.width if swapped else slopes.width
-                        strips.append((rows, vectors, lanes_left, a, b, c, 0, block, g.out_width,
-                                       b1, FROM_C, 0, 0))  # fmt: skip
+                        strips.append(Strip(
+                            rows=rows, vectors=vectors, tail=lanes_left, a=a, b=b, c=c, row=0,
+                            k1=block, k2=g.out_width, start=FROM_C, clip=0, bias=0, a_row=1,
+                            **steps,
+                        ))  # fmt: skip
     row = image.width * image.step * image.copied + slopes.width * block * slopes.copied
     rows = band(images, swept, row, 1, count)
     numbers = g.kernel_height * g.kernel_width * mine * filters
@@ -105,17 +112,12 @@ def _kernel_gradient_plan(
     a_image, b_image = (slopes, image) if swapped else (image, slopes)
     sweep = Sweep(
         images=images, swept=swept, band=rows,
-        a_row=1,
-        a1=slopes.width if swapped else g.stride_height * image.width,
-        a2=filters if swapped else g.stride_width * channels,
-        b2=g.stride_width * channels if swapped else filters,
-        c_row=run_length if swapped else filters,
         k1_step=block, k1_total=g.out_height, row_step=0, c_rows=1, c_step=0, c_image=0,
         a_scratch=band_size(a_image, rows), b_scratch=band_size(b_image, rows),
         c_scratch=aligned(numbers + summed_channels + max(summed_channels, MOST_SUMS)),
         sums=numbers, finish=SUMS,
     )  # fmt: skip
-    return Plan(sweep, table(strips), a_image, b_image, NO_FINISH), swapped
+    return Plan(count, sweep, table(strips), a_image, b_image, NO_FINISH), swapped
 
 
 def _cost(rows: int, numbers: int, width: int) -> float:

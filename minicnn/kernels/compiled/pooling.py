@@ -18,6 +18,8 @@ from numba import prange
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry, Resize, resize_taps
+from minicnn.kernels import memory
+from minicnn.kernels.compiled.tile import pointer
 
 Array = NDArray[Any]
 
@@ -65,6 +67,51 @@ def _scatter(dy, where, dx):
                 for c in range(channels):
                     if places[c] >= 0:
                         dx[n, places[c], c] += slopes[c]
+
+
+@_compile
+def _max_pool_blocks(x, g, values, where):
+    """The max-pool of 2x2 windows side by side, the usual one, with its four steps written out."""
+    batch, out_height, out_width, channels = values.shape
+    line = g.in_width * channels
+    for row in prange(batch * out_height):
+        pixels, largest, places = pointer(x), pointer(values), pointer(where)
+        n, oh = row // out_height, row % out_height
+        for ow in range(out_width):
+            o = (row * out_width + ow) * channels
+            s = (n * g.in_height + 2 * oh) * line + 2 * ow * channels
+            first = np.int32(2 * oh * g.in_width + 2 * ow)
+            for c in range(o, o + channels):
+                found, place = pixels[s], first
+                for i in range(2):
+                    for j in range(2):
+                        value = pixels[s + i * line + j * channels]
+                        better = (value > found) | ((value != value) & (found == found))
+                        found = value if better else found
+                        place = first + np.int32(i * g.in_width + j) if better else place
+                largest[c] = found
+                places[c] = place
+                s += 1
+
+
+@_compile
+def _scatter_blocks(dy, where, g, dx):
+    """The same pool's gradient: each pixel belongs to one window, so no sums are needed."""
+    batch, out_height, out_width, channels = dy.shape
+    line = g.in_width * channels
+    for row in prange(batch * g.in_height):
+        slopes, places, pixels = pointer(dy), pointer(where), pointer(dx)
+        n, h = row // g.in_height, row % g.in_height
+        first, windows = row * line, out_width if h < 2 * out_height else 0
+        for ow in range(windows):
+            o = ((n * out_height + h // 2) * out_width + ow) * channels
+            for j in range(2):
+                d = first + (2 * ow + j) * channels
+                place = np.int32(h * g.in_width + 2 * ow + j)
+                for c in range(channels):
+                    pixels[d + c] = slopes[o + c] if places[o + c] == place else 0
+        for d in range(first + 2 * windows * channels, first + line):
+            pixels[d] = 0
 
 
 @_compile
@@ -158,24 +205,38 @@ COMPILED = {
 }
 
 
+def is_block_pool(g: Geometry) -> bool:
+    """Return whether windows are 2x2 pixels and lie side by side, without padding."""
+    return (
+        (g.kernel_height, g.kernel_width, g.stride_height, g.stride_width) == (2, 2, 2, 2)
+        and not any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
+        and (g.dilation_height, g.dilation_width) == (1, 1)
+    )
+
+
 def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     """Return the largest value of each window (N,OH,OW,C), and h*W + w of the first such."""
     shape = (len(x), g.out_height, g.out_width, x.shape[3])
-    values, where = np.empty(shape, x.dtype), np.empty(shape, np.int32)
-    _max_pool2d(np.ascontiguousarray(x), g, values, where)
+    values, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
+    function = _max_pool_blocks if is_block_pool(g) else _max_pool2d
+    function(np.ascontiguousarray(x), g, values, where)
     return values, where
 
 
 def scatter(dy: Array, where: Array, g: Geometry) -> Array:
     """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere."""
-    dx = np.empty((len(dy), g.in_height * g.in_width, dy.shape[3]), dy.dtype)
+    if is_block_pool(g):
+        dx = memory.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
+        _scatter_blocks(np.ascontiguousarray(dy), np.ascontiguousarray(where), g, dx)
+        return dx
+    dx = memory.empty((len(dy), g.in_height * g.in_width, dy.shape[3]), dy.dtype)
     _scatter(np.ascontiguousarray(dy), np.ascontiguousarray(where), dx)
     return dx.reshape(len(dy), g.in_height, g.in_width, dy.shape[3])
 
 
 def gather(x: Array, where: Array, g: Geometry) -> Array:
     """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
-    y = np.empty(where.shape, x.dtype)
+    y = memory.empty(where.shape, x.dtype)
     flat = np.ascontiguousarray(x).reshape(len(x), g.in_height * g.in_width, x.shape[3])
     _gather(flat, np.ascontiguousarray(where), y)
     return y
@@ -197,14 +258,14 @@ def _inside(n: int, out: int, kernel: int, stride: int, pad: int, dilation: int)
 
 def average_pool2d(x: Array, g: Geometry) -> Array:
     """Return the mean of each window (N,OH,OW,C); padding is not counted."""
-    y = np.empty((len(x), g.out_height, g.out_width, x.shape[3]), x.dtype)
+    y = memory.empty((len(x), g.out_height, g.out_width, x.shape[3]), x.dtype)
     _average_pool2d(np.ascontiguousarray(x), _counts(g, x.dtype), g, y)
     return y
 
 
 def average_pool2d_gradient(dy: Array, g: Geometry) -> Array:
     """Return dx (N,H,W,C): each output's gradient shared among the pixels of its window."""
-    dx = np.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
+    dx = memory.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
     _average_pool2d_gradient(np.ascontiguousarray(dy), _counts(g, dy.dtype), g, dx)
     return dx
 
@@ -219,7 +280,7 @@ def resize2d(x: Array, size: Resize, interpolation: str) -> Array:
     """Return y (N,OH,OW,C)."""
     rows, row_shares = _taps(size.in_height, size.out_height, interpolation, x.dtype)
     columns, column_shares = _taps(size.in_width, size.out_width, interpolation, x.dtype)
-    y = np.empty((len(x), size.out_height, size.out_width, x.shape[3]), x.dtype)
+    y = memory.empty((len(x), size.out_height, size.out_width, x.shape[3]), x.dtype)
     _resize2d(np.ascontiguousarray(x), rows, columns, row_shares, column_shares, y)
     return y
 
@@ -228,6 +289,6 @@ def resize2d_gradient(dy: Array, size: Resize, interpolation: str) -> Array:
     """Return dx (N,H,W,C)."""
     rows, row_shares = _taps(size.in_height, size.out_height, interpolation, dy.dtype)
     columns, column_shares = _taps(size.in_width, size.out_width, interpolation, dy.dtype)
-    dx = np.empty((len(dy), size.in_height, size.in_width, dy.shape[3]), dy.dtype)
+    dx = memory.empty((len(dy), size.in_height, size.in_width, dy.shape[3]), dy.dtype)
     _resize2d_gradient(np.ascontiguousarray(dy), rows, columns, row_shares, column_shares, dx)
     return dx

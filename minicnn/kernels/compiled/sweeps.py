@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numba
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from minicnn.geometry import Geometry
 from minicnn.kernels import memory
 from minicnn.kernels.compiled import contraction, pooling
-from minicnn.kernels.compiled.contraction import Finish, Image, Sweep
+from minicnn.kernels.compiled.bands import Finish, Image
+from minicnn.kernels.compiled.contraction import Strip, Sweep
 from minicnn.kernels.slopes import Slopes
 
 Array = NDArray[Any]
@@ -27,10 +27,17 @@ def written(x: Array | Slopes) -> Array:
     """Return a gradient written out."""
     if not isinstance(x, Slopes):
         return x
-    data = x.data if x.truth is None else x.data * (x.truth > 0)
+    data = x.data
+    if x.truth is not None:
+        data = np.multiply(data, x.truth > 0, out=memory.empty(data.shape, data.dtype))
     if x.where is None or x.pool is None:
         return data
     return pooling.scatter(data, x.where, x.pool)
+
+
+def ready(x: Slopes, g: Geometry) -> Array | Slopes:
+    """Return a gradient as the maps of this geometry use it: written out, if they would do so."""
+    return written(x) if is_matrix_product(g) or not has_tile(x.data.dtype) else x
 
 
 def data_of(x: Array | Slopes) -> Array:
@@ -59,6 +66,7 @@ def completed(y: Array, bias: Array | None, relu: bool) -> Array:
 class Plan(NamedTuple):
     """What a sweep needs besides its arrays; the same for every call of one shape."""
 
+    threads: int
     sweep: Sweep
     strips: Array
     a_image: Image
@@ -118,6 +126,11 @@ class Packing(NamedTuple):
         """Numbers from one row of a panel to the next."""
         return min(-(-self.filters // self.width), 2) * self.width
 
+    @property
+    def padded(self) -> int:
+        """Numbers in whole vectors that hold all filters of a group."""
+        return -(-self.filters // self.width) * self.width
+
     def place(self, group: int, row: int, first: int) -> int:
         """Return where a row of a group's matrix begins, from the first filter of a panel."""
         panel = group * -(-self.filters // self.step) + first // self.step
@@ -128,10 +141,13 @@ class Packing(NamedTuple):
         if self.groups == 1 and self.filters == self.step:
             return np.ascontiguousarray(matrices).reshape(-1)
         count = -(-self.filters // self.step)
+        if self.filters == count * self.step:
+            parts = matrices.reshape(self.groups, self.depth, count, self.step)
+            return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(-1)  # (G,P,K,step)
         padded = np.zeros((self.groups, self.depth, count * self.step), matrices.dtype)
         padded[:, :, : self.filters] = matrices
         parts = padded.reshape(self.groups, self.depth, count, self.step)
-        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(-1)  # (G,P,K,step)
+        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(-1)
 
 
 def lane_padded(bias: Array, groups: int, width: int) -> Array:
@@ -170,9 +186,9 @@ def band_size(image: Image, rows: int) -> int:
     return aligned(((rows - 1) * image.step + image.rows) * image.width) if image.copied else 0
 
 
-def table(strips: Sequence[tuple[int, ...]]) -> Array:
+def table(strips: list[Strip]) -> Array:
     """Return strips as the array that the engine reads."""
-    return np.array(strips, np.int64).reshape(len(strips), len(contraction.STRIP))
+    return np.array(strips, np.int64).reshape(len(strips), len(Strip._fields))
 
 
 def describe(image: Image, x: Array | Slopes) -> Image:
@@ -229,11 +245,11 @@ def run(
     nothing = _nothing[dtype]
     sweep = plan.sweep
     before_c = sweep.a_scratch + sweep.b_scratch
-    count = threads()
-    scratch = memory.empty((count, before_c + sweep.c_scratch), dtype)
+    scratch = memory.empty((plan.threads, before_c + sweep.c_scratch), dtype)
     contraction.contract(
-        count, sweep, plan.strips, describe(plan.a_image, a), *left, describe(plan.b_image, b),
-        *right, nothing if bias is None else bias, nothing if c is None else c.reshape(-1),
+        plan.threads, sweep, plan.strips, describe(plan.a_image, a), *left,
+        describe(plan.b_image, b), *right, nothing if bias is None else bias,
+        nothing if c is None else c.reshape(-1),
         plan.finish, nothing if out is None else out.reshape(-1),
         _nowhere if where is None else where.reshape(-1), scratch,
     )  # fmt: skip

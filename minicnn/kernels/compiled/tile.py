@@ -26,16 +26,19 @@ from numba.extending import intrinsic, models, register_model
 __all__ = [
     "LANE_BYTES",
     "ROWS",
+    "add",
     "add_outer_product",
     "add_rows",
     "ahead",
     "call_at",
     "lanes",
+    "load",
     "opaque",
     "pointer",
     "relu",
     "repeat_row",
     "store_rows",
+    "subtract",
     "zeros",
 ]
 
@@ -176,6 +179,39 @@ def zeros(typing: Any, like: Any, rows: Any, vectors: Any) -> Any:
         return ir.Constant(context.get_value_type(tile), None)
 
     return tile(like, rows, vectors), write
+
+
+@intrinsic
+def load(typing: Any, A: Any, a: Any) -> Any:
+    """Return one vector of numbers, A[a:], as a tile of one row."""
+    tile = Tile(A.dtype, 1, 1)
+
+    def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w = _Writer(context, builder, tile)
+        found = w.load(w.ahead(*arguments), 0)
+        return builder.insert_value(ir.Constant(context.get_value_type(tile), None), found, 0)
+
+    return tile(A, a), write
+
+
+def _element_by_element(instruction: str) -> Any:
+    """Return an operation on two tiles that is one of LLVM's instructions."""
+
+    def operation(typing: Any, tile: Any, other: Any) -> Any:
+        def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            left, right = arguments
+            for i in range(tile.rows * tile.vectors):
+                parts = builder.extract_value(left, i), builder.extract_value(right, i)
+                left = builder.insert_value(left, getattr(builder, instruction)(*parts), i)
+            return left
+
+        return tile(tile, other), write
+
+    return intrinsic(operation)
+
+
+add = _element_by_element("fadd")
+subtract = _element_by_element("fsub")
 
 
 @intrinsic

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
-from minicnn.kernels.compiled.contraction import Finish
+from minicnn.kernels.compiled.bands import Finish
 
 __all__ = ["Block", "backward_block", "forward_block"]
 
@@ -89,7 +89,7 @@ def forward_block(g: Geometry, channels: int, filters: int, width: int) -> Block
     place = (row * wide.kernel_width + column) * channels + c
     places = place * (bh * bw * filters) + (r * bw + q) * filters + f
     number = ((i * g.kernel_width + j) * channels + c) * filters + f
-    finish = Finish(g.out_height, g.out_width, filters, bh, bw, 0, 0, wide.out_width)
+    finish = Finish(g.out_height, g.out_width, filters, bh, bw, 0, 0, wide.out_width, width)
     return Block(wide, bh * bw * filters, finish, places.reshape(-1),
                  np.broadcast_to(number, places.shape).reshape(-1), 2)  # fmt: skip
 
@@ -142,7 +142,7 @@ def backward_block(g: Geometry, channels: int, filters: int, width: int) -> Bloc
     numbers = ((i * g.kernel_width + j) * channels + c) * filters + f
     finish = Finish(
         g.in_height, g.in_width, channels, bh, bw, g.pad_top - first_q * bh,
-        g.pad_left - first_p * bw, wide.out_width,
+        g.pad_left - first_p * bw, wide.out_width, width,
     )  # fmt: skip
     return Block(wide, bh * bw * channels, finish, places, numbers, 3)
 

@@ -1,4 +1,4 @@
-"""The mean squared error and its gradient in one pass over both images."""
+"""The two ends of a training step, each in one pass: the squared error, and Adam's update."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn.kernels import memory
 
-__all__ = ["squared_error"]
+__all__ = ["adam", "squared_error"]
 
 Array = NDArray[Any]
 
@@ -38,3 +38,30 @@ def squared_error(prediction: Array, truth: Array) -> tuple[Array, Array]:
     factor = p.dtype.type(2 / p.size)
     _squared_error(p.reshape(-1), t.reshape(-1), factor, gradient.reshape(-1), sums)
     return np.asarray(sums.sum() / p.size, p.dtype), gradient
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _adam(weight, gradient, mean, square, rest_1, rest_2, rate, epsilon, new):
+    for i in range(weight.size):
+        g = gradient[i]
+        mean[i] += (g - mean[i]) * rest_1
+        square[i] += (g * g - square[i]) * rest_2
+        new[i] = weight[i] - rate * mean[i] / (np.sqrt(square[i]) + epsilon)
+
+
+def adam(
+    weight: Array, gradient: Array, mean: Array, square: Array, rest_1: float, rest_2: float,
+    rate: float, epsilon: float,
+) -> Array:  # fmt: skip
+    """Return the new weights, and bring the running means of gradient and square up to date.
+
+    m += rest_1 * (g - m);  v += rest_2 * (g**2 - v);  w - rate * m / (sqrt(v) + epsilon)
+    """
+    new = np.empty_like(weight)
+    number = weight.dtype.type
+    _adam(
+        weight.reshape(-1), np.ascontiguousarray(gradient).reshape(-1), mean.reshape(-1),
+        square.reshape(-1), number(rest_1), number(rest_2), number(rate), number(epsilon),
+        new.reshape(-1),
+    )  # fmt: skip
+    return new
