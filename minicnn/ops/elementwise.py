@@ -6,9 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
 from minicnn.errors import ShapeError
+from minicnn.kernels import memory
 from minicnn.ops.shape import sum_to
 
 __all__ = [
@@ -39,6 +41,9 @@ __all__ = [
 ]
 
 
+Array = NDArray[Any]
+
+
 def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Return two tensors that can meet: Python numbers take the other operand's float type."""
     a, b = _like(a, b), _like(b, a)
@@ -59,13 +64,22 @@ def _like(value: Any, other: Any) -> Tensor:
     return convert_to_tensor(value)
 
 
+def _into_recycled(function: Any, a: Array, b: Any) -> Array:
+    """Return a NumPy operation's result, in recycled memory if that has the first one's shape."""
+    if a.nbytes < memory.SMALLEST or np.ndim(b) > a.ndim or a.dtype.kind != "f":
+        return function(a, b)
+    if a.shape != np.broadcast_shapes(a.shape, np.shape(b)) or np.result_type(a, b) != a.dtype:
+        return function(a, b)
+    return function(a, b, out=memory.empty(a.shape, a.dtype))
+
+
 @operator("+")
 def add(a: Any, b: Any) -> Tensor:
     """Return a + b, with NumPy's broadcasting."""
     a, b = _operands("add", a, b)
     return record(
         "add",
-        a.data + b.data,
+        _into_recycled(np.add, a.data, b.data),
         (a, lambda dy, y: sum_to(dy, a.shape)),
         (b, lambda dy, y: sum_to(dy, b.shape)),
     )
@@ -77,7 +91,7 @@ def subtract(a: Any, b: Any) -> Tensor:
     a, b = _operands("subtract", a, b)
     return record(
         "subtract",
-        a.data - b.data,
+        _into_recycled(np.subtract, a.data, b.data),
         (a, lambda dy, y: sum_to(dy, a.shape)),
         (b, lambda dy, y: negative(sum_to(dy, b.shape))),
     )
@@ -89,7 +103,7 @@ def multiply(a: Any, b: Any) -> Tensor:
     a, b = _operands("multiply", a, b)
     return record(
         "multiply",
-        a.data * b.data,
+        _into_recycled(np.multiply, a.data, b.data),
         (a, lambda dy, y: sum_to(multiply(dy, b), a.shape)),
         (b, lambda dy, y: sum_to(multiply(dy, a), b.shape)),
     )
@@ -231,12 +245,12 @@ def erf(x: Any) -> Tensor:
 def relu(x: Any) -> Tensor:
     """Return max(x, 0); the gradient at 0 is 0."""
     x = convert_to_tensor(x)
-    return record("relu", np.maximum(x.data, 0), (x, relu_gradient))
+    return record("relu", _into_recycled(np.maximum, x.data, 0), (x, relu_gradient))
 
 
 def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:
     """Return dy where the result y of a ReLU is positive, else 0."""
-    value = dy.data * (y.data > 0)
+    value = _into_recycled(np.multiply, dy.data, y.data > 0)
     return record("relu_gradient", value, (dy, lambda dz, z: relu_gradient(dz, y)))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, is_recording, record
+from minicnn.kernels import memory
 from minicnn.kernels.sums import column_sums
 from minicnn.ops.elementwise import add, exp, multiply, power, subtract
 from minicnn.ops.reduction import mean, sum, variance
@@ -36,7 +37,7 @@ def standardize(x: Any, epsilon: float = 1e-3) -> tuple[Tensor, NDArray[Any], ND
     x = convert_to_tensor(x)
     rows = x.data.reshape(-1, x.shape[-1])  # (M,C)
     average = column_sums(rows) / x.dtype.type(len(rows))  # (C,)
-    centred = rows - average  # (M,C)
+    centred = np.subtract(rows, average, out=memory.empty(rows.shape, rows.dtype))  # (M,C)
     spread = column_sums(centred, centred) / x.dtype.type(len(rows))  # (C,)
     scale = 1 / np.sqrt(spread + epsilon)  # (C,)
     centred *= scale.astype(x.dtype)

@@ -9,8 +9,8 @@ axis, for pixels d and kernel g:
 and in two dimensions the same along each axis: 2 x 2 results from 4 x 4 pixels with 16 products in
 place of 36. With many channels, each of the 16 is a matrix product of pixels by channels, which the
 register tile does; what is added here are sums and differences. These round, too, but sums of C
-products round less than the direct way's of 9*C: with 64 channels the largest error is 3.6e-7 of the
-largest result, directly 1.4e-6.
+products round less than the direct way's of 9*C: with 64 channels the largest error is 3.6e-7 of
+the largest result, directly 1.4e-6.
 
 Source: A. Lavin and S. Gray, Fast algorithms for convolutional neural networks, 2016, section 4.1.
 
