@@ -37,25 +37,27 @@ def _order(
     useful: set[int] = set()
     seen: set[int] = set()
     # Each tensor is visited twice: to stack its inputs, and after these to judge itself.
-    stack = [(root, False) for root in roots]
+    stack: list[tuple[Tensor, bool]] = [(root, False) for root in roots]
     while stack:
         tensor, inputs_done = stack.pop()
-        node = tensor.node
-        passes = node is not None and follow(node)
+        key, node = id(tensor), tensor.node
+        if node is not None and not follow(node):
+            node = None
         if not inputs_done:
-            if id(tensor) in seen:
-                continue
-            seen.add(id(tensor))
-            stack.append((tensor, True))
-            if passes:
-                stack.extend((x, False) for x, _ in node.inputs)  # type: ignore[union-attr]
+            if key not in seen:
+                seen.add(key)
+                stack.append((tensor, True))
+                if node is not None:
+                    stack.extend([(x, False) for x, _ in node.inputs])
             continue
         order.append(tensor)
-        is_wanted = not passes if wanted is None else id(tensor) in wanted
-        if is_wanted or (
-            passes and any(id(x) in useful for x, _ in node.inputs)  # type: ignore[union-attr]
-        ):
-            useful.add(id(tensor))
+        if key in wanted if wanted is not None else node is None:
+            useful.add(key)
+        elif node is not None:
+            for x, _ in node.inputs:
+                if id(x) in useful:
+                    useful.add(key)
+                    break
     return order, useful
 
 
@@ -83,17 +85,20 @@ def propagate(
 
     for root, gradient in roots:
         add(root, gradient)
-    for tensor in reversed(order):
-        if id(tensor) not in gradients:
+    while order:
+        tensor = order.pop()
+        total = gradients.pop(id(tensor), None)
+        if total is None:
             continue
-        gradient = gradients.pop(id(tensor))
-        passes = tensor.node is not None and follow(tensor.node)
-        if (keep is None and not passes) or (keep is not None and id(tensor) in keep):
-            found[id(tensor)] = (tensor, gradient)
-        if passes:
-            for x, vjp in tensor.node.inputs:  # type: ignore[union-attr]
+        node = tensor.node
+        if node is not None and not follow(node):
+            node = None
+        if node is None if keep is None else id(tensor) in keep:
+            found[id(tensor)] = (tensor, total)
+        if node is not None:
+            for x, vjp in node.inputs:
                 if id(x) in useful:
-                    add(x, vjp(gradient, tensor))
+                    add(x, vjp(total, tensor))
     return found
 
 

@@ -345,6 +345,8 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     """
     if not isinstance(value, Tensor):
         return Tensor(value, dtype)
+    if dtype is None and not isinstance(value, Variable):  # by far the most frequent case
+        return value
     kind = np.dtype(dtype or value.dtype)
     if kind == value.dtype and not (isinstance(value, Variable) and state.recording):
         return value

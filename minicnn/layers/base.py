@@ -7,6 +7,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -58,9 +59,11 @@ def _members(owner: Any, kind: type[T]) -> list[T]:
     """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
     found: list[T] = []
     for value in vars(owner).values():
+        if type(value) in _NO_MEMBERS:  # most attributes, and training asks at every step
+            continue
         if isinstance(value, kind):
             found.append(value)
-        elif type(value) not in _NO_MEMBERS:  # most attributes: training asks at every step
+        else:
             if isinstance(value, dict):
                 value = value.values()
             elif not isinstance(value, list | tuple):
@@ -69,7 +72,7 @@ def _members(owner: Any, kind: type[T]) -> list[T]:
     return _unique(found)
 
 
-_NO_MEMBERS = frozenset({str, int, float, bool, type(None)})
+_NO_MEMBERS = frozenset({str, int, float, bool, type(None), FunctionType})
 
 
 def _takes_training(call: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -191,19 +192,24 @@ def table(strips: list[Strip]) -> Array:
     return np.array(strips, np.int64).reshape(len(strips), len(Strip._fields))
 
 
+@functools.lru_cache(maxsize=512)
+def _described(image: Image, masked: bool, pool: Geometry | None) -> Image:
+    image = image._replace(masked=int(masked))
+    if pool is None:
+        return image
+    return image._replace(
+        pool_height=pool.stride_height,
+        pool_width=pool.stride_width,
+        pooled_height=pool.out_height,
+        pooled_width=pool.out_width,
+    )
+
+
 def describe(image: Image, x: Array | Slopes) -> Image:
     """Return the image description for a gradient that still has to be written out."""
     if not isinstance(x, Slopes):
         return image
-    image = image._replace(masked=int(x.truth is not None))
-    if x.pool is None:
-        return image
-    return image._replace(
-        pool_height=x.pool.stride_height,
-        pool_width=x.pool.stride_width,
-        pooled_height=x.pool.out_height,
-        pooled_width=x.pool.out_width,
-    )
+    return _described(image, x.truth is not None, x.pool)
 
 
 _nothing = {np.dtype(t): np.zeros(0, t) for t in ("float32", "float64", "int32")}
