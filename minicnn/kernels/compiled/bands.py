@@ -1,7 +1,4 @@
-"""Bands of images: how rows come to a thread, and what becomes of those that it computed.
-
-Numba's disk cache does not see this file: after a change here, `contraction.py` must be touched.
-"""
+"""Bands of images: how rows come to a thread, and what becomes of those that it computed."""
 
 from __future__ import annotations
 
@@ -69,7 +66,9 @@ MOST_SUMS = 64
 @_serial
 def copy_band(image, data, truth, where, n, swept, band, is_last, out, sums):
     """Copy the rows under a band into `out`, padded; masked by `truth`, unpooled by `where`."""
-    body = min(image.row, image.width - image.left)
+    # With a long stride, all that the kernel sees may be padding.
+    margin = min(image.left, image.width)
+    body = min(image.row, image.width - margin)
     for r in range((band - 1) * image.step + image.rows):
         h = swept * image.step + image.first + r
         o = r * image.width
@@ -77,10 +76,10 @@ def copy_band(image, data, truth, where, n, swept, band, is_last, out, sums):
             for j in range(o, o + image.width):
                 out[j] = 0
             continue
-        for j in range(o, o + image.left):
+        for j in range(o, o + margin):
             out[j] = 0
-        o += image.left
-        for j in range(o + body, o + image.width - image.left):
+        o += margin
+        for j in range(o + body, o + image.width - margin):
             out[j] = 0
         i = (n * image.height + h) * image.row
         if image.pool_height > 0:

@@ -17,6 +17,8 @@ stays in the cache, runs the tiles of all its strips, and finishes the rows.
 from __future__ import annotations
 
 import functools
+import hashlib
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
@@ -140,8 +142,8 @@ def _strip(s, k1, A, B, bias, C):
 
 
 @_serial
-def _share(t, threads, sweep, strips, count, a_image, A, a_truth, a_where, b_image, B, b_truth,
-           b_where, bias, C, finish, out, where, scratch):  # fmt: skip
+def _share(revision, t, threads, sweep, strips, count, a_image, A, a_truth, a_where, b_image, B,
+           b_truth, b_where, bias, C, finish, out, where, scratch):  # fmt: skip
     """Do one thread's share of a sweep: prepare a band, contract its strips, finish its rows."""
     bands = -(-sweep.swept // sweep.band)
     work = sweep.images * bands
@@ -198,12 +200,23 @@ def _share(t, threads, sweep, strips, count, a_image, A, a_truth, a_where, b_ima
             pool(2, 2, finish, last - first, first, n, rows_of_c, out, where)
 
 
+def _revision() -> str:
+    """Return a digest of the files that the machine code is made of.
+
+    It stands in the type of an argument without meaning, and so in the key of Numba's disk cache,
+    which by itself looks at the file of the outer function alone.
+    """
+    folder = Path(__file__).parent
+    files = [folder / name for name in ("tile.py", "bands.py", "winograd.py", "contraction.py")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
 def _signature(number: Any) -> Any:
     """Return the types of `_share`'s arguments for one type of numbers."""
     numbers, places = types.CPointer(number), types.CPointer(types.int32)
     image = types.NamedUniTuple(types.int64, len(Image._fields), Image)
     return types.void(
-        types.int64, types.int64,
+        types.Opaque(f"revision {_revision()}"), types.int64, types.int64,
         types.NamedUniTuple(types.int64, len(Sweep._fields), Sweep),
         types.CPointer(types.int64), types.int64,
         image, numbers, numbers, places,

@@ -181,7 +181,8 @@ def conv2d(
         return completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
     if is_matrix_product(g):
         y = memory.empty((images, filters), kernel.dtype)
-        np.matmul(data_of(x).reshape(images, -1), kernel.reshape(-1, filters), out=y)
+        np.matmul(data_of(x).reshape(images, g.in_height * g.in_width * channels),
+                  kernel.reshape(-1, filters), out=y)  # fmt: skip
         return completed(y, bias, relu).reshape(images, 1, 1, filters)
     y = memory.empty((images, g.out_height, g.out_width, filters), kernel.dtype)
     width = lanes(kernel.dtype)

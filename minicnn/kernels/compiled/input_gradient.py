@@ -185,7 +185,7 @@ def conv2d_input_gradient(
     dx = memory.empty((images, g.in_height, g.in_width, channels), data.dtype)
     if is_matrix_product(g):
         rows = data.reshape(images, filters), kernel.reshape(-1, filters).T
-        np.matmul(*rows, out=dx.reshape(images, -1))
+        np.matmul(*rows, out=dx.reshape(images, kernel.size // filters))
         return completed(dx, bias, relu)
     width = lanes(data.dtype)
     block = wide.backward_block(g, channels, filters, width)

@@ -168,7 +168,8 @@ def kernel_and_bias_gradient(
         dk = vectorized.conv2d_kernel_gradient(data_of(x), data_of(dy), g)
         return dk, column_sums(of.reshape(-1, of.shape[3]))
     if is_matrix_product(g):
-        rows, columns = data_of(x).reshape(len(data_of(x)), -1), data_of(dy).reshape(-1, filters)
+        rows = data_of(x).reshape(len(data_of(x)), math.prod(shape[:3]))
+        columns = data_of(dy).reshape(-1, filters)
         return (rows.T @ columns).reshape(shape), column_sums(of.reshape(-1, of.shape[3]))
     plan, swapped = _kernel_gradient_plan(
         g, len(data_of(x)), channels, filters, lanes(dtype), not isinstance(x, Slopes),

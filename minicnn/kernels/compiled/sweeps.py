@@ -52,9 +52,13 @@ def has_tile(dtype: Any) -> bool:
 
 
 def is_matrix_product(g: Geometry) -> bool:
-    """Return whether the kernel is as large as the image, so that BLAS has it as one product."""
-    return (g.out_height, g.out_width) == (1, 1) and (g.kernel_height, g.kernel_width) == (
-        g.in_height, g.in_width) and g.groups == 1  # fmt: skip
+    """Return whether the kernel lies on the whole image, so that BLAS has it as one product."""
+    return (
+        (g.out_height, g.out_width) == (1, 1)
+        and (g.kernel_height, g.kernel_width) == (g.in_height, g.in_width)
+        and not any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
+        and (g.dilation_height, g.dilation_width, g.groups) == (1, 1, 1)
+    )
 
 
 def completed(y: Array, bias: Array | None, relu: bool) -> Array:
@@ -254,7 +258,7 @@ def run(
     scratch = memory.empty((plan.threads, before_c + sweep.c_scratch), dtype)
     contraction.contract(
         plan.threads, sweep, plan.strips, describe(plan.a_image, a), *left,
-        describe(plan.b_image, b), *right, nothing if bias is None else bias,
+        describe(plan.b_image, b), *right, nothing if bias is None else np.ascontiguousarray(bias),
         nothing if c is None else c.reshape(-1),
         plan.finish, nothing if out is None else out.reshape(-1),
         _nowhere if where is None else where.reshape(-1), scratch,

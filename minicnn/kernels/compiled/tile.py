@@ -8,8 +8,6 @@ operations write LLVM's vector instructions, which every processor has in some w
 
 Addresses are pairs of a pointer and an index. Arrays would do, but Numba counts references to
 arrays, which takes longer than a small tile's arithmetic.
-
-Numba's disk cache does not see this file: after a change here, `contraction.py` must be touched.
 """
 
 from __future__ import annotations
@@ -349,7 +347,7 @@ def opaque(typing: Any, index: Any) -> Any:
 
 @intrinsic
 def call_at(typing: Any, address: Any, arguments: Any) -> Any:
-    """Call the machine code at an address.
+    """Call the machine code at an address; its first argument, without meaning, is added.
 
     A direct call would make LLVM optimize all tiles again in each function around them; this way
     the start without a cache takes a third of the time.
@@ -357,8 +355,10 @@ def call_at(typing: Any, address: Any, arguments: Any) -> Any:
 
     def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         place, bundle = values
-        parts = cgutils.unpack_tuple(builder, bundle, len(arguments))
-        kind = ir.FunctionType(ir.VoidType(), [context.get_value_type(t) for t in arguments])
+        anything = ir.Constant(ir.IntType(8).as_pointer(), None)
+        parts = [anything, *cgutils.unpack_tuple(builder, bundle, len(arguments))]
+        kinds = [anything.type, *(context.get_value_type(t) for t in arguments)]
+        kind = ir.FunctionType(ir.VoidType(), kinds)
         builder.call(builder.inttoptr(place, kind.as_pointer()), parts)
         return context.get_dummy_value()
 

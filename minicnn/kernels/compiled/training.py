@@ -57,11 +57,15 @@ def adam(
 
     m += rest_1 * (g - m);  v += rest_2 * (g**2 - v);  w - rate * m / (sqrt(v) + epsilon)
     """
-    new = np.empty_like(weight)
+    new = np.empty(weight.shape, weight.dtype)
     number = weight.dtype.type
+    kept = np.ascontiguousarray(mean), np.ascontiguousarray(square)
     _adam(
-        weight.reshape(-1), np.ascontiguousarray(gradient).reshape(-1), mean.reshape(-1),
-        square.reshape(-1), number(rest_1), number(rest_2), number(rate), number(epsilon),
-        new.reshape(-1),
+        np.ascontiguousarray(weight).reshape(-1), np.ascontiguousarray(gradient).reshape(-1),
+        kept[0].reshape(-1), kept[1].reshape(-1), number(rest_1), number(rest_2), number(rate),
+        number(epsilon), new.reshape(-1),
     )  # fmt: skip
+    for array, result in zip((mean, square), kept, strict=True):
+        if array is not result:  # it lay in another order, so a copy was changed
+            array[...] = result
     return new

@@ -13,8 +13,6 @@ products round less than the direct way's of 9*C: with 64 channels the largest e
 the largest result, directly 1.4e-6.
 
 Source: A. Lavin and S. Gray, Fast algorithms for convolutional neural networks, 2016, section 4.1.
-
-Numba's disk cache does not see this file: after a change here, `contraction.py` must be touched.
 """
 
 from __future__ import annotations

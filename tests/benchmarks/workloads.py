@@ -1,0 +1,267 @@
+"""What is measured in one process: each piece of work in both libraries, checked to be the same."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import networks
+import numpy as np
+import torch
+from networks import BATCH, NETWORKS, Network
+from timing import Case
+from torch.nn import functional
+
+import minicnn
+from minicnn import ops
+from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
+from minicnn.kernels import kernel
+
+OURS, THEIRS = "minicnn", "PyTorch"
+MAPS = ("forward", "input gradient", "kernel gradient")
+
+#: Differences allowed, relative to the largest number: sums of some 10**5 float32 products. In a
+#: network, rounding may also decide which of two nearly equal numbers a max-pool or ReLU passes.
+ROUNDING, NETWORK_ROUNDING = 1e-4, 1e-3
+
+
+class Layer(NamedTuple):
+    """A convolution without bias, "same" padding; a transposed one if so said."""
+
+    height: int
+    width: int
+    channels: int
+    filters: int
+    size: int = 3
+    stride: int = 1
+    transposed: bool = False
+    batch: int = BATCH
+
+    @property
+    def name(self) -> str:
+        """What tables call the layer."""
+        kind = "transposed " if self.transposed else ""
+        stride = f"/{self.stride}" if self.stride > 1 else ""
+        batch = f", batch {self.batch}" if self.batch != BATCH else ""
+        return (
+            f"{kind}{self.channels}->{self.filters}, {self.size}x{self.size}{stride}, "
+            f"{self.height}x{self.width}{batch}"
+        )
+
+    @property
+    def geometry(self) -> Geometry:
+        """The window arithmetic."""
+        function = conv2d_transpose_geometry if self.transposed else conv2d_geometry
+        return function((self.height, self.width), self.size, self.stride, "same")
+
+    @property
+    def multiply_adds(self) -> int:
+        """The products of the whole batch."""
+        g = self.geometry
+        pairs = self.channels * self.filters
+        return self.batch * g.out_height * g.out_width * g.kernel_height * g.kernel_width * pairs
+
+
+WIDE = (
+    Layer(48, 48, 16, 32),
+    Layer(14, 14, 32, 64, stride=2),
+    Layer(28, 28, 64, 64),
+    Layer(28, 28, 128, 128, batch=8),
+    Layer(24, 24, 32, 16, stride=2, transposed=True),
+)
+THIN = (
+    Layer(96, 96, 3, 16),
+    Layer(28, 28, 1, 32, stride=2),
+    Layer(48, 48, 16, 3, stride=2, transposed=True),
+    Layer(14, 14, 32, 1, size=7, stride=2, transposed=True),
+)
+
+
+def check(what: str, ours: Any, theirs: Any, limit: float = ROUNDING) -> None:
+    """Compare two results.
+
+    Raises:
+        ValueError: they differ by more than rounding.
+    """
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{what}: minicnn's shape is {ours.shape}, PyTorch's {theirs.shape}")
+    difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    if not difference <= limit:
+        raise ValueError(f"{what}: minicnn and PyTorch differ by {difference:.1e}")
+
+
+def layer_arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return random images, a kernel and a gradient of the result, as minicnn lays them out."""
+    rng = np.random.default_rng(0)
+    g = layer.geometry
+    sizes = (g.in_height, g.in_width), (g.out_height, g.out_width)
+    taken, given = sizes[::-1] if layer.transposed else sizes
+    window = (layer.size, layer.size)
+    ends = (layer.channels, layer.filters)
+    shapes = (
+        (layer.batch, *taken, layer.channels),
+        (*window, *(ends[::-1] if layer.transposed else ends)),
+        (layer.batch, *given, layer.filters),
+    )
+    x, k, dy = (rng.standard_normal(shape, dtype=np.float32) for shape in shapes)
+    return x, k, dy
+
+
+def layer_in_minicnn(layer: Layer) -> dict[str, Callable[[], np.ndarray]]:
+    """Return minicnn's three maps of a layer."""
+    x, k, dy = layer_arrays(layer)
+    g, work = layer.geometry, layer.multiply_adds
+    forward = kernel("conv2d", work)
+    back = kernel("conv2d_input_gradient", work)
+    kernel_gradient = kernel("conv2d_kernel_gradient", work)
+    if layer.transposed:
+        functions = (
+            lambda: back(x, k, g), lambda: forward(dy, k, g), lambda: kernel_gradient(dy, x, g)
+        )  # fmt: skip
+    else:
+        functions = (
+            lambda: forward(x, k, g), lambda: back(dy, k, g), lambda: kernel_gradient(x, dy, g)
+        )  # fmt: skip
+    return dict(zip(MAPS, functions, strict=True))
+
+
+def layer_in_torch(layer: Layer) -> dict[str, Callable[[], torch.Tensor]]:
+    """Return PyTorch's three maps of a layer, on the mirrored images and kernel."""
+    x, k, dy = layer_arrays(layer)
+    tx, tk, tdy = networks.torch_images(x), networks.torch_kernel(k), networks.torch_images(dy)
+    stride, pad = layer.stride, layer.size // 2
+    extra = stride - 1 if layer.transposed else 0
+
+    def forward() -> torch.Tensor:
+        if layer.transposed:
+            return functional.conv_transpose2d(tx, tk, None, stride, pad, extra)
+        return functional.conv2d(tx, tk, None, stride, pad)
+
+    def backward(which: int) -> torch.Tensor:
+        wanted = [number == which for number in range(3)]
+        gradients = torch.ops.aten.convolution_backward(
+            tdy, tx, tk, None, [stride] * 2, [pad] * 2, [1, 1], layer.transposed, [extra] * 2, 1,
+            wanted,
+        )  # fmt: skip
+        return gradients[which]
+
+    backwards = (functools.partial(backward, which) for which in (0, 1))
+    return dict(zip(MAPS, (forward, *backwards), strict=True))
+
+
+def layer_cases(layers: tuple[Layer, ...]) -> Iterator[Case]:
+    """Yield the three maps of each layer, checked."""
+    for layer in layers:
+        ours, theirs = layer_in_minicnn(layer), layer_in_torch(layer)
+        for name in MAPS:
+            kernels = name == "kernel gradient"
+            convert = networks.from_torch_kernel if kernels else networks.from_torch_images
+            check(f"{layer.name}, {name}", ours[name](), convert(theirs[name]()))
+            yield Case((layer.name, name), {OURS: ours[name], THEIRS: theirs[name]})
+
+
+def pool_cases() -> Iterator[Case]:
+    """Yield the 2x2 max-pool and its gradient, checked."""
+    shape, half = (BATCH, 96, 96, 16), (BATCH, 48, 48, 16)
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal(s, dtype=np.float32) for s in (shape, half))
+    tx, tdy = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (x, dy))
+    g = conv2d_geometry(shape[1:3], 2, 2)
+    pool, scatter = kernel("max_pool2d", x.size), kernel("scatter", x.size)
+    window = ([2, 2], [2, 2], [0, 0], [1, 1], False)
+    torch_pool = torch.ops.aten.max_pool2d_with_indices
+    torch_gradient = torch.ops.aten.max_pool2d_with_indices_backward
+    values, where = pool(x, g)
+    torch_values, indices = torch_pool(tx, *window)
+    dx = torch_gradient(tdy, tx, *window, indices)
+    check("max-pool", values, torch_values.permute(0, 2, 3, 1))
+    check("max-pool, gradient", scatter(dy, where, g), dx.permute(0, 2, 3, 1))
+    name = "x".join(map(str, shape))
+    yield Case(
+        (name, "forward"), {OURS: lambda: pool(x, g), THEIRS: lambda: torch_pool(tx, *window)}
+    )
+    yield Case(
+        (name, "gradient"),
+        {
+            OURS: lambda: scatter(dy, where, g),
+            THEIRS: lambda: torch_gradient(tdy, tx, *window, indices),
+        },
+    )
+
+
+class Sides(NamedTuple):
+    """One network with equal weights in both libraries, and its images."""
+
+    network: Network
+    model: minicnn.Sequential
+    training: networks.TorchTraining
+    x: np.ndarray
+
+
+def sides(network: Network) -> Sides:
+    """Return a network in both libraries."""
+    minicnn.config.set_random_seed(0)
+    x = networks.images(network)
+    model, module = networks.in_minicnn(network), networks.in_torch(network)
+    networks.copy_weights(model, module)
+    return Sides(network, model, networks.TorchTraining(module, networks.torch_images(x)), x)
+
+
+def check_network(side: Sides) -> None:
+    """Compare results, all gradients, and the losses of three steps of both libraries.
+
+    Raises:
+        ValueError: something differs by more than rounding.
+    """
+    network, model, training, x = side
+    prediction = networks.from_torch_images(training.predict())
+    check(f"{network.name}, result", model.predict_on_batch(x), prediction)
+    with minicnn.GradientTape() as tape:
+        loss = model.compute_loss(x, model(x, training=True))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    training.loss().backward()
+    parameters = training.module.parameters()
+    for number, (ours, parameter) in enumerate(zip(gradients, parameters, strict=True)):
+        theirs = parameter.grad
+        theirs = networks.from_torch_kernel(theirs) if theirs.ndim == 4 else theirs
+        what = f"{network.name}, gradient of weight {number}"
+        check(what, ours.numpy(), theirs, NETWORK_ROUNDING)
+    for number in range(3):
+        # PyTorch adds epsilon after a division that minicnn, after Keras, does last.
+        scale = (1 - 0.999 ** (number + 1)) ** 0.5
+        training.optimizer.param_groups[0]["eps"] = networks.EPSILON / scale
+        ours, theirs = float(model.train_on_batch(x, x)), float(training.step())
+        check(f"{network.name}, loss of step {number}", ours, theirs, NETWORK_ROUNDING)
+
+
+def network_cases() -> tuple[list[Case], list[Case]]:
+    """Return the whole training steps and the predictions of the networks, checked."""
+    steps, predictions = [], []
+    for make in NETWORKS.values():
+        side = sides(make())
+        check_network(side)
+        train = functools.partial(side.model.train_on_batch, side.x, side.x)
+        predict = functools.partial(side.model.predict_on_batch, side.x)
+        name = (side.network.name,)
+        steps.append(Case(name, {OURS: train, THEIRS: side.training.step}))
+        predictions.append(Case(name, {OURS: predict, THEIRS: side.training.predict}))
+    return steps, predictions
+
+
+def call_cases() -> Iterator[Case]:
+    """Yield public operations on arrays so small that only the call itself takes time."""
+    rng = np.random.default_rng(0)
+    x, k = rng.random((1, 5, 5, 1), np.float32), rng.random((3, 3, 1, 1), np.float32)
+    ours_x, ours_k = minicnn.constant(x), minicnn.constant(k)
+    tx, tk = networks.torch_images(x), networks.torch_kernel(k)
+    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "conv2d": (lambda: ops.conv2d(ours_x, ours_k), lambda: functional.conv2d(tx, tk)),
+        "max_pool2d": (lambda: ops.max_pool2d(ours_x), lambda: functional.max_pool2d(tx, 2)),
+        "relu": (lambda: ops.relu(ours_x), lambda: functional.relu(tx)),
+        "add": (lambda: ops.add(ours_x, ours_x), lambda: torch.add(tx, tx)),
+        "mean": (lambda: ops.mean(ours_x), lambda: torch.mean(tx)),
+    }
+    for name, (ours, theirs) in pairs.items():
+        yield Case((f"ops.{name}",), {OURS: ours, THEIRS: theirs})
