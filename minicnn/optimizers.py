@@ -169,7 +169,7 @@ class Optimizer:
                 )
         gradients = self._clipped([g for g, _ in pairs])
         variables = [v for _, v in pairs]
-        if self.elementwise and _Row.holds(variables):
+        if self.elementwise and _Row.holds(variables, gradients):
             if self._row is None or not self._row.is_of(variables):
                 self._row = _Row(self, variables)
             weights = self._row.joined([v.data for v in variables])
@@ -220,10 +220,11 @@ class _Row:
                 slots[name] = part
 
     @classmethod
-    def holds(cls, variables: list[Variable]) -> bool:
+    def holds(cls, variables: list[Variable], gradients: list[Array]) -> bool:
         """Return whether these variables can be laid end to end and are worth it."""
-        same = len({v.data.dtype for v in variables}) == 1
-        return same and sum(v.size for v in variables) <= cls.MOST
+        alike = len({a.dtype for a in (*gradients, *(v.data for v in variables))}) == 1
+        different = len({id(v) for v in variables}) == len(variables)
+        return alike and different and sum(v.size for v in variables) <= cls.MOST
 
     def is_of(self, variables: list[Variable]) -> bool:
         """Return whether the row is of just these variables."""

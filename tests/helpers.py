@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minicnn.kernels import backend_module
+from minicnn.kernels import backend_module, memory
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("loops", "numpy", "numba")
@@ -20,16 +20,24 @@ def rng_integers(seed, shape, dtype="float64"):
 
 
 def filled_with_nan(name, monkeypatch):
-    """Let `np.empty` in a backend's module give arrays full of NaN, or of -7777 for integers."""
-    module = backend_module(name)
+    """Let new arrays in a backend's modules be full of NaN, or of -7777 for integers."""
+    package = backend_module(name).__name__
+    modules = [m for n, m in sys.modules.items() if n == package or n.startswith(f"{package}.")]
 
-    def empty(shape, dtype=float):
-        array = np.empty(shape, dtype)
-        array.fill(np.nan if array.dtype.kind == "f" else -7777)
-        return array
+    def filled(make):
+        def empty(shape, dtype=float):
+            array = make(shape, dtype)
+            array.fill(np.nan if array.dtype.kind == "f" else -7777)
+            return array
+
+        return empty
 
     names = {n: getattr(np, n) for n in dir(np) if not n.startswith("_")}
-    monkeypatch.setattr(module, "np", SimpleNamespace(**names | {"empty": empty}))
+    other = SimpleNamespace(**names | {"empty": filled(np.empty)})
+    for module in modules:
+        if hasattr(module, "np"):
+            monkeypatch.setattr(module, "np", other)
+    monkeypatch.setattr(memory, "empty", filled(memory.empty))
 
 
 def run_python(code, *, first_on_path=None, **environment):

@@ -68,8 +68,11 @@ def different(low, high, count=2):
 
 
 @st.composite
-def geometries(draw, *, dilation=True, groups=(1, 2, 3), modes=("sides", "valid", "same")):
-    """Geometries of convolutions and poolings, padding on four sides included."""
+def geometries(draw, *, dilation=True, groups=(1, 2, 3), modes=("sides", "valid", "same"), room=3):
+    """Geometries of convolutions and poolings, padding on four sides included.
+
+    Images are up to `room` pixels higher and wider than the least that fits.
+    """
     kernel = draw(different(1, 4))
     strides = draw(different(1, 3))
     rates = draw(different(1, 3)) if dilation else (1, 1)
@@ -80,7 +83,7 @@ def geometries(draw, *, dilation=True, groups=(1, 2, 3), modes=("sides", "valid"
         1 if mode == "same" else max(1, s - p)
         for s, p in zip(spans, (top + bottom, left + right), strict=True)
     ]
-    height, width = (n + draw(st.integers(0, 3)) for n in smallest)
+    height, width = (n + draw(st.integers(0, room)) for n in smallest)
     padding = ((top, bottom), (left, right)) if mode == "sides" else mode
     size = (height, width + 1 if width == height else width)
     return conv2d_geometry(size, kernel, strides, padding, rates, draw(st.sampled_from(groups)))
@@ -94,6 +97,25 @@ def cases(draw, **options):
     return Case(
         g,
         batch=draw(st.sampled_from([1, 2, 0])),
+        channels=channels * g.groups,
+        filters=filters * g.groups,
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+#: Channels that leave lanes of a vector over, or fill two vectors and one lane of a third.
+CHANNELS = (1, 2, 3, 5, 8, 16, 17, 32, 33)
+
+
+@st.composite
+def tile_cases(draw, **options):
+    """Cases with several register tiles in a row, whose last pixels and channels fill no tile."""
+    g = draw(geometries(**{"room": 19} | options))
+    channels = draw(st.sampled_from(CHANNELS))
+    filters = draw(st.sampled_from([n for n in CHANNELS if n != channels]))
+    return Case(
+        g,
+        batch=draw(st.sampled_from([2, 1, 5])),
         channels=channels * g.groups,
         filters=filters * g.groups,
         seed=draw(st.integers(0, 2**32 - 1)),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minicnn import GradientTape, Variable, ops, optimizers
+from minicnn.config import use_backend
 from minicnn.errors import ArgumentError, ShapeError
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -197,3 +198,161 @@ def test_a_subclass_must_say_how_to_update_or_decay():
         optimizers.Optimizer().apply_gradients([([1.0], Variable([1.0]))])
     with pytest.raises(TypeError, match="LearningRateSchedule does not define"):
         optimizers.LearningRateSchedule()(0)
+
+
+# Variables laid end to end, so that one update serves all.
+
+MAKERS = {
+    "sgd": lambda kind: kind(optimizers.SGD)(0.05),
+    "momentum": lambda kind: kind(optimizers.SGD)(0.05, momentum=0.9),
+    "nesterov": lambda kind: kind(optimizers.SGD)(0.05, momentum=0.9, nesterov=True),
+    "adam": lambda kind: kind(optimizers.Adam)(0.05),
+    "amsgrad": lambda kind: kind(optimizers.Adam)(0.05, amsgrad=True),
+    "decay": lambda kind: kind(optimizers.Adam)(0.05, weight_decay=0.1),
+    "decay of sgd": lambda kind: kind(optimizers.SGD)(0.05, momentum=0.5, weight_decay=0.1),
+    "clipped": lambda kind: kind(optimizers.SGD)(0.05, momentum=0.5, clipnorm=0.3),
+    "clipped together": lambda kind: kind(optimizers.Adam)(0.05, global_clipnorm=0.3),
+    "schedule": lambda kind: kind(optimizers.Adam)(optimizers.ExponentialDecay(0.1, 2, 0.5)),
+}
+EVERY_MAKER = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+EVERY_BACKEND = pytest.mark.parametrize("backend", ["numpy", "numba"])
+SHAPES = [(3, 2, 4, 5), (5,), (), (7, 3), (1,)]
+
+
+def one_at_a_time(kind):
+    """Return an optimizer that updates each variable by itself."""
+    return type(f"Single{kind.__name__}", (kind,), {"elementwise": False})
+
+
+def start(dtypes=("float32",) * 5):
+    """Return new variables, the same each time."""
+    generator = np.random.default_rng(3)
+    pairs = zip(SHAPES, dtypes, strict=True)
+    return [Variable(generator.normal(size=s).astype(d), dtype=d) for s, d in pairs]
+
+
+def step(optimizer, variables, chosen, seed):
+    """Do one step with the chosen variables, in this order; the others have no gradient."""
+    pairs = []
+    for i in chosen:
+        generator = np.random.default_rng((seed, i))
+        gradient = generator.normal(size=variables[i].shape).astype(variables[i].dtype)
+        pairs.append((gradient, variables[i]))
+    left_out = [(None, v) for i, v in enumerate(variables) if i not in chosen]
+    optimizer.apply_gradients([*left_out, *pairs])
+
+
+def assert_equal_states(optimizer, variables, other, others):
+    """Compare weights and what is kept for them, to the last bit."""
+    assert set(optimizer.state) <= {id(v) for v in variables}
+    assert len(optimizer.state) == len(other.state)
+    for a, b in zip(variables, others, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        assert a.numpy().tobytes() == b.numpy().tobytes()
+        if id(a) in optimizer.state:
+            mine, theirs = optimizer.slots_of(a), other.slots_of(b)
+            assert mine.keys() == theirs.keys()
+            for name in mine:
+                assert (mine[name].dtype, mine[name].shape) == (a.dtype, a.shape)
+                assert mine[name].tobytes() == theirs[name].tobytes()
+
+
+#: The variables of each step: all, fewer, another order, one, others than before, all again.
+CHANGING = [[0, 1, 2, 3, 4], [0, 2, 3], [3, 2, 0], [1], [4, 1], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+MIXED = ("float32", "float64", "float32", "float32", "float64")
+
+
+@EVERY_BACKEND
+@EVERY_MAKER
+@pytest.mark.parametrize("dtypes", [("float32",) * 5, ("float64",) * 5, MIXED])
+@pytest.mark.parametrize("sets", [[list(range(5))] * 4, CHANGING], ids=["same", "changing"])
+def test_one_update_for_all_is_that_of_one_at_a_time(make, sets, dtypes, backend):
+    together, single = make(lambda kind: kind), make(one_at_a_time)
+    variables, others = start(dtypes), start(dtypes)
+    with use_backend(backend):
+        for seed, chosen in enumerate(sets):
+            step(together, variables, chosen, seed)
+            step(single, others, chosen, seed)
+            assert_equal_states(together, variables, single, others)
+    assert together.iterations == single.iterations == len(sets)
+
+
+@EVERY_MAKER
+def test_many_numbers_are_not_laid_end_to_end(make, monkeypatch):
+    monkeypatch.setattr(optimizers._Row, "MOST", 130)  # of the 120 + 5 + 1 + 21 + 1
+    together, single = make(lambda kind: kind), make(one_at_a_time)
+    variables, others = start(), start()
+    with use_backend("numpy"):
+        for seed, chosen in enumerate([[0, 1, 2, 3, 4], [0, 1], [1, 2, 3], [0, 1, 2, 3, 4]]):
+            step(together, variables, chosen, seed)
+            step(single, others, chosen, seed)
+            assert_equal_states(together, variables, single, others)
+
+
+@EVERY_MAKER
+def test_what_is_kept_can_be_changed_from_outside(make):
+    # As when a training is taken up again from a file.
+    together, single = make(lambda kind: kind), make(one_at_a_time)
+    variables, others = start(), start()
+    everyone = range(5)
+    with use_backend("numpy"):
+        for seed in range(6):
+            step(together, variables, everyone, seed)
+            step(single, others, everyone, seed)
+            for optimizer, group in ((together, variables), (single, others)):
+                for name in optimizer.slots:
+                    optimizer.slots_of(group[seed % 5])[name][...] = 0.25
+                optimizer.slots_of(group[0])
+                group[3].assign(np.full(SHAPES[3], seed))
+                group[1].data[...] = 2.0
+            assert_equal_states(together, variables, single, others)
+
+
+@EVERY_BACKEND
+@pytest.mark.parametrize("others", [[], [Variable(np.ones(2), dtype="float64")]])
+def test_a_variable_may_have_its_columns_first(backend, others):
+    # With a variable of another type beside it, it is updated by itself.
+    found = []
+    for order in ("C", "F"):
+        w = Variable(np.array(np.arange(12.0).reshape(3, 4), "float32", order=order))
+        optimizer = optimizers.Adam(0.1)
+        with use_backend(backend):
+            for _ in range(3):
+                gradients = [(np.ones((3, 4), "float32"), w), *((np.ones(2), v) for v in others)]
+                optimizer.apply_gradients(gradients)
+        found.append((w.numpy(), *optimizer.slots_of(w).values()))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_gradients_may_be_tensors_that_lie_anywhere():
+    together, single = optimizers.Adam(0.1), one_at_a_time(optimizers.Adam)(0.1)
+    gradient = np.random.default_rng(1).normal(size=(10, 6)).astype("float32")[::2, ::-2].T
+    found = []
+    for optimizer in (together, single):
+        a, b = Variable(np.ones((3, 5), "float32")), Variable(np.ones((5, 3), "float32"))
+        with use_backend("numpy"):
+            optimizer.apply_gradients([(ops.add(gradient, 0.0), a), (gradient.T, b)])
+        found.append([a.numpy(), b.numpy()])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(found[0][0], found[0][1].T)
+
+
+def test_a_variable_given_twice_takes_both_steps():
+    found = []
+    for optimizer in (optimizers.SGD(1.0), one_at_a_time(optimizers.SGD)(1.0)):
+        w, other = Variable(np.zeros(2)), Variable(np.zeros(3))
+        optimizer.apply_gradients([(np.ones(2), w), (np.ones(3), other), (2 * np.ones(2), w)])
+        found.append(w.numpy().tolist())
+    assert found == [[-3.0, -3.0]] * 2
+
+
+def test_the_type_of_a_gradient_concerns_its_own_variable():
+    found = []
+    for optimizer in (optimizers.SGD(1.0), one_at_a_time(optimizers.SGD)(1.0)):
+        variables = [Variable(np.zeros(2, "float32")) for _ in range(2)]
+        gradients = [np.ones(2, "float32"), np.ones(2, "float64")]
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        found.append(variables[0].dtype)
+    assert found == ["float32"] * 2

@@ -134,7 +134,9 @@ class Conv2D(_Convolution):
     def joined(self, follower: Layer) -> Any:
         if type(self) is not Conv2D or not isinstance(follower, MaxPooling2D):
             return None
-        if type(follower) is not MaxPooling2D or not follower.lies_side_by_side:
+        if type(follower) is not MaxPooling2D or follower.dtype != self.dtype:
+            return None
+        if not follower.lies_side_by_side:
             return None
 
         def run(inputs: Any, training: bool = False) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from minicnn.autograd.tensor import Tensor, is_recording, record
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, is_recording, record
 from minicnn.geometry import Geometry
 from minicnn.kernels import fused
 from minicnn.kernels.slopes import Slopes
@@ -165,14 +165,16 @@ def convolution_max_pool(
     return layer.recorded(value)
 
 
-def mean_squared_error(truth: Tensor, prediction: Tensor) -> Tensor:
+def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
     """Return the mean of (prediction - truth)**2 over all elements.
 
     >>> float(mean_squared_error(Tensor([[0.0, 1.0, 2.0]]), Tensor([[0.0, 1.0, 5.0]])))
     3.0
     """
-    backend = fused(prediction.size) if prediction.dtype.itemsize >= 4 else None
-    if backend is None:
+    truth, prediction = convert_to_tensor(truth), convert_to_tensor(prediction)
+    backend = fused(prediction.size)
+    alike = truth.shape == prediction.shape and truth.dtype == prediction.dtype
+    if backend is None or not alike or not prediction.size or not backend.has_tile(truth.dtype):
         return reduction.mean(elementwise.square(elementwise.subtract(prediction, truth)))
     value, gradient = backend.squared_error(prediction.data, truth.data)
 
@@ -181,7 +183,7 @@ def mean_squared_error(truth: Tensor, prediction: Tensor) -> Tensor:
             difference = elementwise.subtract(prediction, truth)
             return elementwise.multiply(dy, elementwise.multiply(2 / prediction.size, difference))
         # In training this is the last operation, so dy is 1 and a pass over the image is saved.
-        return Tensor(gradient if dy.data == 1 else gradient * dy.data)
+        return Tensor((gradient if dy.data == 1 else gradient * dy.data).reshape(prediction.shape))
 
     return record(
         "mean_squared_error",

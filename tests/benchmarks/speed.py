@@ -185,14 +185,17 @@ class Report:
     def calls(self, section: str, title: str, cases: Sequence[Case]) -> None:
         """Measure tiny calls and print them beside the time they may take."""
         self._measure(title, cases)
-        table = self.table(f"{title}, microseconds", "minicnn", "PyTorch", "target", "dropped")
+        names = ("minicnn", "of it arithmetic", "overhead", "PyTorch", "target", "dropped")
+        table = self.table(f"{title}, microseconds", *names)
         rows = []
         for case in cases:
-            cells = [self._spread(case.timing(library), 1e6) for library in case.candidates]
-            within = case.timing("minicnn").median <= CALL
-            met = verdict(digits(CALL * 1e6), within, bool(case.samples))
-            table.add_row(*case.name, *cells, met, case.loss)
-            rows.append(self._row(case) | {"target_seconds": CALL})
+            ours, alone, theirs = (case.timing(name) for name in case.candidates)
+            overhead = ours.median - alone.median
+            cells = [self._spread(timing, 1e6) for timing in (ours, alone)]
+            met = verdict(digits(CALL * 1e6), overhead <= CALL, bool(case.samples))
+            times = (*cells, digits(overhead * 1e6), self._spread(theirs, 1e6))
+            table.add_row(*case.name, *times, met, case.loss)
+            rows.append(self._row(case) | {"overhead": overhead, "target_seconds": CALL})
         self._add(section, table, rows)
 
     def starts(self, section: str) -> None:

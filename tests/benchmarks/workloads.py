@@ -19,6 +19,8 @@ from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometr
 from minicnn.kernels import kernel
 
 OURS, THEIRS = "minicnn", "PyTorch"
+#: The kernel of an operation, called without it.
+ALONE = "arithmetic"
 MAPS = ("forward", "input gradient", "kernel gradient")
 
 #: Differences allowed, relative to the largest number: sums of some 10**5 float32 products. In a
@@ -251,17 +253,29 @@ def network_cases() -> tuple[list[Case], list[Case]]:
 
 
 def call_cases() -> Iterator[Case]:
-    """Yield public operations on arrays so small that only the call itself takes time."""
+    """Yield public operations on tiny arrays, each beside its arithmetic alone and PyTorch's."""
     rng = np.random.default_rng(0)
     x, k = rng.random((1, 5, 5, 1), np.float32), rng.random((3, 3, 1, 1), np.float32)
     ours_x, ours_k = minicnn.constant(x), minicnn.constant(k)
     tx, tk = networks.torch_images(x), networks.torch_kernel(k)
-    pairs: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "conv2d": (lambda: ops.conv2d(ours_x, ours_k), lambda: functional.conv2d(tx, tk)),
-        "max_pool2d": (lambda: ops.max_pool2d(ours_x), lambda: functional.max_pool2d(tx, 2)),
-        "relu": (lambda: ops.relu(ours_x), lambda: functional.relu(tx)),
-        "add": (lambda: ops.add(ours_x, ours_x), lambda: torch.add(tx, tx)),
-        "mean": (lambda: ops.mean(ours_x), lambda: torch.mean(tx)),
-    }
-    for name, (ours, theirs) in pairs.items():
-        yield Case((f"ops.{name}",), {OURS: ours, THEIRS: theirs})
+    window = conv2d_geometry((5, 5), (3, 3))
+    pool = conv2d_geometry((5, 5), (2, 2), (2, 2))
+    calls: dict[str, tuple[Callable[[], Any], Callable[[], Any], Callable[[], Any]]] = {
+        "conv2d": (
+            lambda: ops.conv2d(ours_x, ours_k),
+            lambda: kernel("conv2d", 1)(x, k, window),
+            lambda: functional.conv2d(tx, tk),
+        ),
+        "max_pool2d": (
+            lambda: ops.max_pool2d(ours_x),
+            lambda: kernel("max_pool2d", 1)(x, pool),
+            lambda: functional.max_pool2d(tx, 2),
+        ),
+        "relu": (
+            lambda: ops.relu(ours_x), lambda: np.maximum(x, 0), lambda: functional.relu(tx),
+        ),
+        "add": (lambda: ops.add(ours_x, ours_x), lambda: x + x, lambda: torch.add(tx, tx)),
+        "mean": (lambda: ops.mean(ours_x), x.mean, lambda: torch.mean(tx)),
+    }  # fmt: skip
+    for name, (ours, alone, theirs) in calls.items():
+        yield Case((f"ops.{name}",), {OURS: ours, ALONE: alone, THEIRS: theirs})

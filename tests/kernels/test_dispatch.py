@@ -12,8 +12,8 @@ import minicnn as mc
 from minicnn import config, kernels
 from minicnn.errors import ArgumentError, BackendError
 from minicnn.kernels import sums
-from minicnn.kernels.threads import cores, in_threads, one_blas_thread
-from tests.helpers import rng_integers, run_python
+from minicnn.kernels.threads import _controller, cores, in_threads, one_blas_thread
+from tests.helpers import BACKENDS, rng_integers, run_python
 
 SMALL = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 5, 5, 1), 'float32'); "
 LARGE = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 400, 300, 1), 'float32'); "
@@ -42,36 +42,68 @@ def test_auto_leaves_numba_alone_for_small_work():
                   MINICNN_BACKEND="numba") == ["True"]  # fmt: skip
 
 
-def test_auto_takes_numba_for_large_pooling_only():
-    assert output(LARGE + "mc.max_pool2d(x); print('numba' in sys.modules)") == ["True"]
-    code = "mc.conv2d(x, np.ones((3, 2, 1, 1), 'float32')); print('numba' in sys.modules)"
-    assert output(LARGE + code) == ["False"]
+def test_auto_takes_numba_for_large_work():
+    for call in (
+        "mc.max_pool2d(x)",
+        "mc.conv2d(x, np.ones((3, 2, 1, 1), 'float32'))",
+        "mc.conv2d(x, np.ones((3, 2, 1, 1), 'float32'), np.ones(1, 'float32'), relu=True)",
+    ):
+        exec(LARGE + call)  # so that all is compiled: a program that waits for it says so
+        assert output(f"{LARGE}{call}; print('numba' in sys.modules)") == ["True"]
 
 
+def backend_of(function):
+    """Return the backend whose module, or package, a function comes from."""
+    names = {f"{module}.": backend for backend, module in kernels.MODULES.items()}
+    return next(b for m, b in names.items() if f"{function.__module__}.".startswith(m))
+
+
+@pytest.mark.parametrize("name", kernels.MAPS)
 @pytest.mark.parametrize(
-    ("name", "work", "module"),
-    [
-        ("max_pool2d", 99_999, "vectorized"),
-        ("max_pool2d", 100_000, "compiled"),
-        ("resize2d_gradient", 100_000, "compiled"),
-        ("conv2d", 10**9, "vectorized"),
-        ("conv2d_kernel_gradient", 10**9, "vectorized"),
-    ],
+    ("work", "backend"), [(1, "numpy"), (99_999, "numpy"), (100_000, "numba"), (10**9, "numba")]
 )
-def test_auto_goes_by_the_work(name, work, module):
+def test_auto_goes_by_the_work(name, work, backend):
     with config.use_backend("auto"):
-        assert kernels.kernel(name, work).__module__ == f"minicnn.kernels.{module}"
+        found = kernels.kernel(name, work)
+        assert (backend_of(found), found.__name__) == (backend, name)
+        assert (kernels.fused(work) is None) == (backend == "numpy")
 
 
-@pytest.mark.parametrize(
-    ("backend", "module"), [("loops", "loops"), ("numpy", "vectorized"), ("numba", "compiled")]
-)
-def test_a_named_backend_does_all_the_work(backend, module):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_named_backend_does_all_the_work(backend):
     with config.use_backend(backend):
         for work in (1, 10**9):
             for name in kernels.MAPS:
                 found = kernels.kernel(name, work)
-                assert (found.__module__, found.__name__) == (f"minicnn.kernels.{module}", name)
+                assert (backend_of(found), found.__name__) == (backend, name)
+
+
+def test_only_the_compiled_backend_joins_operations():
+    for backend in BACKENDS:
+        with config.use_backend(backend):
+            for work in (1, 10**9):
+                found = kernels.fused(work)
+                assert (found is not None) == (backend == "numba")
+    for name in (*kernels.MAPS, *kernels.FUSED):
+        assert callable(getattr(found, name))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_all_maps_of_a_convolution_count_its_products(groups, monkeypatch):
+    works, chosen = [], kernels._chosen
+    monkeypatch.setattr(kernels, "_chosen", lambda work: works.append(work) or chosen(work))
+    x, kernel = mc.Variable(np.ones((3, 7, 9, 4))), mc.Variable(np.ones((3, 2, 4 // groups, 6)))
+    products = 3 * 5 * 8 * 6 * (3 * 2 * 4 // groups)
+    with config.use_backend("numpy"):
+        mc.ops.sum(mc.conv2d(x, kernel, groups=groups)).backward()
+    assert works
+    assert set(works) == {products}
+    works.clear()
+    y = mc.Variable(np.ones((3, 5, 8, 6)))
+    with config.use_backend("numpy"):
+        mc.ops.sum(mc.conv2d_transpose(y, kernel, groups=groups)).backward()
+    assert works
+    assert set(works) == {products}
 
 
 def test_use_backend_restores_after_errors_and_nests():
@@ -127,8 +159,12 @@ def test_cupy_is_refused_with_a_reason():
 
 
 def test_auto_does_without_a_broken_numba(broken_numba):
-    code = LARGE + "y = mc.max_pool2d(x, (2, 3)); print(*y.shape, mc.backends()['numba'].usable)"
-    assert output(code, first_on_path=broken_numba) == ["1", "200", "100", "1", "False"]
+    code = LARGE + (
+        "y = mc.conv2d(x, np.ones((3, 2, 1, 4), 'float32'), padding='same', max_pool=(2, 3));"
+        "print(*mc.max_pool2d(x, (2, 3)).shape, *y.shape, mc.backends()['numba'].usable)"
+    )
+    found = " ".join(output(code, first_on_path=broken_numba))
+    assert found == "1 200 100 1 1 200 100 4 False"
 
 
 def test_a_broken_numba_by_name_is_an_error_of_one_sentence(broken_numba):
@@ -147,6 +183,7 @@ def blas_threads():
 
 @pytest.fixture
 def two_blas_threads():
+    _controller.cache_clear()  # libraries found by now may be more than at the first use
     with threadpool_limits(2, user_api="blas"):
         if blas_threads() != {2}:
             pytest.skip("this BLAS cannot be set to two threads")

@@ -64,6 +64,7 @@ REDUCTIONS = {
     ],
     "max": [(ops.max, SIGNED), (lambda x: ops.max(x, (0, -1)), SIGNED)],
     "mean": [(ops.mean, SIGNED), (lambda x: ops.mean(x, (0, 2), keepdims=True), SIGNED)],
+    "mean_squared_error": [(ops.mean_squared_error, SIGNED, OTHER)],
     "min": [(ops.min, SIGNED), (lambda x: ops.min(x, 1, keepdims=True), SIGNED)],
     "softmax": [(ops.softmax, SIGNED), (lambda x: ops.softmax(x, 0), SIGNED)],
     "standardize": [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn import ops
-from minicnn.errors import ShapeError
+from minicnn.errors import ArgumentError, ShapeError
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,15 @@ def test_integers_follow_the_float_they_meet():
     assert ops.conv2d(image.astype(np.float64), kernel.astype(int)).dtype == np.float64
     assert ops.conv2d_transpose(image, kernel.astype(np.float32)).dtype == np.float32
     assert ops.conv2d(image, kernel.astype(int)).dtype == np.float32
+
+
+@pytest.mark.parametrize("strides", [True, 1.0])
+@pytest.mark.parametrize(
+    ("function", "kernel"), [(ops.conv2d, (3, 2, 1, 4)), (ops.conv2d_transpose, (3, 2, 4, 1))]
+)
+def test_what_was_asked_before_does_not_change_what_is_refused(function, kernel, strides):
+    # In Python, 1 == True == 1.0; a memory of earlier geometries must tell them apart.
+    x = np.ones((1, 8, 9, 1))
+    assert function(x, np.ones(kernel), strides=1).shape[0] == 1
+    with pytest.raises(ArgumentError, match=f"strides={strides}"):
+        function(x, np.ones(kernel), strides=strides)

@@ -41,8 +41,9 @@ __all__ = ["conv2d_kernel_gradient", "kernel_and_bias_gradient"]
 
 Array = NDArray[Any]
 
-#: Numbers of an image that a kernel gradient runs through for one tile: half a first-level cache.
-BLOCK = 4096
+#: Numbers of an image that a kernel gradient runs through for one tile. They come from the
+#: second-level cache; in blocks that fit the first, tiles were so short that storing them showed.
+BLOCK = 1 << 15
 
 
 @functools.lru_cache(maxsize=512)
