@@ -45,7 +45,7 @@ from minicnn.kernels.compiled.sweeps import (
     threads,
     written,
 )  # fmt: skip
-from minicnn.kernels.compiled.tile import ROWS, lanes
+from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
 
@@ -78,7 +78,7 @@ def _convolution_plan(
     strips = []
     for group in range(g.groups):
         for first, vectors, lanes_left in panels(of_group, width):
-            for pixel, rows in cut(g.out_width, ROWS):
+            for pixel, rows in cut(g.out_width):
                 for part in range(parts):
                     a = pixel * g.stride_width * channels + part * g.dilation_width * channels
                     strips.append(Strip(
@@ -134,7 +134,7 @@ def winograd_plan(
         )
         for product in range(16)
         for first, vectors, tail in panels(filters, width)
-        for tile, rows in cut(tiles, ROWS)
+        for tile, rows in cut(tiles)
     ]  # fmt: skip
     swept = -(-g.out_height // 2)
     rows = band(images, swept, 2 * image.width, 1, count)

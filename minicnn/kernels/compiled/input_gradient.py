@@ -38,7 +38,7 @@ from minicnn.kernels.compiled.sweeps import (
     threads,
     written,
 )  # fmt: skip
-from minicnn.kernels.compiled.tile import ROWS, lanes
+from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
 
@@ -111,7 +111,7 @@ def _input_gradient_plan(
         pixels = -(-(g.in_width - w) // g.stride_width)
         for group in range(g.groups):
             for first, vectors, lanes_left in panels(mine, width):
-                for pixel, rows in cut(pixels, ROWS):
+                for pixel, rows in cut(pixels):
                     # A class without taps is nothing but bias: one part, no products.
                     for part in range(max(parts, 1)):
                         tap = part * _dy_step(g.stride_width, g.dilation_width)

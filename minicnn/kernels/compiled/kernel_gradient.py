@@ -33,7 +33,7 @@ from minicnn.kernels.compiled.sweeps import (
     threads,
     written,
 )  # fmt: skip
-from minicnn.kernels.compiled.tile import ROWS, lanes
+from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.slopes import Slopes
 from minicnn.kernels.sums import column_sums
 
@@ -94,7 +94,7 @@ def _kernel_gradient_plan(
                 c_first = (i * g.kernel_width + part) * mine * filters
                 n_rows, n_lanes = (of_group, run_length) if swapped else (run_length, of_group)
                 for first, vectors, lanes_left in panels(n_lanes, width):
-                    for r, rows in cut(n_rows, ROWS):
+                    for r, rows in cut(n_rows):
                         if swapped:
                             a, b = group * of_group + r, x_first + first
                             c = c_first + (group * of_group + r) * run_length + first
@@ -129,7 +129,7 @@ def _cost(rows: int, numbers: int, width: int) -> float:
     return sum(
         max(length * vectors, 4)
         for _, vectors, _ in panels(numbers, width)
-        for _, length in cut(rows, ROWS)
+        for _, length in cut(rows)
     )
 
 

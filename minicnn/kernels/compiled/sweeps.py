@@ -15,7 +15,7 @@ from minicnn.geometry import Geometry
 from minicnn.kernels import memory
 from minicnn.kernels.compiled import contraction, pooling
 from minicnn.kernels.compiled.bands import Finish, Image
-from minicnn.kernels.compiled.contraction import Strip, Sweep
+from minicnn.kernels.compiled.contraction import SIZES, Strip, Sweep
 from minicnn.kernels.slopes import Slopes
 
 Array = NDArray[Any]
@@ -88,17 +88,25 @@ def threads() -> int:
     return int(numba.get_num_threads())
 
 
-def cut(n: int, most: int) -> list[tuple[int, int]]:
-    """Return (first, length) of nearly equal parts of at most so many.
+@functools.cache
+def cut(n: int) -> list[tuple[int, int]]:
+    """Return (first, rows) of the tiles that cover n rows, as few as there can be.
 
-    >>> cut(14, 8)
-    [(0, 7), (7, 7)]
+    Of several ways, the one with the most equal tiles: a tile of one row waits for itself.
+
+    >>> cut(14)
+    [(0, 8), (8, 6)]
     """
-    parts = -(-n // most)
-    if n == 0:
-        return []
-    edges = [n * p // parts for p in range(parts + 1)]
-    return [(a, b - a) for a, b in itertools.pairwise(edges)]
+    ways: list[tuple[int, ...]] = [()]
+    for m in range(1, n + 1):
+        ways.append(
+            min(
+                ((size, *ways[m - size]) for size in SIZES if size <= m),
+                key=lambda way: (len(way), max(way) - min(way)),
+            )
+        )
+    rows = sorted(ways[n], reverse=True)
+    return list(zip(itertools.accumulate(rows, initial=0), rows, strict=False))
 
 
 def panels(n: int, width: int) -> list[tuple[int, int, int]]:
