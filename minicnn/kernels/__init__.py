@@ -66,6 +66,8 @@ def _probe(name: str) -> Availability:
         importlib.import_module(MODULES[name])
         if name == "numba":
             numba = importlib.import_module("numba")
+            if numba.config.DISABLE_JIT:
+                return Availability(False, "NUMBA_DISABLE_JIT forbids compiling")
             return Availability(True, f"numba {numba.__version__}")
         numpy = importlib.import_module("numpy")
         return Availability(True, f"numpy {numpy.__version__}")

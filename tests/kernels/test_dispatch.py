@@ -250,3 +250,10 @@ def test_column_sums_hardly_round():
         assert (np.abs(result / exact - 1) < 1e-6).all()
         running = terms.astype("float32").cumsum(axis=0)[-1]
         assert (np.abs(running / exact - 1) > 1e-6).all()  # so the care is needed
+
+
+def test_without_a_compiler_numpy_does_the_work():
+    code = LARGE + "print(mc.conv2d(x, np.ones((3, 2, 1, 1), 'float32')).shape[1:3])"
+    assert output(code, NUMBA_DISABLE_JIT="1") == ["(398,", "299)"]
+    done = run_python(code, NUMBA_DISABLE_JIT="1", MINICNN_BACKEND="numba")
+    assert "NUMBA_DISABLE_JIT forbids compiling" in done.stderr

@@ -1,7 +1,14 @@
 """The maps compiled by Numba.
 
-Convolutions run on a register tile (`contraction.py`), planned in `convolution.py`, `wide.py` and
-`sweeps.py`; pooling and resizing are plain loops (`pooling.py`).
+tile.py             registers as a type that Numba's functions can use
+bands.py            how rows of images come to a thread, and what becomes of its results
+contraction.py      the micro-kernel, and the one loop around it
+sweeps.py           what plans are made of
+convolution.py      the plans of the three maps
+  input_gradient.py kernel_gradient.py
+wide.py winograd.py two ways to have fewer products
+pooling.py          pooling and resizing, as loops
+training.py         the squared error and Adam, each in one pass
 """
 
 from __future__ import annotations

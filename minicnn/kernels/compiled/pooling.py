@@ -1,11 +1,11 @@
-"""The maps compiled by Numba: loops again, ordered so that one thread owns each output.
+"""Pooling and resizing as compiled loops, ordered so that one thread owns each output.
 
 Every sum is gathered by the thread that owns its result, so no two threads write to one place and
 two runs give the same bits, whatever the number of threads. The innermost loop runs over channels,
-which lie next to each other in memory, over one-dimensional views (`pixel`, `taps`, `total`) in
-which LLVM sees that and uses vector instructions: 3 to 5 times faster than indexing four axes.
-Compiled functions stand at module level and call no compiled function of another file: Numba's
-disk cache would miss the one and go stale with the other.
+which lie next to each other in memory, over one-dimensional views or pointers, in which LLVM sees
+that and uses vector instructions: 3 to 5 times faster than indexing four axes. Compiled functions
+stand at module level and call no compiled function of another file: Numba's disk cache would miss
+the one and go stale with the other.
 """
 
 from __future__ import annotations

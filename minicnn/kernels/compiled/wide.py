@@ -5,7 +5,8 @@ is also one with F * BH * BW filters, of which each sees its own pixel of a bloc
 outputs: the kernel is laid into a larger one, once for each pixel of the block, and the stride
 grows to the block. The larger kernel is partly zeros; the block is chosen so that zeros and idle
 lanes together cost least. Afterwards the block's pixels are taken apart again ("sub-pixel
-convolution", or depth to space).
+convolution", or depth to space). Finite numbers times zero are nothing; an infinity or a NaN in the
+image spoils all pixels of the blocks that see it, a few more than it would directly.
 
 Source: W. Shi et al., Real-time single image and video super-resolution using an efficient
 sub-pixel convolutional neural network, 2016, section 2.2, there for the transposed convolution.
