@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from networks import Network, cell_network
-from speed import processor, progress
+from speed import check_folder, processor, progress
 from timing import Case, Timing, measure
 
 import minicnn
@@ -194,7 +194,6 @@ def draw(measured: Sequence[tuple[Panel, dict[str, list[Timing]]]], file: Path) 
         "Time of a 3x3 convolution's three maps and of a cell autoencoder's training step\n"
         f"minicnn {minicnn.__version__}, float32, {processor()}, {cores()} cores"
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
 
 
@@ -207,6 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="the figure, default examples/pictures/scaling.png")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="few sizes and samples")
     options = parser.parse_args(argv)
+    check_folder(parser, options.file)
     rounds = 3 if options.quick else 7
     measured, dropped = [], ""
     for panel in panels(options.quick):

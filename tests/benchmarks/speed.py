@@ -34,6 +34,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from timing import Case, Timing, measure
 
+from minicnn.errors import OutputError
+from minicnn.files import make_folder, replacing
+
 #: Memory stays in the process: large blocks are not mapped anew for each array.
 MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
@@ -69,6 +72,14 @@ def restart_with_malloc(tuned: bool) -> None:
 def plain_environment() -> dict[str, str]:
     """Return the environment without settings of the allocator."""
     return {name: value for name, value in os.environ.items() if name not in MALLOC}
+
+
+def check_folder(parser: argparse.ArgumentParser, file: Path) -> None:
+    """Make the folder of a file, or end before minutes are spent on what cannot be stored."""
+    try:
+        make_folder(file.parent)
+    except OutputError as error:
+        parser.error(str(error))
 
 
 def processor() -> str:
@@ -328,6 +339,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--malloc", choices=["tuned", "default"], default="tuned",
                         help="the allocator's settings, for both libraries")  # fmt: skip
     options = parser.parse_args(argv)
+    if options.json is not None:
+        check_folder(parser, options.json)
     restart_with_malloc(options.malloc == "tuned")
 
     import torch
@@ -344,7 +357,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f"[red]{error}[/]")
         return 1
     if options.json is not None:
-        options.json.write_text(json.dumps(report.numbers, indent=1), encoding="utf-8")
+        with replacing(options.json) as path:
+            path.write_text(json.dumps(report.numbers, indent=1), encoding="utf-8")
     return 0
 
 

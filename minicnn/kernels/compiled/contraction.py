@@ -38,7 +38,7 @@ from minicnn.kernels.compiled.tile import (
     repeat_row,
     store_rows,
     zeros,
-)  # fmt: skip
+)
 from minicnn.kernels.compiled.winograd import finish_winograd, to_winograd
 from minicnn.kernels.notice import while_compiling
 

@@ -23,7 +23,7 @@ from minicnn.kernels.compiled.contraction import (
     WINOGRAD,
     Strip,
     Sweep,
-)  # fmt: skip
+)
 from minicnn.kernels.compiled.pooling import is_block_pool
 from minicnn.kernels.compiled.sweeps import (
     IN_PLACE,
@@ -44,7 +44,7 @@ from minicnn.kernels.compiled.sweeps import (
     table,
     threads,
     written,
-)  # fmt: skip
+)
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes

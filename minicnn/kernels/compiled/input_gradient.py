@@ -37,7 +37,7 @@ from minicnn.kernels.compiled.sweeps import (
     table,
     threads,
     written,
-)  # fmt: skip
+)
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes

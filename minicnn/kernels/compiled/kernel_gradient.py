@@ -32,7 +32,7 @@ from minicnn.kernels.compiled.sweeps import (
     table,
     threads,
     written,
-)  # fmt: skip
+)
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.slopes import Slopes
 from minicnn.kernels.sums import column_sums

@@ -97,8 +97,8 @@ _INT = ir.IntType(64)
 class _Writer:
     """Writes the LLVM instructions of one tile operation."""
 
-    def __init__(self, context: Any, builder: Any, tile: Tile) -> None:
-        self.context, self.builder, self.tile = context, builder, tile
+    def __init__(self, builder: Any, tile: Tile) -> None:
+        self.builder, self.tile = builder, tile
         self.lanes = tile.vector.count
         self.suffix = f"v{self.lanes}f{tile.dtype.bitwidth}"
 
@@ -127,7 +127,8 @@ class _Writer:
 
     def broadcast(self, number: Any) -> Any:
         """Return a vector of one number repeated."""
-        nothing = ir.Constant(self.tile.vector, ir.Undefined)
+        vector = ir.VectorType(number.type, self.lanes)
+        nothing = ir.Constant(vector, ir.Undefined)
         first = self.builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, nothing, zeros)
@@ -139,12 +140,7 @@ class _Writer:
     def mask(self, count: Any) -> Any:
         """Return a vector of booleans, true for the first `count` lanes."""
         number = ir.Constant(ir.VectorType(_INT, self.lanes), list(range(self.lanes)))
-        nothing = ir.Constant(number.type, ir.Undefined)
-        first = self.builder.insert_element(nothing, count, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.icmp_signed(
-            "<", number, self.builder.shuffle_vector(first, nothing, zeros)
-        )
+        return self.builder.icmp_signed("<", number, self.broadcast(count))
 
 
 @intrinsic
@@ -185,7 +181,7 @@ def load(typing: Any, A: Any, a: Any) -> Any:
     tile = Tile(A.dtype, 1, 1)
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w = _Writer(context, builder, tile)
+        w = _Writer(builder, tile)
         found = w.load(w.ahead(*arguments), 0)
         return builder.insert_value(ir.Constant(context.get_value_type(tile), None), found, 0)
 
@@ -217,7 +213,7 @@ def repeat_row(typing: Any, tile: Any, B: Any, b: Any) -> Any:
     """Return a tile whose rows are all B[b:]."""
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w = _Writer(context, builder, tile)
+        w = _Writer(builder, tile)
         total, B_, b_ = arguments
         address = w.ahead(B_, b_)
         row = [w.load(address, v) for v in range(tile.vectors)]
@@ -233,7 +229,7 @@ def add_outer_product(typing: Any, tile: Any, A: Any, a: Any, a_row: Any, B: Any
     """Return tile[r, v] + A[a + r*a_row] * B[b + v]: each number of A meets each vector of B."""
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w = _Writer(context, builder, tile)
+        w = _Writer(builder, tile)
         total, A_, a_, step, B_, b_ = arguments
         fma = w.function(f"llvm.fma.{w.suffix}", tile.vector, *[tile.vector] * 3)
         below, left = w.ahead(B_, b_), w.ahead(A_, a_)
@@ -255,7 +251,7 @@ def add_rows(typing: Any, tile: Any, C: Any, c: Any, c_row: Any, count: Any) -> 
     """Return tile[r, v] + C[c + r*c_row + v]; of the last vector, `count` lanes are read."""
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w = _Writer(context, builder, tile)
+        w = _Writer(builder, tile)
         total, C_, c_, step, count_ = arguments
         pointer, mask = tile.vector.as_pointer(), w.mask(count_)
         masked_load = w.function(
@@ -303,7 +299,7 @@ def store_rows(typing: Any, tile: Any, C: Any, c: Any, c_row: Any, count: Any) -
     """Set C[c + r*c_row + v] = tile[r, v]; of the last vector, only `count` lanes are written."""
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w = _Writer(context, builder, tile)
+        w = _Writer(builder, tile)
         total, C_, c_, step, count_ = arguments
         pointer, mask = tile.vector.as_pointer(), w.mask(count_)
         masked_store = w.function(
