@@ -186,7 +186,6 @@ def machine_code(dispatcher):
     return [path.read_bytes() for path in Path(dispatcher.stats.cache_path).glob(files)]
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT is set")
 def test_serial_code_calls_no_parallel_loop():
     assert _serial(4) == 6
     codes = machine_code(_serial)
@@ -195,7 +194,6 @@ def test_serial_code_calls_no_parallel_loop():
 
 
 @pytest.mark.parametrize("name", [m for m in MAPS if not m.startswith("conv2d")])
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT is set")
 def test_numba_runs_each_loop_in_parallel_from_its_cache(name):
     run("numba", name, arguments(name, case_of(name)))
     assert set(pooling.COMPILED) == {m for m in MAPS if not m.startswith("conv2d")}
@@ -207,7 +205,6 @@ def test_numba_runs_each_loop_in_parallel_from_its_cache(name):
     assert all(b"numba_parallel_for" in code for code in codes)
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT is set")
 def test_numba_runs_convolutions_in_parallel():
     # One engine does all three maps; `_launch` starts its threads.
     for dtype in ("float32", "float64"):
@@ -218,7 +215,6 @@ def test_numba_runs_convolutions_in_parallel():
     assert all(b"numba_parallel_for" in code for code in codes)
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="NUMBA_DISABLE_JIT is set")
 def test_a_second_process_compiles_nothing():
     code = """
 from numba.core import event

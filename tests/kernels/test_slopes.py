@@ -120,10 +120,10 @@ PARTLY_SEEN = {
 }
 
 
-@pytest.mark.parametrize("band", [1, 1 << 18])
+@pytest.mark.parametrize("pieces", [{}, {"BAND_BYTES": 1, "BLOCK": 1}], ids=["whole", "rows"])
 @pytest.mark.parametrize("side", ["x", "dy"])
 @pytest.mark.parametrize("edge", PARTLY_SEEN)
-def test_sums_count_every_pixel_once(edge, side, band):
+def test_sums_count_every_pixel_once(edge, side, pieces):
     g = PARTLY_SEEN[edge]
     for channels, filters in ((2, 17), (33, 1), (70, 3), (3, 70)):
         case = Case(g, 3, channels, filters, seed=2)
@@ -133,7 +133,7 @@ def test_sums_count_every_pixel_once(edge, side, band):
             if kind:
                 x, x_written = slopes(kind, x.shape, 1, dtype="float32")
                 dy, dy_written = slopes(kind, dy.shape, 2, dtype="float32")
-            with planned_anew(BAND_BYTES=band):
+            with planned_anew(**pieces):
                 dk, db = compiled.kernel_and_bias_gradient(x, dy, g, side)
             expected = vectorized.conv2d_kernel_gradient(x_written, dy_written, g)
             assert_is(dk, expected, "float32")

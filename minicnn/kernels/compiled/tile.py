@@ -331,8 +331,8 @@ def store_rows(typing: Any, tile: Any, C: Any, c: Any, c_row: Any, count: Any) -
 def opaque(typing: Any, index: Any) -> Any:
     """Return the index as it is, by a way that LLVM does not look through.
 
-    A running index that LLVM can predict, it unrolls by: with three copies of the loop's body the
-    tile no longer fits the registers, and half of the speed is gone.
+    Where it can predict the index, it rearranges the loop around it: with AVX-512, maps of 32 to 64
+    channels then took 13 to 30 % longer; AVX2 makes no difference.
     """
 
     def write(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
