@@ -4,6 +4,7 @@ from minicnn.applications.cell_autoencoder import cell_autoencoder, encoder_of
 from minicnn.applications.denoising import add_noise, psnr
 from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
 from minicnn.applications.search import nearest
+from minicnn.applications.unet import unet
 
 __all__ = [
     "PRESETS",
@@ -15,4 +16,5 @@ __all__ = [
     "load_model",
     "nearest",
     "psnr",
+    "unet",
 ]
