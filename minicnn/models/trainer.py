@@ -68,12 +68,12 @@ class Trainer:
                 a dictionary by the output's name.
         """
         self.optimizer = optimizer_registry.get(optimizer)
-        self._losses = [loss_registry.get(x) if x is not None else None
+        self._losses = [loss_registry.as_loss(x) if x is not None else None
                         for x in self._for_outputs("loss", loss)]  # fmt: skip
         weights = self._for_outputs("loss_weights", loss_weights)
         self._loss_weights = [1.0 if w is None else float(w) for w in weights]
         self._metrics = [
-            [metric_registry.get(m) for m in as_list(group)] if group else []
+            [metric_registry.as_metric(m) for m in as_list(group)] if group else []
             for group in self._for_outputs("metrics", metrics, one_list=True)
         ]
         self._loss_mean = metric_registry.Mean("loss")

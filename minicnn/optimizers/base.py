@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from minicnn import configs
 from minicnn.autograd.tensor import Variable, plain
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.optimizers import schedules
+from minicnn.optimizers.clipping import clipped
 from minicnn.optimizers.row import Row
 from minicnn.optimizers.schedules import LearningRateSchedule
 
@@ -318,7 +318,7 @@ class Optimizer:
         if self.gradient_accumulation_steps:
             gradients, due = self._accumulated(gradients, variables)
         if due:
-            self._step(self._clipped(gradients), variables)
+            self._step(clipped(self, gradients), variables)
         if self.use_ema:
             self._average()
         self._calls += 1
@@ -393,16 +393,6 @@ class Optimizer:
                 if id(variable) in self.state:
                     variable.assign(self.slots_of(variable)["average"])
 
-    def _clipped(self, gradients: list[Array]) -> list[Array]:
-        if self.clipvalue is not None and self.clipvalue > 0:
-            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
-        if self.clipnorm is not None and self.clipnorm > 0:
-            return [_limited(g, self.clipnorm, _norm([g])) for g in gradients]
-        if self.global_clipnorm is not None and self.global_clipnorm > 0:
-            norm = _norm(gradients)
-            return [_limited(g, self.global_clipnorm, norm) for g in gradients]
-        return gradients
-
     # Losses.
 
     def scale_loss(self, loss: Any) -> Any:
@@ -451,14 +441,3 @@ class Optimizer:
         if isinstance(config.get("learning_rate"), dict):
             config["learning_rate"] = schedules.deserialize(config["learning_rate"], custom_objects)
         return cls(**config)
-
-
-def _norm(arrays: list[Array]) -> float:
-    return math.sqrt(sum(float(np.vdot(a, a)) for a in arrays))
-
-
-def _limited(gradient: Array, limit: float, norm: float) -> Array:
-    """Return a gradient shortened to the limit; a norm that is no number makes all NaN."""
-    scale = limit / norm if norm > limit else 1.0
-    scale = scale if math.isfinite(norm) else math.nan
-    return gradient * np.asarray(scale, gradient.dtype)
