@@ -16,7 +16,7 @@ FLOORS = [
     ["activations", "initializers", "losses", "metrics", "optimizers", "regularizers", "layers"],
     ["callbacks", "models"],
     ["applications"],
-    ["cli", "keras", "interop"],
+    ["cli", "keras", "tensorflow", "interop"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: Side rooms lie beside the staircase, below the applications; datasets see the ground floor only.

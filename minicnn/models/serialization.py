@@ -237,8 +237,9 @@ def serialize_keras_object(obj: Any, met: dict[str, Any] | None = None) -> Any:
     if inspect.isclass(obj):
         return _entry(obj, "__class__", obj.__name__, met)
     config = serialize_keras_object(arguments_of(obj), met)
-    name = type(obj).__name__
-    entry = _entry(type(obj), "Functional" if is_functional(obj) else name, config, met)
+    entry = _entry(type(obj), type(obj).__name__, config, met)
+    if is_functional(obj):  # Keras finds this class at no other place
+        entry |= {"class_name": "Functional", "module": "keras.src.models.functional"}
     shape = getattr(obj, "build_shape", None)
     if isinstance(obj, Layer) and shape is not None:
         entry["build_config"] = {"input_shape": serialize_keras_object(shape)}
