@@ -16,7 +16,7 @@ FLOORS = [
     ["activations", "initializers", "losses", "metrics", "optimizers", "regularizers", "layers"],
     ["callbacks", "models"],
     ["applications"],
-    ["cli", "keras", "interop"],
+    ["cli", "keras", "tensorflow", "interop"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: Side rooms lie beside the staircase, below the applications; datasets see the ground floor only.
@@ -25,7 +25,7 @@ EDGE = 7
 #: The one import that may close a circle, if it stands in a function: a tensor calls the engine.
 LAZY = ("minicnn.autograd.tensor", "minicnn.autograd.tape")
 LONGEST = 450
-HEAVY = ["numba", "PIL", "matplotlib", "rich", "typer", "safetensors"]
+HEAVY = ["numba", "PIL", "matplotlib", "rich", "typer", "safetensors", "h5py"]
 
 
 class Import:

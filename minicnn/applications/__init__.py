@@ -4,11 +4,13 @@ from minicnn.applications.cell_autoencoder import cell_autoencoder, encoder_of
 from minicnn.applications.denoising import add_noise, psnr
 from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
 from minicnn.applications.search import nearest
+from minicnn.applications.vgg16 import VGG16
 
 __all__ = [
     "PRESETS",
     "Settings",
     "TrainingRun",
+    "VGG16",
     "add_noise",
     "cell_autoencoder",
     "encoder_of",
