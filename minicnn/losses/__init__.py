@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from minicnn import configs
+from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers.base import snake_case
 from minicnn.losses import crossentropy, overlap, probabilistic, regression
-from minicnn.losses.base import Loss, LossFunctionWrapper
+from minicnn.losses.base import Loss, LossFunctionWrapper, kind_by_shape
 from minicnn.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -85,6 +88,7 @@ __all__ = [
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
     "cosine_similarity",
+    "crossentropy_by_shape",
     "deserialize",
     "dice",
     "get",
@@ -167,12 +171,22 @@ def get(identifier: Any) -> Any:
     raise ArgumentError(f"losses.get: got {identifier!r}, but a name or a function is needed.")
 
 
+def crossentropy_by_shape(y_true: Any, y_pred: Any) -> Any:
+    """Return the crossentropy of the kind that fits the shapes of truth and predictions."""
+    kind = kind_by_shape(np.shape(plain(y_true)), np.shape(plain(y_pred)))
+    return FUNCTIONS[f"{kind}_crossentropy"](y_true, y_pred)
+
+
 def as_loss(identifier: Any) -> Loss | None:
     """Return the loss that `compile` makes of a name or function; see `get`.
+
+    "crossentropy" and "ce" are of the kind that fits the shapes of truth and predictions.
 
     >>> as_loss("mse").name
     'mse'
     """
+    if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
+        return LossFunctionWrapper(crossentropy_by_shape, name=identifier)
     found = get(identifier)
     if found is None or isinstance(found, Loss):
         return found

@@ -17,8 +17,8 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.base import snake_case
 
-__all__ = ["EPSILON", "Loss", "LossFunctionWrapper", "Pointwise", "float_tensor", "same_shape",
-           "spread"]  # fmt: skip
+__all__ = ["EPSILON", "Loss", "LossFunctionWrapper", "Pointwise", "float_tensor", "kind_by_shape",
+           "same_shape", "spread"]  # fmt: skip
 
 #: Keras' epsilon(): probabilities are kept this far from 0 and 1 before the logarithm.
 EPSILON = 1e-7
@@ -55,6 +55,19 @@ def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
             f"{where}: y_true has shape {given[0]}, but y_pred has {given[1]}; they must be equal."
         )
     return true, pred
+
+
+def kind_by_shape(true: tuple[int, ...], pred: tuple[int, ...]) -> str:
+    """Return what "accuracy" and "crossentropy" mean for truth and predictions of these shapes.
+
+    >>> kind_by_shape((4, 1), (4, 1)), kind_by_shape((4,), (4, 3)), kind_by_shape((4, 3), (4, 3))
+    ('binary', 'sparse_categorical', 'categorical')
+    """
+    if pred[-1] == 1:
+        return "binary"
+    if len(true) < len(pred) or (true[-1] == 1 and pred[-1] > 1):
+        return "sparse_categorical"
+    return "categorical"
 
 
 class Loss:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from minicnn import configs, losses
-from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers.base import snake_case
 from minicnn.losses import (
@@ -41,7 +38,6 @@ from minicnn.metrics.accuracy import (
     TopKCategoricalAccuracy,
     binary_accuracy,
     categorical_accuracy,
-    kind_by_shape,
     sparse_categorical_accuracy,
     sparse_top_k_categorical_accuracy,
     top_k_categorical_accuracy,
@@ -155,11 +151,6 @@ def get(identifier: Any) -> Any:
     raise ArgumentError(f"metrics.get: got {identifier!r}, but a name or a metric is needed.")
 
 
-def _crossentropy_by_shape(y_true: Any, y_pred: Any) -> Any:
-    kind = kind_by_shape(np.shape(plain(y_true)), np.shape(plain(y_pred)))
-    return losses.FUNCTIONS[f"{kind}_crossentropy"](y_true, y_pred)
-
-
 def as_metric(identifier: Any) -> Metric:
     """Return the metric that `compile` makes of a name, class or function.
 
@@ -173,7 +164,7 @@ def as_metric(identifier: Any) -> Metric:
     if text in ("accuracy", "acc"):
         return AccuracyByShape(identifier)
     if text in ("crossentropy", "ce"):
-        metric: Any = MeanMetricWrapper(_crossentropy_by_shape, identifier)
+        metric: Any = MeanMetricWrapper(losses.crossentropy_by_shape, identifier)
         metric.direction = "down"
         return metric
     metric = get(identifier)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ShapeError
+from minicnn.losses.base import kind_by_shape
 from minicnn.metrics.base import Mean, MeanMetricWrapper, matching
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "accuracy",
     "binary_accuracy",
     "categorical_accuracy",
-    "kind_by_shape",
     "sparse_categorical_accuracy",
     "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
@@ -173,19 +173,6 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         function = sparse_top_k_categorical_accuracy
         super().__init__(function, name, dtype, k=k, from_sorted_ids=from_sorted_ids)
         self.k, self.from_sorted_ids = k, from_sorted_ids
-
-
-def kind_by_shape(true: tuple[int, ...], pred: tuple[int, ...]) -> str:
-    """Return what "accuracy" and "crossentropy" mean for truth and predictions of these shapes.
-
-    >>> kind_by_shape((4, 1), (4, 1)), kind_by_shape((4,), (4, 3)), kind_by_shape((4, 3), (4, 3))
-    ('binary', 'sparse_categorical', 'categorical')
-    """
-    if pred[-1] == 1:
-        return "binary"
-    if len(true) < len(pred) or (true[-1] == 1 and pred[-1] > 1):
-        return "sparse_categorical"
-    return "categorical"
 
 
 class AccuracyByShape(Mean):

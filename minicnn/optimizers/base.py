@@ -168,6 +168,10 @@ class Optimizer:
         """The number of steps done; with accumulated gradients, of whole ones."""
         return _StepsDone(self._calls // (self.gradient_accumulation_steps or 1))
 
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self._calls = int(value) * (self.gradient_accumulation_steps or 1)
+
     @property
     def calls(self) -> int:
         """How often gradients were applied or accumulated."""
