@@ -40,15 +40,17 @@ __all__ = [
     "GradientTape", "Input", "Model", "Sequential", "Tensor", "Variable", "activations",
     "applications", "average_pool2d", "backends", "callbacks", "check_gradients", "config",
     "constant", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
-    "cross_correlate2d", "data", "datasets", "geometry", "initializers", "layers", "losses",
+    "cross_correlate2d", "data", "datasets", "geometry", "initializers", "keras", "layers", "losses",
     "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d",
 ]  # fmt: skip
 
-#: Loaded when first asked for: they need Pillow.
-_LATER = ("applications", "datasets")
+#: Loaded when first asked for: they need Pillow, or few ask for them.
+_LATER = ("applications", "datasets", "keras")
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"minicnn.{name}")
-    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    if name.startswith("__"):
+        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    return getattr(importlib.import_module("minicnn.tensorflow"), name)

@@ -9,14 +9,14 @@ from tests.helpers import ROOT, run_python
 
 PACKAGE = ROOT / "minicnn"
 FLOORS = [
-    ["errors", "config", "files", "geometry"],
+    ["errors", "config", "configs", "files", "geometry"],
     ["kernels"],
     ["autograd"],
     ["ops"],
     ["activations", "initializers", "losses", "metrics", "optimizers", "regularizers", "layers"],
     ["callbacks", "models"],
     ["applications"],
-    ["cli", "keras", "interop"],
+    ["cli", "keras", "tensorflow", "interop"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: Side rooms lie beside the staircase, below the applications; datasets see the ground floor only.

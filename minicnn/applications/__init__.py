@@ -5,9 +5,11 @@ from minicnn.applications.denoising import add_noise, psnr
 from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
 from minicnn.applications.search import nearest
 from minicnn.applications.unet import unet
+from minicnn.applications.vgg16 import VGG16
 
 __all__ = [
     "PRESETS",
+    "VGG16",
     "Settings",
     "TrainingRun",
     "add_noise",

@@ -18,7 +18,7 @@ from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, no_reco
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic
 
-__all__ = ["Layer", "check_data_format"]
+__all__ = ["Layer", "check_data_format", "clear_names", "members"]
 
 T = TypeVar("T")
 
@@ -35,10 +35,16 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _new_name(base: str) -> str:
+def new_name(base: str) -> str:
+    """Return `base` with a number, unless it is the first of this name."""
     number = _used_names[base]
     _used_names[base] += 1
     return base if number == 0 else f"{base}_{number}"
+
+
+def clear_names() -> None:
+    """Count the layers' names from the beginning again."""
+    _used_names.clear()
 
 
 def check_data_format(where: str, data_format: str | None) -> None:
@@ -55,7 +61,7 @@ def _unique(items: Iterable[T]) -> list[T]:
     return list({id(item): item for item in items}.values())
 
 
-def _members(owner: Any, kind: type[T]) -> list[T]:
+def members(owner: Any, kind: type[T]) -> list[T]:
     """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
     found: list[T] = []
     for value in vars(owner).values():
@@ -103,6 +109,14 @@ class Layer:
         input_shape: shape of one sample, for the first layer of a `Sequential`.
     """
 
+    given_arguments: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        layer = super().__new__(cls)
+        # What a user's layer without a get_config of its own is stored by.
+        layer.given_arguments = (args, kwargs)
+        return layer
+
     def __init__(
         self,
         *,
@@ -112,7 +126,7 @@ class Layer:
         input_shape: Sequence[int] | None = None,
     ) -> None:
         self.has_own_name = name is not None
-        self.name = name or _new_name(snake_case(type(self).__name__))
+        self.name = name or new_name(snake_case(type(self).__name__))
         self._trainable = trainable
         self.dtype = dtype or config.floatx()
         self.given_input_shape = None if input_shape is None else tuple(input_shape)
@@ -183,12 +197,12 @@ class Layer:
     @property
     def own_weights(self) -> list[Variable]:
         """The weights of this layer itself, in the order in which they were made."""
-        return _unique([*self._weights, *_members(self, Variable)])
+        return _unique([*self._weights, *members(self, Variable)])
 
     @property
     def sublayers(self) -> list[Layer]:
         """The layers inside this one: its attributes that are layers, or hold them in a list."""
-        return _members(self, Layer)
+        return members(self, Layer)
 
     @property
     def weights(self) -> list[Variable]:
@@ -270,6 +284,10 @@ class Layer:
         if not self.built:
             self.build(input_shape)
             self.built = True
+            self.build_shape = input_shape
+
+    #: The shape that the layer was built for, the batch axis included.
+    build_shape: Any = None
 
     def check_rank(self, shape: Any, rank: int, axes: str) -> None:
         """Refuse an input with another number of axes than `rank`."""

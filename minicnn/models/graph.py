@@ -91,9 +91,41 @@ class Graph:
 
     @property
     def layers(self) -> list[Layer]:
-        """The input layers and the layers called, each once, in order."""
-        calls = sorted([*(x.call for x in self.inputs), *self.calls], key=lambda c: c.number)
-        return list({id(c.layer): c.layer for c in calls}.values())
+        """The input layers and the layers called, each once, in Keras' order.
+
+        The farther from the outputs, the earlier; of equally far ones, the one that is met first
+        on the ways back from the outputs.
+        """
+        inputs = {id(x): x.call for x in self.inputs}
+        met, order = self._ways_back({call.number for call in inputs.values()})
+        far: dict[int, int] = {}
+        depth: dict[int, int] = {}
+        for call in reversed(order):
+            key = id(call.layer)
+            far[call.number] = depth[key] = max(far.get(call.number, 0), depth.get(key, 0))
+            for x in [] if call.number in {c.number for c in inputs.values()} else call.input_list:
+                far[x.call.number] = max(far.get(x.call.number, 0), far[call.number] + 1)
+        unused = [c for c in inputs.values() if id(c.layer) not in depth]
+        found = {id(c.layer): c.layer for c in [*unused, *order]}
+        return sorted(found.values(), key=lambda x: (-depth.get(id(x), 0), met.get(id(x), -1)))
+
+    def _ways_back(self, ends: set[int]) -> tuple[dict[int, int], list[Call]]:
+        """Return when each layer is met on the ways back, and the calls, inputs first."""
+        met: dict[int, int] = {}
+        order: list[Call] = []
+        seen: set[int] = set()
+        stack = [(x.call, False) for x in reversed(self.outputs)]
+        while stack:
+            call, inputs_done = stack.pop()
+            if inputs_done:
+                order.append(call)
+            elif call.number not in seen:
+                seen.add(call.number)
+                met.setdefault(id(call.layer), len(met))
+                stack.append((call, True))
+                if call.number not in ends:
+                    stack += [(x.call, False) for x in reversed(call.input_list)]
+        return met, order
 
     def run(self, inputs: Any, training: bool) -> Any:
         """Return the outputs for input tensors."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minicnn.errors import ArgumentError
-from minicnn.layers.base import Layer
-from minicnn.models import saving
+from minicnn.errors import ArgumentError, OutputError
+from minicnn.layers.base import Layer, new_name
+from minicnn.models import archive, configs, keras_weights, saving, serialization
 from minicnn.models.graph import Graph
-from minicnn.models.summary import print_summary
+from minicnn.models.summary import summary_text
 from minicnn.models.trainer import Trainer
 
 __all__ = ["Model"]
@@ -22,7 +23,7 @@ class Model(Trainer, Layer):
     Args:
         inputs: what `Input` returned, or a list of such.
         outputs: symbolic tensors that layers made of them.
-        name: default the class's name and a number.
+        name: default `functional` or a subclass's name, and a number.
 
     Raises:
         ArgumentError: the outputs do not come from the inputs.
@@ -39,7 +40,11 @@ class Model(Trainer, Layer):
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(name=name, **kwargs)
+        if name is None and inputs is not None and type(self) is Model:
+            super().__init__(name=new_name("functional"), **kwargs)
+            self.has_own_name = False
+        else:
+            super().__init__(name=name, **kwargs)
         self.graph: Graph | None = None
         if (inputs is None) != (outputs is None):
             raise ArgumentError(f"{self.name}: give both inputs and outputs, or neither.")
@@ -55,6 +60,11 @@ class Model(Trainer, Layer):
     def sublayers(self) -> list[Layer]:
         """The layers of the network, or those that a subclass keeps as attributes."""
         return super().sublayers if self.graph is None else self.graph.layers
+
+    @property
+    def layers_with_inputs(self) -> list[Layer]:
+        """The layers as they are counted in files."""
+        return self.sublayers
 
     @property
     def layers(self) -> list[Layer]:
@@ -135,29 +145,132 @@ class Model(Trainer, Layer):
             return super().compute_output_shape(input_shape)
         return self.graph.output_shapes(input_shape)
 
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "trainable": self.trainable}
+    def build_by_shape(self, input_shape: Any) -> None:
+        """Make the weights for inputs of this shape, unless they are made already."""
+        if not self.built:
+            shapes = input_shape if isinstance(input_shape[0], list) else [input_shape]
+            shapes = [tuple(shape) for shape in shapes]
+            self.compute_output_shape(shapes if isinstance(input_shape[0], list) else shapes[0])
+            self.built, self.build_shape = True, input_shape
 
-    def summary(self, print_fn: Callable[[str], Any] | None = None) -> None:
+    #: Whether `from_config` makes the layers too, and takes `custom_objects`.
+    holds_layers = True
+
+    def get_config(self) -> dict[str, Any]:
+        config = {"name": self.name, "trainable": self.trainable}
+        if self.graph is not None and type(self) is Model:
+            return {**config, **configs.functional_config(self.graph)}
+        return config
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return a new model of a configuration that `get_config` gave."""
+        if "input_layers" in config and "layers" in config:
+            inputs, outputs = configs.network_of(config, custom_objects)
+            model = cls(inputs, outputs, name=config.get("name"))
+            if not config.get("trainable", True):
+                model.trainable = False
+            return model
+        return cls(**serialization.deserialize_keras_object(config, custom_objects))
+
+    def to_json(self, **kwargs: Any) -> str:
+        """Return the drawing of the model as a JSON text; `model_from_json` reads it.
+
+        Args:
+            kwargs: arguments of `json.dumps`, such as `indent`.
+        """
+        return json.dumps(archive.model_config(self), **kwargs)
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
         """Print the layers with their output shapes and numbers of parameters.
 
         Args:
+            line_length: width of the table in characters, default 88.
+            positions: only None: columns are as wide as their texts.
             print_fn: gets the text instead of `print`.
-        """
-        print_summary(self, print_fn)
-
-    def save_weights(self, path: str | Path) -> None:
-        """Write all weights to a safetensors file, by path name; see `models.saving`.
+            expand_nested: show the layers of models inside, too, default False.
+            show_trainable: show whether a layer's weights are trained, default False.
+            layer_range: names of the first and the last layer to show, default all.
 
         Raises:
+            ArgumentError: `positions` is given, or a layer of `layer_range` is not there.
+        """
+        if positions is not None:
+            raise ArgumentError(
+                f"{self.name}: summary got positions={positions!r}, but columns are as wide as "
+                f"their texts; give line_length."
+            )
+        text = summary_text(self, line_length or 88, expand_nested, show_trainable, layer_range)
+        (print_fn or print)(text.rstrip("\n"))
+
+    def save(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the whole model to a `.keras` file; `models.load_model` reads it.
+
+        Args:
+            filepath: ends in `.keras`.
+            overwrite: replace a file that is there, default True.
+
+        Raises:
+            ArgumentError: the name ends otherwise, or something cannot be stored.
             OutputError: the file cannot be written; an old one is left as it was.
         """
-        saving.save_weights(self, path)
+        archive.save_model(self, filepath, overwrite)
 
-    def load_weights(self, path: str | Path) -> None:
-        """Replace all weights by those of a safetensors file.
+    def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write all weights: with a name that ends in `.h5` as Keras does, else as safetensors.
+
+        Args:
+            filepath: as `net.weights.h5`, or any other name; see `models.saving`.
+            overwrite: replace a file that is there, default True.
+
+        Raises:
+            ArgumentError: the model is not built yet, so there are no weights.
+            OutputError: the file cannot be written; an old one is left as it was.
+        """
+        if not overwrite and Path(filepath).exists():
+            raise OutputError(f"cannot write {filepath}: it exists, and overwrite=False.")
+        if Path(filepath).suffix == ".h5":
+            saving.weights_of(self)
+            keras_weights.save_keras_weights(self, filepath)
+        else:
+            saving.save_weights(self, filepath)
+
+    def load_weights(
+        self, filepath: str | Path, skip_mismatch: bool = False, by_name: bool = False
+    ) -> None:
+        """Replace all weights by those of a file: safetensors, Keras' HDF5, or a `.keras` archive.
+
+        Args:
+            filepath: ends in `.h5` or `.keras`, or is a safetensors file.
+            skip_mismatch: leave out what does not fit, with a warning, default False.
+            by_name: for older HDF5 files: match layers by name instead of order, default False.
 
         Raises:
             WeightsError: the file is missing, damaged or of another network; nothing is changed.
         """
-        saving.load_weights(self, path)
+        kind = saving.kind_of(filepath)
+        if by_name and kind != "hdf5":
+            raise ArgumentError(
+                f"{self.name}: load_weights got by_name=True, which is for older HDF5 files, but "
+                f"{filepath} is none."
+            )
+        if kind == "hdf5":
+            saving.weights_of(self)
+            keras_weights.load_keras_weights(self, filepath, skip_mismatch, by_name)
+        elif kind == "keras":
+            saving.weights_of(self)
+            archive.load_archived_weights(self, filepath, skip_mismatch)
+        else:
+            arrays, _ = saving.read_arrays(filepath)
+            weights = saving.weights_of(self)
+            keras_weights.assign_fitting(str(filepath), weights, arrays, skip_mismatch)

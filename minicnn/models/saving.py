@@ -19,7 +19,7 @@ from minicnn.errors import ArgumentError, OutputError, WeightsError
 from minicnn.files import replacing
 from minicnn.layers.base import Layer, snake_case
 
-__all__ = ["layer_paths", "load_weights", "read_arrays", "save_weights", "weight_paths",
+__all__ = ["kind_of", "layer_paths", "read_arrays", "save_weights", "weight_paths",
            "write_arrays"]  # fmt: skip
 
 
@@ -71,6 +71,17 @@ def write_arrays(
         raise OutputError(f"cannot write {path}: {error}.") from None
 
 
+def kind_of(path: str | Path) -> str:
+    """Return what a file is: "hdf5", "keras" (an archive), or "other", as a missing one."""
+    if not Path(path).is_file():
+        return "other"
+    with Path(path).open("rb") as file:
+        start = file.read(8)
+    if start == b"\x89HDF\r\n\x1a\n" or Path(path).suffix == ".h5":
+        return "hdf5"
+    return "keras" if Path(path).suffix == ".keras" else "other"
+
+
 def read_arrays(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the arrays and texts of a safetensors file.
 
@@ -113,7 +124,12 @@ def assign(where: str, weights: dict[str, Variable], arrays: dict[str, NDArray[A
         weight.assign(arrays[key])
 
 
-def _weights_of(model: Layer) -> dict[str, Variable]:
+def weights_of(model: Layer) -> dict[str, Variable]:
+    """Return the weights of a model by path.
+
+    Raises:
+        ArgumentError: there are none, because the model is not built yet.
+    """
     if weights := weight_paths(model):
         return weights
     raise ArgumentError(f"{model.name} has no weights yet; build it by calling it first.")
@@ -126,16 +142,5 @@ def save_weights(model: Layer, path: str | Path) -> None:
         ArgumentError: the model is not built yet, so there are no weights.
         OutputError: the file cannot be written; an old one is left as it was.
     """
-    arrays = {path: weight.data for path, weight in _weights_of(model).items()}
+    arrays = {path: weight.data for path, weight in weights_of(model).items()}
     write_arrays(path, arrays, {"format": "minicnn weights"})
-
-
-def load_weights(model: Layer, path: str | Path) -> None:
-    """Replace all weights of a model by those of a safetensors file.
-
-    Raises:
-        ArgumentError: the model is not built yet, so there are no weights.
-        WeightsError: the file is missing, damaged or of another network; the model is unchanged.
-    """
-    arrays, _ = read_arrays(path)
-    assign(str(path), _weights_of(model), arrays)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minicnn.errors import ArgumentError
 from minicnn.layers.base import Layer
 from minicnn.layers.core import Input, InputLayer
 from minicnn.layers.symbolic import SymbolicTensor
+from minicnn.models import configs, serialization
 from minicnn.models.model import Model
 
 __all__ = ["Sequential"]
@@ -22,6 +23,7 @@ class Sequential(Model):
 
     Args:
         layers: the layers in order.
+        trainable: whether `fit` changes the weights, default True.
         name: default `sequential` and a number.
 
     >>> from minicnn import layers
@@ -30,12 +32,19 @@ class Sequential(Model):
     ((None, 360), 152)
     """
 
-    def __init__(self, layers: Iterable[Any] | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        layers: Iterable[Any] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name=name)
         self.chain: list[Layer] = []
         self._entry: SymbolicTensor | None = None
         for layer in layers or []:
             self.add(layer)
+        if not trainable:
+            self.trainable = False
 
     @property
     def sublayers(self) -> list[Layer]:
@@ -91,3 +100,27 @@ class Sequential(Model):
         for layer in self.chain:
             x = layer(x)
         self._set_graph(self._entry, x)
+
+    def build_by_shape(self, input_shape: Any) -> None:
+        self.build_once(tuple(input_shape))
+
+    def get_config(self) -> dict[str, Any]:
+        entry = [] if self._entry is None else [self._entry.call.layer]
+        config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
+        config["layers"] = configs.layer_entries([*entry, *self.chain])
+        if self._entry is not None:
+            config["build_input_shape"] = list(self._entry.shape)
+        return config
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return a new chain of a configuration that `get_config` gave."""
+        if "layers" not in config:
+            return cls(**serialization.deserialize_keras_object(config, custom_objects))
+        layers = [configs.layer_of(entry, custom_objects) for entry in config["layers"]]
+        model = cls(layers, config.get("trainable", True), config.get("name"))
+        if config.get("build_input_shape"):
+            model.build_by_shape(config["build_input_shape"])
+        return model

@@ -1,0 +1,373 @@
+"""What `compile` chooses, and steps with it: one batch learned from, or measured."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import losses as loss_registry
+from minicnn import metrics as metric_registry
+from minicnn import optimizers as optimizer_registry
+from minicnn.autograd import GradientTape, Tensor, no_recording
+from minicnn.errors import ArgumentError
+from minicnn.kernels.threads import one_blas_thread
+from minicnn.metrics import Metric
+from minicnn.models.batches import to_arrays
+from minicnn.models.graph import as_list
+from minicnn.models.saving import free_name
+from minicnn.models.serialization import deserialize_keras_object
+from minicnn.models.steps import StepNames, by_output, flat_logs, unpack
+
+if TYPE_CHECKING:
+    from minicnn.autograd import Variable
+
+__all__ = ["Compiled", "class_weights"]
+
+Array = NDArray[Any]
+
+
+class Compiled(StepNames):
+    """How a model learns from one batch; a part of `Trainer`."""
+
+    # What the other side, `Layer`, brings.
+    name: str
+    trainable_variables: list[Variable]
+    optimizer: Any = None
+
+    if TYPE_CHECKING:
+
+        def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+            """Return the model's result."""
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Choose how the model learns.
+
+        Args:
+            optimizer: name or optimizer, default `"rmsprop"`.
+            loss: name, loss or function (y_true, y_pred) -> losses; for several outputs a list,
+                or a dictionary by the output's name.
+            loss_weights: factors of the losses of several outputs, likewise; default 1.
+            metrics: list of names, metrics or functions; for several outputs a list of lists, or
+                a dictionary by the output's name.
+            weighted_metrics: likewise; these count samples by their weight, as the loss does.
+            run_eagerly: for code that was written for TensorFlow, as the following: everything
+                is run step by step here, so it makes no difference.
+            steps_per_execution: makes no difference here: callbacks are told of every batch.
+            jit_compile: makes no difference here: kernels are always compiled.
+            auto_scale_loss: makes no difference here: there are no half-precision floats.
+        """
+        self.run_eagerly, self.steps_per_execution = run_eagerly, steps_per_execution
+        self.jit_compile, self.auto_scale_loss = jit_compile, auto_scale_loss
+        self._compile_arguments = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self.optimizer = optimizer_registry.get(optimizer)
+        self._loss_mean = metric_registry.Mean("loss")
+        self._resolve(self._output_names())
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the arguments that `compile` was given, with the optimizer as it is now."""
+        return {**self._compile_arguments, "optimizer": self.optimizer}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile the model as `get_compile_config` says.
+
+        Raises:
+            ArgumentError: it asks for something that `compile` does not take.
+        """
+        arguments = deserialize_keras_object(config)
+        known = inspect.signature(self.compile).parameters
+        defaults = {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}
+        asked = {k for k, v in arguments.items() if k not in known and k not in defaults and v}
+        if asked:
+            raise ArgumentError(f"{self.name}: compile has no argument {sorted(asked)[0]!r}.")
+        self.compile(**{k: v for k, v in arguments.items() if k in known})
+
+    def _resolve(self, names: list[str]) -> None:
+        """Find the losses and metrics of outputs by these names."""
+        self._resolved_names = names
+        loss, loss_weights, metrics = (
+            self._compile_arguments[key] for key in ("loss", "loss_weights", "metrics")
+        )
+        self._losses = [loss_registry.as_loss(x) for x in self._for_outputs("loss", loss)]
+        weights = self._for_outputs("loss_weights", loss_weights)
+        self._loss_weights = [1.0 if w is None else float(w) for w in weights]
+        self._metrics = self._metrics_by_output("metrics", metrics)
+        weighted = self._compile_arguments["weighted_metrics"]
+        self._weighted_metrics = self._metrics_by_output("weighted_metrics", weighted)
+        several = sum(x is not None for x in self._losses) > 1
+        self._output_losses = [
+            metric_registry.Mean(f"{name}_loss") if several and loss is not None else None
+            for name, loss in zip(names, self._losses, strict=True)
+        ]
+
+    def _metrics_by_output(self, argument: str, value: Any) -> list[list[Metric]]:
+        return [
+            [metric_registry.as_metric(m) for m in as_list(group)] if group else []
+            for group in self._for_outputs(argument, value, one_list=True)
+        ]
+
+    def _name_outputs(self, y_pred: Any) -> None:
+        """Resolve again what `compile` was given, once a subclass's outputs are known."""
+        if self.graph is None and isinstance(y_pred, dict | list | tuple):
+            single = [f"output_{i}" for i in range(len(y_pred))]
+            names = sorted(y_pred) if isinstance(y_pred, dict) else single
+            if names != self._resolved_names:
+                self._resolve(names)
+
+    def _for_outputs(self, argument: str, value: Any, one_list: bool = False) -> list[Any]:
+        """Return one entry for each output."""
+        names = self._resolved_names
+        if isinstance(value, dict) and self.graph is None and names == ["output"]:
+            return [None]  # a subclass's outputs are known when it has been called
+        if isinstance(value, dict):
+            unknown = [k for k in value if k not in names]
+            if unknown:
+                raise ArgumentError(
+                    f"{self.name}: compile got {argument} for {unknown[0]!r}, but the outputs are "
+                    f"{', '.join(map(repr, names))}."
+                )
+            return [value.get(name) for name in names]
+        if len(names) == 1:
+            nested = one_list and isinstance(value, list) and value and isinstance(value[0], list)
+            single = isinstance(value, list) and len(value) == 1 and (nested or not one_list)
+            return [value[0] if single else value]
+        if value is None:
+            return [None] * len(names)
+        if not isinstance(value, list | tuple):
+            return [value] * len(names)
+        if len(value) != len(names):
+            raise ArgumentError(
+                f"{self.name}: compile got {len(value)} entries of {argument} for {len(names)} "
+                f"outputs."
+            )
+        return list(value)
+
+    def _check_compiled(self, where: str, needs_loss: bool = True) -> None:
+        if self.optimizer is None:
+            raise ArgumentError(f"{self.name}: call compile(optimizer, loss) before {where}.")
+        own_step = type(self).train_step is not Compiled.train_step
+        own_loss = type(self).compute_loss is not Compiled.compute_loss
+        given = self._compile_arguments["loss"] is not None
+        if needs_loss and not (own_step or own_loss or given):
+            raise ArgumentError(f"{self.name}: {where} needs a loss; give one to compile.")
+
+    # One batch.
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the sum of the outputs' losses, each times its weight."""
+        if y is None:
+            raise ArgumentError(f"{self.name}: there is no truth y to compare the results with.")
+        self._name_outputs(y_pred)
+        truths, predictions = by_output(y), by_output(y_pred)
+        if len(truths) != len(predictions):
+            raise ArgumentError(
+                f"{self.name}: y has {len(truths)} parts, but the model has {len(predictions)} "
+                f"outputs."
+            )
+        total: Any = None
+        weights = _for_each(sample_weight, len(truths))
+        for loss, weight, tracker, t, p, w in zip(
+            *(self._losses, self._loss_weights, self._output_losses),
+            *(truths, predictions, weights),
+            strict=True,
+        ):
+            if loss is not None:
+                part = loss(t, p, w)
+                if tracker is not None:
+                    tracker.update_state(part.data, np.asarray(len(p), np.float64))
+                part = part if weight == 1 else part * weight
+                total = part if total is None else total + part
+        return total
+
+    def compiled_loss(
+        self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+    ) -> Tensor:
+        """Return the loss of `compile`, and the sum of further ones; an older name."""
+        total = self.compute_loss(None, y, y_pred, sample_weight)
+        for loss in regularization_losses or []:
+            total = total + loss
+        return total
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Do one step of training and return the loss and metrics so far in this epoch.
+
+        Args:
+            data: x, (x, y) or (x, y, sample_weight) of one batch.
+        """
+        x, y, sample_weight = unpack(data)
+        with GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            scaled = self.optimizer.scale_loss(loss)
+        if variables := self.trainable_variables:
+            gradients = tape.gradient(scaled, variables)
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._update_metrics(x, loss, y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Return the loss and metrics so far without learning; `data` as in `train_step`."""
+        x, y, sample_weight = unpack(data)
+        with no_recording():
+            y_pred = self(x, training=False)
+            loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+        self._update_metrics(x, loss, y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def predict_step(self, data: Any) -> Any:
+        """Return the model's results for one batch; `data` as in `train_step`."""
+        return self(unpack(data)[0], training=False)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Add a batch to the metrics of `compile` and return all figures so far."""
+        self._add_to_metrics(y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _add_to_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
+        """Add a batch; as in Keras, sample weights count in the loss and in weighted metrics."""
+        self._name_outputs(y_pred)
+        truths, predictions = by_output(y), by_output(y_pred)
+        weights = _for_each(sample_weight, len(truths))
+        groups = zip(
+            *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
+        )
+        for plain_ones, weighted, t, p, w in groups:
+            for metric in plain_ones:
+                metric.update_state(t, p)
+            for metric in weighted:
+                metric.update_state(t, p, w)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Return all running figures by name."""
+        return self._logs()
+
+    def _update_metrics(
+        self, x: Any, loss: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Add a batch to the loss and the metrics."""
+        self._loss_mean.update_state(loss.data, np.asarray(_length(x), np.float64))
+        if any(self._metrics) or any(self._weighted_metrics):
+            self._add_to_metrics(y, y_pred, sample_weight)
+
+    def _logs(self) -> dict[str, Any]:
+        """Return all figures so far, in the order of their names, as Keras does."""
+        logs = {"loss": self._loss_mean.result()}
+        several = len(self._metrics) > 1
+        for prefix, groups in (("", self._metrics), ("weighted_", self._weighted_metrics)):
+            for output, group in zip(self._resolved_names, groups, strict=True):
+                first = f"{output}_" if several else ""
+                for metric in group:
+                    name = first + metric.name
+                    name = f"{first}{prefix}{metric.name}" if name in logs else name
+                    logs[free_name(name, logs)] = metric.result()
+        trackers = [m for m in self._output_losses if m is not None]
+        logs |= {m.name: m.result() for m in trackers}
+        known = {id(m) for m in self._compiled_metrics()}
+        for metric in StepNames.metrics.fget(self):  # type: ignore[attr-defined]
+            if id(metric) not in known:  # kept as an attribute
+                logs[free_name(metric.name, logs)] = metric.result()
+        return dict(sorted(logs.items()))
+
+    def _in_order_of_compile(self, logs: dict[str, Any]) -> Any:
+        """Return figures as Keras lists them: loss, metrics, then the others by name."""
+        names = list(dict.fromkeys(m.name for m in self._compiled_metrics()))
+        first = [logs[name] for name in names if name in logs]
+        values = first + [value for name, value in sorted(logs.items()) if name not in names]
+        return values[0] if len(values) == 1 else values
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Do one step of training on one batch; return the loss, and metrics if there are any."""
+        self._check_compiled("train_on_batch")
+        if class_weight is not None:
+            sample_weight = class_weights(class_weight, y, sample_weight)
+        return self._on_batch(self.train_step, x, y, sample_weight, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Return the loss of one batch without learning, and metrics if there are any."""
+        self._check_compiled("test_on_batch")
+        return self._on_batch(self.test_step, x, y, sample_weight, return_dict)
+
+    @one_blas_thread()
+    def _on_batch(self, step: Any, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
+        self.reset_metrics()
+        x, y = self.arranged(x, y)
+        x, y = to_arrays(x), None if y is None else to_arrays(y)
+        logs = self._stepped(step, x, y, sample_weight)
+        return logs if return_dict else self._in_order_of_compile(logs)
+
+    def _stepped(self, step: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
+        """Return what a step gives for a batch; a user's step gets no parts that are None."""
+        if sample_weight is not None:
+            return flat_logs(self.name, step((x, y, sample_weight)))
+        return flat_logs(self.name, step(x if y is None else (x, y)))
+
+    @one_blas_thread()
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return the model's results for one batch as arrays."""
+        with no_recording():
+            results = self.predict_step((x,))
+        if isinstance(results, dict):
+            return {name: r.data for name, r in results.items()}
+        return [r.data for r in results] if isinstance(results, list | tuple) else results.data
+
+
+def _length(x: Any) -> int:
+    return len(as_list(x)[0])
+
+
+def _for_each(sample_weight: Any, outputs: int) -> list[Any]:
+    """Return the sample weights of each output: one for all, or a list with its own for each."""
+    if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
+        return list(sample_weight)
+    return [sample_weight] * outputs
+
+
+def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
+    """Return the weight of each sample by its class, times its own weight if it has one."""
+    if y is None or isinstance(to_arrays(y), list):
+        raise ArgumentError("fit: class_weight needs one array y; weigh batches in the iterable.")
+    labels = to_arrays(y)
+    if labels.ndim > 1:
+        labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
+    missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))
+    if missing:
+        raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")
+    weights = np.array([class_weight[int(c)] for c in labels])
+    return weights if sample_weight is None else weights * np.asarray(sample_weight)

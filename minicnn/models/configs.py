@@ -1,0 +1,201 @@
+"""The drawing of a network as plain dictionaries, in the arrangement of Keras 3, and back.
+
+Every layer stands once, with its calls as `inbound_nodes`; a tensor is named by the layer that
+makes it, the number of that layer's call, and its place among the call's results.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from minicnn.errors import ArgumentError
+from minicnn.layers.base import Layer
+from minicnn.layers.core import InputLayer
+from minicnn.layers.symbolic import Call, SymbolicTensor
+from minicnn.models.graph import Graph
+from minicnn.models.serialization import deserialize_keras_object, serialize_keras_object
+
+__all__ = ["functional_config", "layer_entries", "network_of"]
+
+Key = tuple[str, int, int]
+
+#: Keras stores an operator between symbolic tensors as an operation that is no layer.
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": operator.add,
+    "Subtract": operator.sub,
+    "Multiply": operator.mul,
+    "Divide": operator.truediv,
+    "TrueDivide": operator.truediv,
+}
+
+
+def entry_of(layer: Layer) -> dict[str, Any]:
+    """Return the dictionary of one layer."""
+    entry: dict[str, Any] = serialize_keras_object(layer)
+    if isinstance(layer, InputLayer):
+        entry["config"] = {
+            "batch_shape": list(layer.shape),
+            "dtype": str(layer.dtype),
+            "name": layer.name,
+        }
+        entry.pop("build_config", None)
+    return entry
+
+
+def layer_entries(layers: list[Layer]) -> list[dict[str, Any]]:
+    """Return the dictionaries of layers in a row."""
+    return [entry_of(layer) for layer in layers]
+
+
+def layer_of(entry: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Any:
+    """Return the layer of a dictionary."""
+    if entry["class_name"] == "InputLayer":
+        config = entry["config"]
+        shape = config.get("batch_shape") or config["batch_input_shape"]
+        dtype = deserialize_keras_object(config.get("dtype"))
+        return InputLayer(tuple(shape[1:]), name=config.get("name"), dtype=dtype)
+    return deserialize_keras_object(entry, custom_objects)
+
+
+def functional_config(graph: Graph) -> dict[str, Any]:
+    """Return the layers, calls, inputs and outputs of a drawn-up network.
+
+    Raises:
+        ArgumentError: two layers have the same name, by which calls are told apart.
+    """
+    calls = sorted([*(x.call for x in graph.inputs), *graph.calls], key=lambda c: c.number)
+    of_layer: dict[int, list[Call]] = {}
+    for call in calls:
+        of_layer.setdefault(id(call.layer), []).append(call)
+    names = [layer.name for layer in graph.layers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ArgumentError(
+                f"{graph.name}: {names.count(name)} layers are named {name!r}; to be stored, the "
+                f"layers of a model need different names."
+            )
+    keys = {
+        id(tensor): [call.layer.name, number, place]
+        for several in of_layer.values()
+        for number, call in enumerate(several)
+        for place, tensor in enumerate(call.outputs)
+    }
+    layers = []
+    for layer in graph.layers:
+        nodes = [_node(call, keys) for call in of_layer[id(layer)]]
+        nodes = [] if isinstance(layer, InputLayer) else nodes
+        layers.append({**entry_of(layer), "name": layer.name, "inbound_nodes": nodes})
+    return {
+        "layers": layers,
+        "input_layers": [keys[id(x)] for x in graph.inputs],
+        "output_layers": [keys[id(x)] for x in graph.outputs],
+    }
+
+
+def _node(call: Call, keys: dict[int, list[Any]]) -> dict[str, Any]:
+    """Return the dictionary of one call."""
+    tensors = [
+        {
+            "class_name": "__keras_tensor__",
+            "config": {
+                "shape": list(x.shape),
+                "dtype": str(x.dtype),
+                "keras_history": keys[id(x)],
+            },
+        }
+        for x in call.input_list
+    ]
+    several = isinstance(call.inputs, list | tuple)
+    said = {} if call.training is None else {"said": True}
+    kwargs = {} if call.training is None else {"training": call.training}
+    return {"args": [tensors] if several else tensors, "kwargs": kwargs, **said}
+
+
+def network_of(
+    config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None
+) -> tuple[Any, Any]:
+    """Return the symbolic inputs and outputs of a network that `functional_config` describes.
+
+    Raises:
+        ArgumentError: a class is not known, or a call needs what no layer makes.
+    """
+    tensors: dict[Key, SymbolicTensor] = {}
+    waiting: list[tuple[str, Any, int, dict[str, Any]]] = []
+    for entry in config["layers"]:
+        name = entry.get("name") or entry["config"]["name"]
+        if entry.get("module", "").startswith("keras.src.ops"):
+            layer: Any = _operation(entry)
+        else:
+            layer = layer_of(entry, custom_objects)
+        if isinstance(layer, InputLayer):
+            tensors[name, 0, 0] = layer.output
+        nodes = [] if isinstance(layer, InputLayer) else entry["inbound_nodes"]
+        waiting += [(name, layer, number, node) for number, node in enumerate(nodes)]
+    while waiting:
+        ready = [w for w in waiting if all(key in tensors for key in _needs(w[3]))]
+        # The calls of a layer are numbered in the order in which they are made.
+        ready = [w for w in ready if not any(o[1] is w[1] and o[2] < w[2] for o in waiting)]
+        if not ready:
+            name, _, _, node = waiting[0]
+            lacking = next((key for key in _needs(node) if key not in tensors), None)
+            raise ArgumentError(f"load_model: the layer {name!r} needs {lacking}, which none makes")
+        for name, layer, number, node in ready:
+            results = _called(layer, node, tensors)
+            for place, tensor in enumerate(results if isinstance(results, list) else [results]):
+                tensors[name, number, place] = tensor
+        waiting = [w for w in waiting if w not in ready]
+    inputs = _arranged(config["input_layers"], tensors)
+    return inputs, _arranged(config["output_layers"], tensors)
+
+
+def _operation(entry: dict[str, Any]) -> Callable[[Any, Any], Any]:
+    name = entry["class_name"]
+    if name not in OPERATIONS:
+        raise ArgumentError(
+            f"load_model: the operation {name!r} on symbolic tensors is not known here; known are "
+            f"{', '.join(OPERATIONS)}. Put it into a layer."
+        )
+    return OPERATIONS[name]
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
+
+
+def _key(value: dict[str, Any]) -> Key:
+    name, number, place = value["config"]["keras_history"]
+    return name, number, place
+
+
+def _needs(node: dict[str, Any]) -> list[Key]:
+    """Return the keys of the tensors that a call takes."""
+    flat = [x for arg in node["args"] for x in (arg if isinstance(arg, list) else [arg])]
+    return [_key(x) for x in flat if _is_tensor(x)]
+
+
+def _called(layer: Any, node: dict[str, Any], tensors: dict[Key, SymbolicTensor]) -> Any:
+    """Return the results of one call."""
+
+    def given(value: Any) -> Any:
+        if isinstance(value, list):
+            return [given(v) for v in value]
+        return tensors[_key(value)] if _is_tensor(value) else value
+
+    arguments = [given(arg) for arg in node["args"]]
+    kwargs = {k: v for k, v in node.get("kwargs", {}).items() if v is not None}
+    if layer in OPERATIONS.values():
+        return layer(*arguments)
+    # Keras writes down `training=False` for layers of noise though nobody said it.
+    if kwargs.get("training") is False and hasattr(layer, "seed") and not node.get("said"):
+        kwargs.pop("training")
+    return layer(*arguments, **kwargs)
+
+
+def _arranged(keys: Any, tensors: dict[Key, SymbolicTensor]) -> Any:
+    """Return the tensors of a list of keys, or of a single key."""
+    if keys and isinstance(keys[0], str):
+        keys = [keys]
+    found = [tensors[name, number, place] for name, number, place in keys]
+    return found[0] if len(found) == 1 else found

@@ -1,0 +1,181 @@
+"""What a step is given and gives: batches in the model's order, and figures by name."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd.tensor import plain
+from minicnn.errors import ArgumentError, DataError
+from minicnn.layers.base import members
+from minicnn.metrics import Metric
+from minicnn.models.batches import Batch, is_iterable_of_batches
+from minicnn.models.graph import as_list
+
+__all__ = ["Limited", "StepNames", "by_output", "flat_logs", "unpack"]
+
+
+def unpack(data: Any) -> Batch:
+    """Return (x, y, sample_weight) of what a step is given, None for what is missing.
+
+    >>> unpack(([1.0, 2.0], [0.0, 1.0]))
+    ([1.0, 2.0], [0.0, 1.0], None)
+    """
+    parts = data if isinstance(data, tuple) else (data,)
+    if not 1 <= len(parts) <= 3:
+        raise ArgumentError(
+            f"unpack_x_y_sample_weight: data has {len(parts)} parts, but must be x, (x, y) or "
+            f"(x, y, sample_weight)."
+        )
+    x, y, sample_weight = (*parts, None, None)[:3]
+    return x, y, sample_weight
+
+
+def flat_logs(where: str, logs: Any) -> dict[str, Any]:
+    """Return what a step gave as numbers by name; dictionaries inside are taken apart.
+
+    Raises:
+        ArgumentError: it is no dictionary.
+    """
+    if not isinstance(logs, dict):
+        raise ArgumentError(
+            f"{where}: the step returned a {type(logs).__name__}, but must return a dictionary of "
+            f"figures by name, as {{'loss': loss}}."
+        )
+    flat: dict[str, Any] = {}
+    for key, value in logs.items():
+        if isinstance(value, dict):
+            flat |= flat_logs(where, value)
+        else:
+            array = np.asarray(plain(value))
+            flat[key] = array if array.ndim else float(array)
+    return flat
+
+
+class Limited:
+    """So many batches at a time, out of batches that may go on forever.
+
+    Args:
+        batches: what gives batches when iterated over.
+        steps: batches at a time, at least 1.
+        argument: the argument that gave `steps`, for messages.
+        continued: go on where the last time ended, default True, instead of from the beginning.
+    """
+
+    def __init__(self, batches: Any, steps: int, argument: str, continued: bool = True) -> None:
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise ArgumentError(f"{argument}={steps!r}, but it must be an integer >= 1.")
+        self.batches, self.steps, self.argument = batches, int(steps), argument
+        self.continued = continued
+        self._running: Iterator[Batch] | None = None
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._running is None or not self.continued:
+            self._running = iter(self.batches)
+        given = 0
+        while given < self.steps:
+            before = given
+            for batch in itertools.islice(self._running, self.steps - given):
+                given += 1
+                yield batch
+            if given < self.steps:  # gone through: begin again, if there is anything
+                if given == before and before:
+                    raise DataError(f"{self.argument}={self.steps}, but the data ran out.")
+                self._running = iter(self.batches)
+
+
+class _Arranged:
+    """Batches whose dictionaries are put into the model's order."""
+
+    def __init__(self, source: Iterable[Any], model: Any) -> None:
+        self.source, self.model = source, model
+
+    def __len__(self) -> int:
+        return len(self.source)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.source:
+            if isinstance(item, tuple) and len(item) in (2, 3):
+                yield (*self.model.arranged(item[0], item[1]), *item[2:])
+            else:
+                yield self.model.arranged(item, None)[0] if isinstance(item, dict) else item
+
+
+class StepNames:
+    """The names by which a model's inputs, outputs and figures are known; a part of `Trainer`."""
+
+    graph: Any
+    name: str
+    _metrics: list[list[Metric]]
+    _weighted_metrics: list[list[Metric]]
+    _output_losses: list[Metric | None]
+    _loss_mean: Metric
+
+    def arranged(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Return inputs and truth given by name in the order of the model's inputs and outputs.
+
+        Raises:
+            ArgumentError: a name is unknown or missing, or the model has no names.
+        """
+        if is_iterable_of_batches(x) and not isinstance(x, dict):
+            return _Arranged(x, self), y
+        if isinstance(x, dict):
+            if self.graph is None:
+                raise ArgumentError(
+                    f"{self.name}: x is a dictionary, but the model has no named inputs; build it "
+                    f"of Inputs with names, or give a list."
+                )
+            x = self._in_order("x", x, [place.name for place in self.graph.inputs])
+        if isinstance(y, dict):
+            names = sorted(y) if self.graph is None else self._output_names()
+            y = self._in_order("y", y, names)
+        return x, y
+
+    def _in_order(self, argument: str, values: dict[str, Any], names: list[str]) -> Any:
+        if sorted(values) != sorted(names):
+            raise ArgumentError(
+                f"{self.name}: {argument} has the names {', '.join(map(repr, values))}, but the "
+                f"model has {', '.join(map(repr, names))}."
+            )
+        ordered = [np.asarray(plain(values[name])) for name in names]
+        return ordered[0] if len(ordered) == 1 else ordered
+
+    def _output_names(self) -> list[str]:
+        return ["output"]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The running figures: the loss, those of `compile`, and those kept as attributes."""
+        own = members(self, Metric)
+        return list({id(m): m for m in [*self._compiled_metrics(), *own]}.values())
+
+    def _compiled_metrics(self) -> list[Metric]:
+        """Return the figures that `compile` made."""
+        if not hasattr(self, "_loss_mean"):
+            return []
+        groups = [*self._metrics, *self._weighted_metrics]
+        losses = [m for m in self._output_losses if m is not None]
+        return [self._loss_mean, *(m for group in groups for m in group), *losses]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the running figures."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Begin all running figures anew."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+
+def by_output(y_pred: Any) -> list[Any]:
+    """Return the results of a model in a row; those of a dictionary by name."""
+    if isinstance(y_pred, dict):
+        return [y_pred[name] for name in sorted(y_pred)]
+    return as_list(y_pred)
