@@ -8,9 +8,9 @@ from minicnn.applications.vgg16 import VGG16
 
 __all__ = [
     "PRESETS",
+    "VGG16",
     "Settings",
     "TrainingRun",
-    "VGG16",
     "add_noise",
     "cell_autoencoder",
     "encoder_of",

@@ -115,7 +115,7 @@ def arguments_of(thing: Any) -> dict[str, Any]:
     """
     if hasattr(thing, "get_config"):
         config = thing.get_config()
-        if _defines(thing, "__init__") < _defines(thing, "get_config"):
+        if _made_by_user(thing):
             # Written for the arguments of a base class; these are the ones that were given.
             return config_of_call(type(thing), thing.given_arguments, config)
         return config
@@ -137,10 +137,14 @@ def arguments_of(thing: Any) -> dict[str, Any]:
     return found
 
 
-def _defines(thing: Any, method: str) -> int:
-    """Return how many classes up from an object's own one a method is defined."""
+def _made_by_user(thing: Any) -> bool:
+    """Return whether a user's class takes arguments that the `get_config` it has does not know."""
     mro = type(thing).__mro__
-    return next(i for i, cls in enumerate(mro) if method in vars(cls))
+    maker, teller = (
+        next(i for i, cls in enumerate(mro) if method in vars(cls))
+        for method in ("__init__", "get_config")
+    )
+    return isinstance(thing, Layer) and maker < teller and _home(mro[maker]) is None
 
 
 def config_of_call(

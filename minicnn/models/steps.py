@@ -10,7 +10,6 @@ import numpy as np
 
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError, DataError
-from minicnn.layers.base import members
 from minicnn.metrics import Metric
 from minicnn.models.batches import Batch, is_iterable_of_batches
 from minicnn.models.graph import as_list
@@ -149,7 +148,7 @@ class StepNames:
     @property
     def metrics(self) -> list[Metric]:
         """The running figures: the loss, those of `compile`, and those kept as attributes."""
-        own = members(self, Metric)
+        own = [m for value in vars(self).values() for m in _metrics_in(value)]
         compiled = [m for group in getattr(self, "_metrics", []) for m in group]
         tracker = [self._loss_mean] if hasattr(self, "_loss_mean") else []
         seen = {id(m): m for m in [*tracker, *compiled, *own]}
@@ -164,6 +163,13 @@ class StepNames:
         """Begin all running figures anew."""
         for metric in self.metrics:
             metric.reset_state()
+
+
+def _metrics_in(value: Any) -> list[Metric]:
+    """Return a metric, or those in a list, tuple or dictionary."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [m for m in as_list(value) if isinstance(m, Metric)]
 
 
 def by_output(y_pred: Any) -> list[Any]:
