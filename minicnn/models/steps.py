@@ -116,6 +116,8 @@ class StepNames:
         Raises:
             ArgumentError: a name is unknown or missing, or the model has no names.
         """
+        if x is None:
+            raise ArgumentError(f"{self.name}: x is missing; give arrays, or batches (x, y).")
         if is_iterable_of_batches(x) and not isinstance(x, dict):
             return _Arranged(x, self), y
         if isinstance(x, dict):

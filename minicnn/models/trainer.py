@@ -42,7 +42,7 @@ class Trainer(Compiled):
     @one_blas_thread()
     def fit(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
@@ -158,7 +158,7 @@ class Trainer(Compiled):
     @one_blas_thread()
     def evaluate(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         verbose: Any = "auto",
