@@ -40,8 +40,8 @@ __all__ = [
     "GradientTape", "Input", "Model", "Sequential", "Tensor", "Variable", "activations",
     "applications", "average_pool2d", "backends", "callbacks", "check_gradients", "config",
     "constant", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
-    "cross_correlate2d", "data", "datasets", "geometry", "initializers", "keras", "layers", "losses",
-    "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d",
+    "cross_correlate2d", "data", "datasets", "geometry", "initializers", "keras", "layers",
+    "losses", "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d",
 ]  # fmt: skip
 
 #: Loaded when first asked for: they need Pillow, or few ask for them.

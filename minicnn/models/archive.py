@@ -20,7 +20,11 @@ import numpy as np
 from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError
 from minicnn.files import replacing
 from minicnn.models.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
-from minicnn.models.serialization import deserialize_keras_object, serialize_keras_object
+from minicnn.models.serialization import (
+    deserialize_keras_object,
+    keeping_classes,
+    serialize_keras_object,
+)
 
 __all__ = ["clone_model", "load_archived_weights", "load_model", "model_from_json", "save_model"]
 
@@ -190,5 +194,5 @@ def clone_model(model: Any) -> Any:
     >>> other.count_params(), other.layers[0] is one.layers[0]
     (8, False)
     """
-    met: dict[str, Any] = {}
-    return deserialize_keras_object(serialize_keras_object(model, met), met)
+    with keeping_classes() as classes:
+        return deserialize_keras_object(serialize_keras_object(model), classes)
