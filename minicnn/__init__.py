@@ -9,6 +9,7 @@ from minicnn import (
     activations,
     callbacks,
     config,
+    data,
     geometry,
     initializers,
     layers,
@@ -39,7 +40,7 @@ __all__ = [
     "GradientTape", "Input", "Model", "Sequential", "Tensor", "Variable", "activations",
     "applications", "average_pool2d", "backends", "callbacks", "check_gradients", "config",
     "constant", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
-    "cross_correlate2d", "datasets", "geometry", "initializers", "layers", "losses",
+    "cross_correlate2d", "data", "datasets", "geometry", "initializers", "layers", "losses",
     "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d",
 ]  # fmt: skip
 
