@@ -29,7 +29,7 @@ from minicnn.data.structure import (
     map_leaves,
     part_of,
     slices_of,
-    to_user,
+    to_numpy,
 )
 from minicnn.errors import ArgumentError, DataError, ShapeError
 
@@ -146,7 +146,7 @@ class Dataset(Applying, Arranging):
             generator: the function, which returns an iterable.
             output_types: types of the element's leaves, nested as it; as they come when None.
             output_shapes: their shapes, None for open lengths.
-            args: arguments of the function.
+            args: arguments of the function, which it gets as arrays.
             output_signature: both in one, as `TensorSpec`.
 
         Raises:
@@ -167,7 +167,7 @@ class Dataset(Applying, Arranging):
         signature = output_signature
         if signature is None and output_types is not None:
             signature = _signature(output_types, output_shapes)
-        given = tuple(to_user(from_user(a)) for a in args or ())
+        given = tuple(to_numpy(from_user(a)) for a in args or ())
 
         def start(key: Key) -> Iterator[Any]:
             for value in generator(*given):
