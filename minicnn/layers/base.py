@@ -18,7 +18,7 @@ from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, no_reco
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic
 
-__all__ = ["Layer", "check_data_format", "clear_names"]
+__all__ = ["Layer", "check_data_format", "clear_names", "members"]
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def _unique(items: Iterable[T]) -> list[T]:
     return list({id(item): item for item in items}.values())
 
 
-def _members(owner: Any, kind: type[T]) -> list[T]:
+def members(owner: Any, kind: type[T]) -> list[T]:
     """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
     found: list[T] = []
     for value in vars(owner).values():
@@ -200,12 +200,12 @@ class Layer:
     @property
     def own_weights(self) -> list[Variable]:
         """The weights of this layer itself, in the order in which they were made."""
-        return _unique([*self._weights, *_members(self, Variable)])
+        return _unique([*self._weights, *members(self, Variable)])
 
     @property
     def sublayers(self) -> list[Layer]:
         """The layers inside this one: its attributes that are layers, or hold them in a list."""
-        return _members(self, Layer)
+        return members(self, Layer)
 
     @property
     def weights(self) -> list[Variable]:
