@@ -225,8 +225,8 @@ def test_metrics_refuse_what_is_outside_their_rule(make, text):
 
 def test_fractions_of_weights_are_cut_off_in_a_table_of_integers_with_a_warning():
     truth, weights = [0, 1, 1], np.array([1.0, 0.5, 2.5])
+    metric = metrics.IoU(2, [1])
     with pytest.warns(UserWarning, match="fractions of sample_weight are cut off"):
-        metric = metrics.IoU(2, [1])
         metric.update_state(truth, [0, 0, 1], weights)
     assert float(metric.result()) == pytest.approx(1.0, rel=1e-6)
     exact = metrics.IoU(2, [1], dtype="float64")
