@@ -15,7 +15,7 @@ from typing import Any
 
 from minicnn.errors import check_choice
 from minicnn.layers.base import clear_names
-from minicnn.losses import EPSILON
+from minicnn.losses.base import EPSILON
 
 __all__ = ["Namespace", "clear_session", "epsilon", "image_data_format", "set_image_data_format"]
 

@@ -216,13 +216,16 @@ def test_statistics_are_restored_with_the_weights():
         assert (now != last).all()
 
 
-def test_an_unknown_figure_is_refused_with_those_that_there_are():
-    with pytest.raises(
-        ArgumentError, match=r"EarlyStopping: monitor='val_loss' is not .*: loss, mae\."
-    ):
+def test_an_unknown_figure_is_told_with_those_that_there_are():
+    text = r"EarlyStopping: monitor='val_loss' is not .*: loss, mae\."
+    with pytest.warns(UserWarning, match=text):
         line(metrics=["mae"]).fit(X, Y, callbacks=[EarlyStopping()], verbose=0)
     with pytest.raises(ArgumentError, match=r"EarlyStopping: mode='maximum' .*did you mean 'max'"):
         EarlyStopping(mode="maximum")
+    with pytest.raises(
+        ArgumentError, match=r"a larger or a smaller 'val_x' is better is not known"
+    ):
+        play([1.0, 2.0], EarlyStopping("val_x"), "val_x")
 
 
 # Checkpoints
@@ -230,7 +233,7 @@ def test_an_unknown_figure_is_refused_with_those_that_there_are():
 
 def test_a_checkpoint_holds_the_weights_of_its_epoch(tmp_path):
     path = tmp_path / "w-{epoch:02d}-{val_loss:.2f}.safetensors"
-    play([5.0, 4.0, 4.5], ModelCheckpoint(path))
+    play([5.0, 4.0, 4.5], ModelCheckpoint(path, save_weights_only=True))
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "w-01-5.00.safetensors",
         "w-02-4.00.safetensors",
@@ -242,7 +245,7 @@ def test_a_checkpoint_holds_the_weights_of_its_epoch(tmp_path):
 
 
 def test_a_checkpoint_of_one_name_is_replaced(tmp_path):
-    play([5.0, 4.0, 4.5], ModelCheckpoint(tmp_path / "w"))
+    play([5.0, 4.0, 4.5], ModelCheckpoint(tmp_path / "w", save_weights_only=True))
     model = line()
     model.load_weights(tmp_path / "w")
     assert weight(model) == 2.0
@@ -253,7 +256,9 @@ def test_a_checkpoint_of_one_name_is_replaced(tmp_path):
     [("val_loss", "auto", 1.0), ("val_loss", "max", 3.0), ("val_accuracy", "auto", 3.0)],
 )
 def test_only_the_best_epoch_is_kept(tmp_path, monitor, mode, best):
-    checkpoint = ModelCheckpoint(tmp_path / "w", monitor, save_best_only=True, mode=mode)
+    checkpoint = ModelCheckpoint(
+        tmp_path / "w", monitor, save_best_only=True, save_weights_only=True, mode=mode
+    )
     play([5.0, 4.0, 4.5, 7.0, 6.0, float("nan")], checkpoint, monitor)
     model = line()
     model.load_weights(tmp_path / "w")
@@ -262,18 +267,25 @@ def test_only_the_best_epoch_is_kept(tmp_path, monitor, mode, best):
 
 def test_better_epochs_alone_are_saved(tmp_path):
     path = str(tmp_path / "{epoch}")
-    play([5.0, 4.0, 4.0, 4.5, 3.0], ModelCheckpoint(path, save_best_only=True))
+    play(
+        [5.0, 4.0, 4.0, 4.5, 3.0],
+        ModelCheckpoint(path, save_best_only=True, save_weights_only=True),
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2", "5"]
 
 
 def test_a_checkpoint_asks_only_for_figures_that_there_are(tmp_path):
+    def fit(name, **arguments):
+        checkpoint = ModelCheckpoint(tmp_path / name, save_weights_only=True, **arguments)
+        line().fit(X, Y, callbacks=[checkpoint], verbose=0)
+
     with pytest.raises(ArgumentError, match=r"asks for 'val_loss', .* gives: epoch, loss\."):
-        line().fit(
-            X, Y, callbacks=[ModelCheckpoint(tmp_path / "{epoch}-{val_loss:.2f}")], verbose=0
-        )
-    with pytest.raises(ArgumentError, match="ModelCheckpoint: monitor='val_loss' is not among"):
-        line().fit(X, Y, callbacks=[ModelCheckpoint(tmp_path / "w", save_best_only=True)])
+        fit("{epoch}-{val_loss:.2f}")
     assert list(tmp_path.iterdir()) == []
+    # As in Keras: what cannot be judged is saved.
+    with pytest.warns(UserWarning, match="ModelCheckpoint: monitor='val_loss' is not among"):
+        fit("w", save_best_only=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["w"]
 
 
 # A loss that is no number
@@ -296,7 +308,10 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number():
 
 
 def test_a_broken_training_is_saved_nowhere(tmp_path):
-    told = [ModelCheckpoint(tmp_path / "w"), callbacks.BackupAndRestore(tmp_path / "training")]
+    told = [
+        ModelCheckpoint(tmp_path / "w.keras"),
+        callbacks.BackupAndRestore(tmp_path / "training"),
+    ]
     with np.errstate(over="ignore", invalid="ignore"):
         line(BROKEN).fit(X, Y, batch_size=1, epochs=2, callbacks=told, verbose=0)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from tests.helpers import ROOT, run_python
 
 PACKAGE = ROOT / "minicnn"
 FLOORS = [
-    ["errors", "config", "files", "geometry"],
+    ["errors", "config", "configs", "files", "geometry"],
     ["kernels"],
     ["autograd"],
     ["ops"],

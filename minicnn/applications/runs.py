@@ -225,7 +225,7 @@ class TrainingRun:
             callbacks=[
                 *callbacks,
                 TerminateOnNaN(),
-                ModelCheckpoint(self.folder / WEIGHTS),
+                ModelCheckpoint(self.folder / WEIGHTS, save_weights_only=True),
                 self.backup,
             ],
         )

@@ -31,7 +31,7 @@ def save_training(model: Any, path: str | Path, epochs: int) -> None:
         "format": KIND,
         "epochs": str(epochs),
         "optimizer": _kind(optimizer),
-        "iterations": str(optimizer.iterations),
+        "iterations": str(optimizer.calls),
         "history": json.dumps(model.history.history),
         "random": json.dumps({"process": config.random_state(), "layers": random}),
     }
@@ -66,7 +66,7 @@ def restore_training(model: Any, path: str | Path) -> int:
         for slot in optimizer.slots:
             if (key := f"optimizer/{name}/{slot}") in arrays:
                 optimizer.slots_of(weight)[slot][...] = arrays[key]
-    optimizer.iterations = int(texts["iterations"])
+    optimizer.calls = int(texts["iterations"])
     config.restore_random_state(random["process"])
     for name, rng in generators.items():
         rng.bit_generator.state = random["layers"][name]

@@ -14,6 +14,7 @@ from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
+from minicnn.metrics import Metric
 from minicnn.models.batches import to_arrays
 from minicnn.models.graph import as_list
 from minicnn.models.saving import free_name
@@ -43,31 +44,47 @@ class Compiled(StepNames):
 
     def compile(
         self,
-        optimizer: Any = "sgd",
+        optimizer: Any = "rmsprop",
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Choose how the model learns.
 
         Args:
-            optimizer: name or optimizer, default `"sgd"`.
+            optimizer: name or optimizer, default `"rmsprop"`.
             loss: name, loss or function (y_true, y_pred) -> losses; for several outputs a list,
                 or a dictionary by the output's name.
             loss_weights: factors of the losses of several outputs, likewise; default 1.
             metrics: list of names, metrics or functions; for several outputs a list of lists, or
                 a dictionary by the output's name.
+            weighted_metrics: likewise; these count samples by their weight, as the loss does.
+            run_eagerly: for code that was written for TensorFlow, as the following: everything
+                is run step by step here, so it makes no difference.
+            steps_per_execution: makes no difference here: callbacks are told of every batch.
+            jit_compile: makes no difference here: kernels are always compiled.
+            auto_scale_loss: makes no difference here: there are no half-precision floats.
         """
+        self.run_eagerly, self.steps_per_execution = run_eagerly, steps_per_execution
+        self.jit_compile, self.auto_scale_loss = jit_compile, auto_scale_loss
         self._compile_arguments = {
             "optimizer": optimizer,
             "loss": loss,
             "loss_weights": loss_weights,
             "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
         }
         self.optimizer = optimizer_registry.get(optimizer)
         self._loss_mean = metric_registry.Mean("loss")
         self._resolved_names: list[str] = []
-        self._metrics: list[list[Any]] = []
+        self._metrics: list[list[Metric]] = []
+        self._weighted_metrics: list[list[Metric]] = []
+        self._output_losses: list[Metric | None] = []
         if self.graph is not None or not self._speaks_of_several():
             self._resolve(self._output_names())
 
@@ -106,13 +123,22 @@ class Compiled(StepNames):
         loss, loss_weights, metrics = (
             self._compile_arguments[key] for key in ("loss", "loss_weights", "metrics")
         )
-        self._losses = [loss_registry.get(x) if x is not None else None
-                        for x in self._for_outputs("loss", loss)]  # fmt: skip
+        self._losses = [loss_registry.as_loss(x) for x in self._for_outputs("loss", loss)]
         weights = self._for_outputs("loss_weights", loss_weights)
         self._loss_weights = [1.0 if w is None else float(w) for w in weights]
-        self._metrics = [
-            [metric_registry.get(m) for m in as_list(group)] if group else []
-            for group in self._for_outputs("metrics", metrics, one_list=True)
+        self._metrics = self._metrics_by_output("metrics", metrics)
+        weighted = self._compile_arguments["weighted_metrics"]
+        self._weighted_metrics = self._metrics_by_output("weighted_metrics", weighted)
+        several = sum(x is not None for x in self._losses) > 1
+        self._output_losses = [
+            metric_registry.Mean(f"{name}_loss") if several and loss is not None else None
+            for name, loss in zip(names, self._losses, strict=True)
+        ]
+
+    def _metrics_by_output(self, argument: str, value: Any) -> list[list[Metric]]:
+        return [
+            [metric_registry.as_metric(m) for m in as_list(group)] if group else []
+            for group in self._for_outputs(argument, value, one_list=True)
         ]
 
     def _name_outputs(self, y_pred: Any) -> None:
@@ -182,11 +208,16 @@ class Compiled(StepNames):
                 f"outputs."
             )
         total: Any = None
-        for loss, weight, t, p in zip(
-            self._losses, self._loss_weights, truths, predictions, strict=True
+        weights = _for_each(sample_weight, len(truths))
+        for loss, weight, tracker, t, p, w in zip(
+            *(self._losses, self._loss_weights, self._output_losses),
+            *(truths, predictions, weights),
+            strict=True,
         ):
             if loss is not None:
-                part = loss(t, p, sample_weight)
+                part = loss(t, p, w)
+                if tracker is not None:
+                    tracker.update_state(part.data, np.asarray(len(p), np.float64))
                 part = part if weight == 1 else part * weight
                 total = part if total is None else total + part
         return total
@@ -210,9 +241,11 @@ class Compiled(StepNames):
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        self._update_metrics(x, loss, y, y_pred)
+            scaled = self.optimizer.scale_loss(loss)
+        if variables := self.trainable_variables:
+            gradients = tape.gradient(scaled, variables)
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._update_metrics(x, loss, y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -221,7 +254,7 @@ class Compiled(StepNames):
         with no_recording():
             y_pred = self(x, training=False)
             loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
-        self._update_metrics(x, loss, y, y_pred)
+        self._update_metrics(x, loss, y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def predict_step(self, data: Any) -> Any:
@@ -232,34 +265,60 @@ class Compiled(StepNames):
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Add a batch to the metrics of `compile` and return all figures so far."""
-        self._name_outputs(y_pred)
-        for group, t, p in zip(self._metrics, by_output(y), by_output(y_pred), strict=True):
-            for metric in group:
-                metric.update_state(t, p)
+        self._add_to_metrics(y, y_pred, sample_weight)
         return self.get_metrics_result()
+
+    def _add_to_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
+        """Add a batch; as in Keras, sample weights count in the loss and in weighted metrics."""
+        self._name_outputs(y_pred)
+        truths, predictions = by_output(y), by_output(y_pred)
+        weights = _for_each(sample_weight, len(truths))
+        groups = zip(
+            *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
+        )
+        for plain_ones, weighted, t, p, w in groups:
+            for metric in plain_ones:
+                metric.update_state(t, p)
+            for metric in weighted:
+                metric.update_state(t, p, w)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return all running figures by name."""
         return self._logs()
 
-    def _update_metrics(self, x: Any, loss: Tensor, y: Any, y_pred: Any) -> None:
-        """Add a batch; as in Keras, sample weights count in the loss and not in metrics."""
+    def _update_metrics(
+        self, x: Any, loss: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
+        """Add a batch to the loss and the metrics."""
         self._loss_mean.update_state(loss.data, np.asarray(_length(x), np.float64))
-        for group, t, p in zip(self._metrics, by_output(y), by_output(y_pred), strict=True):
-            for metric in group:
-                metric.update_state(t, p)
+        if any(self._metrics) or any(self._weighted_metrics):
+            self._add_to_metrics(y, y_pred, sample_weight)
 
-    def _logs(self) -> dict[str, float]:
+    def _logs(self) -> dict[str, Any]:
+        """Return all figures so far, in the order of their names, as Keras does."""
         logs = {"loss": self._loss_mean.result()}
-        for name, group in zip(self._resolved_names, self._metrics, strict=True):
-            for metric in group:
-                label = metric.name if len(self._metrics) == 1 else f"{name}_{metric.name}"
-                logs[free_name(label, logs)] = metric.result()
-        compiled = {id(m) for m in [self._loss_mean, *(m for g in self._metrics for m in g)]}
+        several = len(self._metrics) > 1
+        for prefix, groups in (("", self._metrics), ("weighted_", self._weighted_metrics)):
+            for output, group in zip(self._resolved_names, groups, strict=True):
+                first = f"{output}_" if several else ""
+                for metric in group:
+                    name = first + metric.name
+                    name = f"{first}{prefix}{metric.name}" if name in logs else name
+                    logs[free_name(name, logs)] = metric.result()
+        trackers = [m for m in self._output_losses if m is not None]
+        logs |= {m.name: m.result() for m in trackers}
+        known = {id(m) for m in self._compiled_metrics()}
         for metric in StepNames.metrics.fget(self):  # type: ignore[attr-defined]
-            if id(metric) not in compiled:  # kept as an attribute
+            if id(metric) not in known:  # kept as an attribute
                 logs[free_name(metric.name, logs)] = metric.result()
-        return logs
+        return dict(sorted(logs.items()))
+
+    def _in_order_of_compile(self, logs: dict[str, Any]) -> Any:
+        """Return figures as Keras lists them: loss, metrics, then the others by name."""
+        names = list(dict.fromkeys(m.name for m in self._compiled_metrics()))
+        first = [logs[name] for name in names if name in logs]
+        values = first + [value for name, value in sorted(logs.items()) if name not in names]
+        return values[0] if len(values) == 1 else values
 
     def train_on_batch(
         self,
@@ -288,8 +347,7 @@ class Compiled(StepNames):
         x, y = self.arranged(x, y)
         x, y = to_arrays(x), None if y is None else to_arrays(y)
         logs = self._stepped(step, x, y, sample_weight)
-        values = list(logs.values())
-        return logs if return_dict else values[0] if len(values) == 1 else values
+        return logs if return_dict else self._in_order_of_compile(logs)
 
     def _stepped(self, step: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
         """Return what a step gives for a batch; a user's step gets no parts that are None."""
@@ -309,6 +367,13 @@ class Compiled(StepNames):
 
 def _length(x: Any) -> int:
     return len(as_list(x)[0])
+
+
+def _for_each(sample_weight: Any, outputs: int) -> list[Any]:
+    """Return the sample weights of each output: one for all, or a list with its own for each."""
+    if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
+        return list(sample_weight)
+    return [sample_weight] * outputs
 
 
 def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:

@@ -10,6 +10,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from minicnn.errors import ArgumentError
 
 __all__ = ["Progress", "duration"]
@@ -28,14 +30,15 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 60)}:{int(seconds % 60):02d} min"
 
 
-def figures(logs: dict[str, float]) -> str:
+def figures(logs: dict[str, Any]) -> str:
     """Return losses and metrics as one text.
 
     >>> figures({"loss": 0.01234, "accuracy": 0.5})
     'loss: 0.0123 - accuracy: 0.5000'
     """
     parts = []
-    for name, value in logs.items():
+    for name, figure in logs.items():
+        value = float(np.mean(figure))  # a figure of several numbers is shown as their mean
         small = value != 0 and abs(value) < 1e-3
         parts.append(f"{name}: {value:.4e}" if small else f"{name}: {value:.4f}")
     return " - ".join(parts)
@@ -83,7 +86,7 @@ class Progress:
             self._task = self._display.add_task(self._label, total=steps, figures="")
             self._drawn = 0.0
 
-    def step(self, logs: dict[str, float]) -> None:
+    def step(self, logs: dict[str, Any]) -> None:
         """Show the figures after one more step."""
         self._steps += 1
         if self._display is not None:
@@ -94,7 +97,7 @@ class Progress:
             if redraw:
                 self._drawn = now
 
-    def end(self, logs: dict[str, float]) -> None:
+    def end(self, logs: dict[str, Any]) -> None:
         """Finish the epoch with its last figures."""
         self.close()
         if self.shown:
@@ -107,7 +110,7 @@ class Progress:
             self._display.stop()
             self._display = None
 
-    def _text(self, logs: dict[str, float]) -> str:
+    def _text(self, logs: dict[str, Any]) -> str:
         spent = time.perf_counter() - self._began
         per_step = f"{duration(spent / max(self._steps, 1))}/step"
         return " - ".join(filter(None, [duration(spent), per_step, figures(logs)]))

@@ -33,7 +33,7 @@ def unpack(data: Any) -> Batch:
     return x, y, sample_weight
 
 
-def flat_logs(where: str, logs: Any) -> dict[str, float]:
+def flat_logs(where: str, logs: Any) -> dict[str, Any]:
     """Return what a step gave as numbers by name; dictionaries inside are taken apart.
 
     Raises:
@@ -44,12 +44,13 @@ def flat_logs(where: str, logs: Any) -> dict[str, float]:
             f"{where}: the step returned a {type(logs).__name__}, but must return a dictionary of "
             f"figures by name, as {{'loss': loss}}."
         )
-    flat: dict[str, float] = {}
+    flat: dict[str, Any] = {}
     for key, value in logs.items():
         if isinstance(value, dict):
             flat |= flat_logs(where, value)
         else:
-            flat[key] = float(np.asarray(plain(value)))
+            array = np.asarray(plain(value))
+            flat[key] = array if array.ndim else float(array)
     return flat
 
 
@@ -108,6 +109,8 @@ class StepNames:
     graph: Any
     name: str
     _metrics: list[list[Metric]]
+    _weighted_metrics: list[list[Metric]]
+    _output_losses: list[Metric | None]
     _loss_mean: Metric
 
     def arranged(self, x: Any, y: Any) -> tuple[Any, Any]:
@@ -148,10 +151,15 @@ class StepNames:
     def metrics(self) -> list[Metric]:
         """The running figures: the loss, those of `compile`, and those kept as attributes."""
         own = [m for value in vars(self).values() for m in _metrics_in(value)]
-        compiled = [m for group in getattr(self, "_metrics", []) for m in group]
-        tracker = [self._loss_mean] if hasattr(self, "_loss_mean") else []
-        seen = {id(m): m for m in [*tracker, *compiled, *own]}
-        return list(seen.values())
+        return list({id(m): m for m in [*self._compiled_metrics(), *own]}.values())
+
+    def _compiled_metrics(self) -> list[Metric]:
+        """Return the figures that `compile` made."""
+        if not hasattr(self, "_loss_mean"):
+            return []
+        groups = [*self._metrics, *self._weighted_metrics]
+        losses = [m for m in self._output_losses if m is not None]
+        return [self._loss_mean, *(m for group in groups for m in group), *losses]
 
     @property
     def metrics_names(self) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ class Trainer(Compiled):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Any = "auto",
-        callbacks: Sequence[Any] | None = None,
+        callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -106,31 +105,36 @@ class Trainer(Compiled):
         progress = Progress(verbose, epochs)
         self.stop_training = False
         self.history = History()
-        tell = CallbackList([*(callbacks or []), self.history], self)
+        params = {"verbose": verbose, "epochs": epochs, "steps": _steps(batches)}
+        tell = CallbackList(callbacks, self, **params)
+        tell.callbacks.append(self.history)
         self._initial_epoch = initial_epoch
-        tell.train_begin()
+        logs: dict[str, Any] = {}
+        tell.tell("train_begin", {})
         try:
             for epoch in range(self._initial_epoch, epochs):
-                tell.epoch_begin(epoch)
+                tell.tell("epoch_begin", epoch, {})
                 self.reset_metrics()
-                logs: dict[str, float] = {}
                 progress.start(epoch, _steps(batches))
                 for number, (xs, ys, weights) in enumerate(batches):
-                    tell.batch_begin(number)
+                    tell.tell("train_batch_begin", number, {})
                     logs = self._stepped(self.train_step, xs, ys, weights)
                     progress.step(logs)
-                    tell.batch_end(number, logs)
+                    tell.tell("train_batch_end", number, logs)
                     if self.stop_training:
                         break
                 if validation is not None and (epoch + 1) % validation_freq == 0:
-                    logs |= self._measure(validation, "val_")
+                    logs |= self._measure(validation, tell, "val_")
+                logs = dict(sorted(logs.items()))
                 progress.end(logs)
-                tell.epoch_end(epoch, logs)
+                tell.epoch_end(epoch, dict(logs))
                 if self.stop_training:
                     break
+            if epochs > 0:
+                self.optimizer.finalize_variable_values(self.trainable_variables)
         finally:
             progress.close()
-            tell.train_end()
+            tell.tell("train_end", logs)
         return self.history
 
     def _validation_batches(self, data: Any, batch_size: int | None) -> Any:
@@ -145,14 +149,18 @@ class Trainer(Compiled):
         return as_batches(x, y, weights, batch_size, False, name)
 
     def _measure(
-        self, batches: Any, prefix: str = "", progress: Progress | None = None
-    ) -> dict[str, float]:
+        self, batches: Any, tell: CallbackList, prefix: str = "", progress: Progress | None = None
+    ) -> dict[str, Any]:
         self.reset_metrics()
-        logs: dict[str, float] = {}
-        for x, y, weights in batches:
+        logs: dict[str, Any] = {}
+        tell.tell("test_begin", {})
+        for number, (x, y, weights) in enumerate(batches):
+            tell.tell("test_batch_begin", number, {})
             logs = self._stepped(self.test_step, x, y, weights)
             if progress is not None:
                 progress.step(logs)
+            tell.tell("test_batch_end", number, logs)
+        tell.tell("test_end", logs)
         return {f"{prefix}{name}": value for name, value in logs.items()}
 
     @one_blas_thread()
@@ -164,6 +172,7 @@ class Trainer(Compiled):
         verbose: Any = "auto",
         sample_weight: Any = None,
         steps: int | None = None,
+        callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
         """Return the loss, or [loss, metrics...], over all samples.
@@ -175,6 +184,7 @@ class Trainer(Compiled):
             verbose: as in `fit`.
             sample_weight: weight of each sample.
             steps: batches, default all.
+            callbacks: objects that are told of each batch.
             return_dict: return {name: value} instead.
         """
         self._check_compiled("evaluate")
@@ -182,17 +192,15 @@ class Trainer(Compiled):
         batches = as_batches(x, y, sample_weight, batch_size, False, "evaluate")
         if steps is not None:
             batches = Limited(batches, steps, "evaluate: steps", False)
+        tell = CallbackList(callbacks, self, verbose=verbose, epochs=1, steps=_steps(batches))
         progress = Progress(verbose)
         progress.start(0, _steps(batches))
         try:
-            logs = self._measure(batches, progress=progress)
+            logs = self._measure(batches, tell, progress=progress)
             progress.end(logs)
         finally:
             progress.close()
-        if return_dict:
-            return logs
-        values = list(logs.values())
-        return values[0] if len(values) == 1 else values
+        return logs if return_dict else self._in_order_of_compile(logs)
 
     @one_blas_thread()
     def predict(
@@ -201,6 +209,7 @@ class Trainer(Compiled):
         batch_size: int | None = None,
         verbose: Any = "auto",
         steps: int | None = None,
+        callbacks: Any = None,
     ) -> Any:
         """Return the model's results for all samples as arrays.
 
@@ -209,6 +218,7 @@ class Trainer(Compiled):
             batch_size: samples in a batch, default 32.
             verbose: as in `fit`.
             steps: batches, default all.
+            callbacks: objects that are told of each batch.
 
         Raises:
             DataError: x holds NaN or infinity, or there are no samples.
@@ -216,16 +226,21 @@ class Trainer(Compiled):
         batches = as_batches(self.arranged(x, None)[0], None, None, batch_size, False, "predict")
         if steps is not None:
             batches = Limited(batches, steps, "predict: steps", False)
+        tell = CallbackList(callbacks, self, verbose=verbose, epochs=1, steps=_steps(batches))
         progress = Progress(verbose)
         progress.start(0, _steps(batches))
         results = []
+        tell.tell("predict_begin", {})
         try:
-            for xs, _, _ in batches:
+            for number, (xs, _, _) in enumerate(batches):
+                tell.tell("predict_batch_begin", number, {})
                 results.append(self.predict_on_batch(xs))
                 progress.step({})
+                tell.tell("predict_batch_end", number, {"outputs": results[-1]})
             progress.end({})
         finally:
             progress.close()
+        tell.tell("predict_end", {})
         if isinstance(results[0], dict):
             return {name: np.concatenate([r[name] for r in results]) for name in results[0]}
         if isinstance(results[0], list):

@@ -351,19 +351,23 @@ def test_losses_of_several_outputs_are_added_with_their_weights():
         ("mse", [2.0, 0.0], 2 * squared),
     ]:
         model.compile("sgd", loss, loss_weights)
-        assert model.evaluate(XS, YS, verbose=0) == pytest.approx(expected, rel=1e-5)
+        total = model.evaluate(XS, YS, verbose=0, return_dict=True)["loss"]
+        assert total == pytest.approx(expected, rel=1e-5)
 
 
 def test_metrics_of_several_outputs_are_named_after_them():
     model = two_headed()
     model.compile("sgd", "mse", metrics=[["mae"], ["mse", "mae"]])
     logs = model.fit(XS, YS, verbose=0, validation_data=(XS, YS)).history
-    names = ["loss", "left_mae", "right_mse", "right_mae"]
+    # By their names' order, as in Keras, with the loss of each output.
+    names = ["left_loss", "left_mae", "loss", "right_loss", "right_mae", "right_mse"]
     assert list(logs) == [*names, *(f"val_{name}" for name in names)]
     right = model.predict(XS, verbose=0)[1]
     assert logs["val_right_mae"][0] == pytest.approx(np.abs(right - YS[1]).mean(), rel=1e-5)
     model.compile("sgd", "mse", metrics={"right": ["mse"]})
-    assert list(model.evaluate(XS, YS, verbose=0, return_dict=True)) == ["loss", "right_mse"]
+    assert list(model.evaluate(XS, YS, verbose=0, return_dict=True)) == [
+        *["left_loss", "loss", "right_loss", "right_mse"],
+    ]
 
 
 def test_both_heads_learn_and_predict():
@@ -382,7 +386,7 @@ def test_one_layer_may_give_two_outputs():
     model.compile("sgd", {"d": "mse", "d_1": "mae"}, metrics=[["mae"], ["mae"]])
     xs = [data(4, 3), data(4, 3)]
     names = list(model.evaluate(xs, [data(4, 1)] * 2, verbose=0, return_dict=True))
-    assert names == ["loss", "d_mae", "d_1_mae"]
+    assert names == ["d_1_loss", "d_1_mae", "d_loss", "d_mae", "loss"]
 
 
 def test_entries_that_do_not_fit_the_outputs_are_refused():

@@ -1,0 +1,233 @@
+"""Crossentropies: of yes-or-no answers, of one-hot classes, of class numbers."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import ops
+from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.errors import ArgumentError, ShapeError
+from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "SparseCategoricalCrossentropy",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+]
+
+
+def check_smoothing(where: str, label_smoothing: float) -> float:
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"{where}: label_smoothing={label_smoothing!r} must be in [0, 1].")
+    return label_smoothing
+
+
+def check_axis(where: str, axis: Any) -> Any:
+    if isinstance(axis, bool):
+        raise ArgumentError(f"{where}: axis={axis!r}, but it must be an integer.")
+    return axis
+
+
+def smoothed(y_true: Tensor, smoothing: float, classes: int) -> Tensor:
+    """Return truths moved towards the same share for each class."""
+    return y_true * (1 - smoothing) + smoothing / classes if smoothing else y_true
+
+
+def binary(y_true: Tensor, p: Tensor) -> Tensor:
+    """Return -t*log(p) - (1 - t)*log(1 - p)."""
+    p = ops.clip(p, EPSILON, 1 - EPSILON)
+    return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log(1.0 - p))
+
+
+def shares(y_pred: Tensor, axis: int) -> Tensor:
+    """Return probabilities that add up to 1, kept away from 0 and 1."""
+    share = y_pred / ops.sum(y_pred, axis=axis, keepdims=True)
+    return ops.clip(share, EPSILON, 1 - EPSILON)
+
+
+def _log_probabilities(y_pred: Tensor, from_logits: bool, axis: int) -> Tensor:
+    return ops.log_softmax(y_pred, axis) if from_logits else ops.log(shares(y_pred, axis))
+
+
+def several_classes(where: str, shape: tuple[int, ...]) -> None:
+    if shape[-1] == 1:
+        warnings.warn(
+            f"{where}: y_pred has shape {shape}, so there is one class only, which is always "
+            f"right; for yes and no use binary_crossentropy.",
+            SyntaxWarning,
+            stacklevel=4,
+        )
+
+
+class BinaryCrossentropy(Pointwise):
+    """Mean of -t*log(p) - (1 - t)*log(1 - p) over independent yes-or-no answers.
+
+    Args:
+        from_logits: y_pred holds x with p = sigmoid(x); safer than a sigmoid layer. Default False.
+        label_smoothing: move the truth this far towards 1/2, default 0.
+        axis: averaged over, default the last one.
+        reduction: as in `Loss`.
+        name: shown in logs.
+        dtype: as in `Loss`.
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "binary_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        self.from_logits, self.axis = from_logits, axis
+        self.label_smoothing = check_smoothing(name, label_smoothing)
+
+    def elements(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        y_true = smoothed(y_true, self.label_smoothing, 2)
+        if self.from_logits:
+            return ops.softplus(y_pred) - y_true * y_pred
+        return binary(y_true, y_pred)
+
+
+class CategoricalCrossentropy(Loss):
+    """Mean of -sum of t*log(p) over classes; the truth is one-hot.
+
+    Args:
+        from_logits: y_pred holds x with p = softmax(x); safer than a softmax layer. Default False.
+        label_smoothing: share of the truth spread over all classes, default 0.
+        axis: the axis of the classes, default the last one.
+        reduction: as in `Loss`.
+        name: shown in logs.
+        dtype: as in `Loss`.
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        self.from_logits, self.axis = from_logits, check_axis(name, axis)
+        self.label_smoothing = check_smoothing(name, label_smoothing)
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        true, pred = same_shape(self.name, y_true, y_pred)
+        several_classes(self.name, pred.shape)
+        true = smoothed(true, self.label_smoothing, pred.shape[-1])
+        logarithms = _log_probabilities(pred, self.from_logits, self.axis)
+        return -ops.sum(true * logarithms, axis=self.axis)
+
+
+class SparseCategoricalCrossentropy(Loss):
+    """Mean of -log(p of the true class); the truth is a class number.
+
+    With `ignore_class`, places whose truth is that number (no data) count neither in the sum nor
+    in the number that a mean divides by.
+
+    Args:
+        from_logits: y_pred holds x with p = softmax(x); safer than a softmax layer. Default False.
+        ignore_class: class number of places that do not count, default none.
+        reduction: as in `Loss`.
+        axis: the axis of the classes, default the last one.
+        name: shown in logs.
+        dtype: as in `Loss`.
+
+    >>> half = np.full((1, 2, 3, 2), 0.5)
+    >>> loss = SparseCategoricalCrossentropy(ignore_class=15)
+    >>> round(float(loss([[[0, 1, 15], [15, 0, 15]]], half)), 4)
+    0.6931
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
+
+    def _labels(self, y_true: Any, pred: Tensor) -> NDArray[Any]:
+        """Return the class numbers, in the shape of y_pred without its classes."""
+        labels = np.asarray(convert_to_tensor(y_true).data)
+        given, axis = labels.shape, self.axis % pred.ndim
+        if labels.ndim == pred.ndim and labels.shape[axis] == 1:
+            labels = labels.squeeze(axis)
+        if labels.shape != (*pred.shape[:axis], *pred.shape[axis + 1 :]):
+            raise ShapeError(
+                f"{self.name}: y_true has shape {given} and y_pred {pred.shape}; y_true must hold "
+                f"one class number for each of {(*pred.shape[:axis], *pred.shape[axis + 1 :])}."
+            )
+        return labels
+
+    def mask(self, y_true: Tensor, y_pred: Tensor) -> NDArray[Any] | None:
+        if self.ignore_class is None:
+            return None
+        return self._labels(y_true, y_pred) != self.ignore_class
+
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
+        pred = float_tensor(y_pred)
+        labels, valid = self._labels(y_true, pred), self.mask(y_true, pred)
+        if valid is not None:
+            labels = np.where(valid, labels, 0)
+            pred = ops.where(np.expand_dims(valid, self.axis), pred, 1.0)
+        classes = pred.shape[self.axis]
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+            raise ArgumentError(
+                f"{self.name}: y_true holds class numbers from {labels.min()} to {labels.max()}, "
+                f"but y_pred has {classes} classes; numbers must be 0 to {classes - 1}."
+            )
+        one_hot = np.eye(classes, dtype=pred.dtype)[labels.astype(np.int64)]  # (...,K)
+        one_hot = np.moveaxis(one_hot, -1, self.axis)
+        logarithms = _log_probabilities(pred, self.from_logits, self.axis)
+        values = -ops.sum(logarithms * Tensor(one_hot), axis=self.axis)
+        return values if valid is None else ops.where(valid, values, 0.0)
+
+
+def binary_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Tensor:
+    """Return `BinaryCrossentropy`, averaged over an axis."""
+    return BinaryCrossentropy(from_logits, label_smoothing, axis).call(y_true, y_pred)
+
+
+def categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Tensor:
+    """Return `CategoricalCrossentropy` of each sample."""
+    return CategoricalCrossentropy(from_logits, label_smoothing, axis).call(y_true, y_pred)
+
+
+def sparse_categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+) -> Tensor:
+    """Return `SparseCategoricalCrossentropy` of each place, 0 where it is ignored."""
+    return SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis).call(y_true, y_pred)

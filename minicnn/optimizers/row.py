@@ -1,0 +1,62 @@
+"""The variables of a step laid end to end, so that one update serves all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.autograd.tensor import Variable
+
+if TYPE_CHECKING:
+    from minicnn.optimizers.base import Optimizer
+
+__all__ = ["Row"]
+
+Array = NDArray[Any]
+
+
+class Row:
+    """The variables of a step laid end to end, so that one update serves all.
+
+    A small network has a dozen variables of a few hundred numbers: one call of NumPy for each
+    would take much longer than the arithmetic.
+    """
+
+    #: Above so many numbers, the arithmetic outweighs the calls, and joining would cost memory.
+    MOST = 1 << 20
+
+    def __init__(self, optimizer: Optimizer, variables: list[Variable]) -> None:
+        self._variables = variables
+        self._edges = np.cumsum([0, *(v.size for v in variables)]).tolist()
+        each = [optimizer.slots_of(v) for v in variables]
+        self.slots = {name: self.joined([s[name] for s in each]) for name in optimizer.slots}
+        # What is kept for each variable are from now on parts of the row.
+        for name, row in self.slots.items():
+            for slots, part in zip(each, self.parts(row), strict=True):
+                slots[name] = part
+
+    @classmethod
+    def holds(cls, variables: list[Variable], gradients: list[Array]) -> bool:
+        """Return whether these variables can be laid end to end and are worth it."""
+        alike = len({a.dtype for a in (*gradients, *(v.data for v in variables))}) == 1
+        different = len({id(v) for v in variables}) == len(variables)
+        return alike and different and sum(v.size for v in variables) <= cls.MOST
+
+    def is_of(self, variables: list[Variable]) -> bool:
+        """Return whether the row is of just these variables."""
+        return len(variables) == len(self._variables) and all(
+            a is b for a, b in zip(variables, self._variables, strict=True)
+        )
+
+    def joined(self, arrays: list[Array]) -> Array:
+        """Return the variables' arrays end to end."""
+        return np.concatenate([a.reshape(-1) for a in arrays])
+
+    def parts(self, row: Array) -> list[Array]:
+        """Return each variable's part of a row, in its shape."""
+        return [
+            row[first:last].reshape(v.shape)
+            for first, last, v in zip(self._edges, self._edges[1:], self._variables, strict=False)
+        ]
