@@ -188,24 +188,33 @@ class Tensor:
 
     __hash__ = object.__hash__
 
-    # Comparisons give plain boolean arrays: no gradient flows through them.
+    # Comparisons give tensors of booleans; no gradient flows through them.
     def __eq__(self, other: Any) -> Any:
-        return self.data == plain(other)
+        return Tensor(self.data == plain(other))
 
     def __ne__(self, other: Any) -> Any:
-        return self.data != plain(other)
+        return Tensor(self.data != plain(other))
 
     def __lt__(self, other: Any) -> Any:
-        return self.data < plain(other)
+        return Tensor(self.data < plain(other))
 
     def __le__(self, other: Any) -> Any:
-        return self.data <= plain(other)
+        return Tensor(self.data <= plain(other))
 
     def __gt__(self, other: Any) -> Any:
-        return self.data > plain(other)
+        return Tensor(self.data > plain(other))
 
     def __ge__(self, other: Any) -> Any:
-        return self.data >= plain(other)
+        return Tensor(self.data >= plain(other))
+
+    def __and__(self, other: Any) -> Tensor:
+        return Tensor(self.data & plain(other))
+
+    def __or__(self, other: Any) -> Tensor:
+        return Tensor(self.data | plain(other))
+
+    def __invert__(self) -> Tensor:
+        return Tensor(~self.data)
 
     def __add__(self, other: Any) -> Tensor:
         return OPERATORS["+"](self, other)

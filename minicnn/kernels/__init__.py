@@ -43,7 +43,14 @@ MAPS = (
 )
 
 #: What only the compiled backend does: several operations in one pass over memory.
-FUSED = ("conv2d_max_pool2d", "kernel_and_bias_gradient", "squared_error", "adam")
+FUSED = (
+    "conv2d_max_pool2d",
+    "kernel_and_bias_gradient",
+    "batch_normalization",
+    "batch_normalization_gradient",
+    "squared_error",
+    "adam",
+)
 
 #: Under `auto`, work (products, or elements touched) from which compiled code pays for its call and
 #: its start: examples from a slide stay with NumPy and never wait for a compiler.

@@ -7,6 +7,7 @@ gone, and given out again.
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import threading
@@ -24,18 +25,40 @@ SMALLEST = 1 << 16
 #: Vector loads are fastest from addresses that are multiples of a cache line.
 ALIGNMENT = 64
 
-#: For each size the blocks of it, with the place of their first aligned byte.
-_blocks: dict[int, list[tuple[Array, int]]] = {}
+#: Before memory grows, what nobody uses is given back: blocks that nobody asked for in so many
+#: calls, more than a training step makes, ...
+RECENT = 1000
+#: ... and the oldest ones while all blocks together take more than this many times what was in use
+#: at once. Giving back more would fetch the same pages anew in every step: at its end a step has
+#: other sizes than at its beginning.
+SPARE = 2.0
+#: Share of that largest use which is remembered from one growth to the next.
+MEMORY = 0.98
+
+
+class _Block:
+    """Memory, the place of its first aligned byte, and the number of the call that used it last."""
+
+    __slots__ = ("array", "first", "used")
+
+    def __init__(self, size: int) -> None:
+        self.array = np.empty(size + ALIGNMENT, np.uint8)
+        self.first = -self.array.ctypes.data % ALIGNMENT
+        self.used = 0
+
+    @property
+    def references(self) -> int:
+        return sys.getrefcount(self.array)
+
+
+#: What `references` says of a block that no array uses; Pythons differ.
+_UNUSED = _Block(1).references
+
+_blocks: dict[int, list[_Block]] = {}
 _lock = threading.Lock()
-
-
-def _references_to_an_unused_block() -> int:
-    """Return what getrefcount says of a block that only the list holds; Pythons differ."""
-    blocks = [(np.empty(1), 0)]
-    return next(sys.getrefcount(block) for block, _ in blocks)
-
-
-_UNUSED = _references_to_an_unused_block()
+_calls = itertools.count(1)
+#: The most bytes that were in use at once, of late.
+_most = 0.0
 
 
 def _size_class(size: int) -> int:
@@ -46,21 +69,30 @@ def _size_class(size: int) -> int:
 
 def _block(size: int) -> tuple[Array, int]:
     with _lock:
+        now = next(_calls)
         blocks = _blocks.setdefault(size, [])
-        for block, first in blocks:
-            if sys.getrefcount(block) == _UNUSED:
-                return block, first
-        _release_unused()
-        block = np.empty(size + ALIGNMENT, np.uint8)
-        first = -block.ctypes.data % ALIGNMENT
-        blocks.append((block, first))
-        return block, first
+        for block in blocks:
+            if block.references == _UNUSED:
+                break
+        else:
+            _make_room(size, now - RECENT)
+            block = _Block(size)
+            blocks.append(block)
+        block.used = now
+        return block.array, block.first
 
 
-def _release_unused() -> None:
-    """Give back what nobody uses, before memory grows: other sizes are wanted now."""
-    for blocks in _blocks.values():
-        blocks[:] = [(block, first) for block, first in blocks if sys.getrefcount(block) > _UNUSED]
+def _make_room(size: int, before: int) -> None:
+    """Give back what nobody uses and is old, or too much, before memory grows by `size`."""
+    global _most
+    unused = [(b.used, s) for s, bs in _blocks.items() for b in bs if b.references == _UNUSED]
+    held = sum(s * len(blocks) for s, blocks in _blocks.items()) + size
+    _most = max(MEMORY * _most, held - sum(s for _, s in unused))
+    for used, s in sorted(unused):  # the oldest first
+        if used >= before and held <= SPARE * _most:
+            break
+        _blocks[s] = [block for block in _blocks[s] if block.used != used]
+        held -= s
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:

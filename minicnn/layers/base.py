@@ -18,7 +18,7 @@ from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, no_reco
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic
 
-__all__ = ["Layer", "check_data_format", "clear_names", "members"]
+__all__ = ["Layer", "check_data_format", "clear_names"]
 
 T = TypeVar("T")
 
@@ -35,8 +35,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def new_name(base: str) -> str:
-    """Return `base` with a number, unless it is the first of this name."""
+def _new_name(base: str) -> str:
     number = _used_names[base]
     _used_names[base] += 1
     return base if number == 0 else f"{base}_{number}"
@@ -61,7 +60,7 @@ def _unique(items: Iterable[T]) -> list[T]:
     return list({id(item): item for item in items}.values())
 
 
-def members(owner: Any, kind: type[T]) -> list[T]:
+def _members(owner: Any, kind: type[T]) -> list[T]:
     """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
     found: list[T] = []
     for value in vars(owner).values():
@@ -126,7 +125,7 @@ class Layer:
         input_shape: Sequence[int] | None = None,
     ) -> None:
         self.has_own_name = name is not None
-        self.name = name or new_name(snake_case(type(self).__name__))
+        self.name = name or _new_name(self._base_name())
         self._trainable = trainable
         self.dtype = dtype or config.floatx()
         self.given_input_shape = None if input_shape is None else tuple(input_shape)
@@ -134,6 +133,10 @@ class Layer:
         self._call_takes_training = _takes_training(self.call)
         self._weights: list[Variable] = []
         self.calls: list[Call] = []
+
+    def _base_name(self) -> str:
+        """Return what the layer's name begins with if it is given none."""
+        return snake_case(type(self).__name__)
 
     # What a layer says of itself; subclasses fill these in.
 
@@ -197,12 +200,12 @@ class Layer:
     @property
     def own_weights(self) -> list[Variable]:
         """The weights of this layer itself, in the order in which they were made."""
-        return _unique([*self._weights, *members(self, Variable)])
+        return _unique([*self._weights, *_members(self, Variable)])
 
     @property
     def sublayers(self) -> list[Layer]:
         """The layers inside this one: its attributes that are layers, or hold them in a list."""
-        return members(self, Layer)
+        return _members(self, Layer)
 
     @property
     def weights(self) -> list[Variable]:

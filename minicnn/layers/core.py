@@ -140,6 +140,11 @@ class Activation(SameShape):
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         return self.activation(inputs)
 
+    @property
+    def is_plain_relu(self) -> bool:
+        """Whether this is max(x, 0) and nothing more, which other layers can do in passing."""
+        return type(self) is Activation and self.activation is activations.relu
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "activation": activations.name_of(self.activation)}
 
@@ -163,8 +168,14 @@ class ReLU(SameShape):
         super().__init__(**kwargs)
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
 
+    @property
+    def is_plain_relu(self) -> bool:
+        """Whether this is max(x, 0) and nothing more, which other layers can do in passing."""
+        has_limits = self.max_value is not None or self.threshold != 0
+        return type(self) is ReLU and not has_limits and self.negative_slope == 0
+
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        if self.max_value is None and self.negative_slope == 0 and self.threshold == 0:
+        if self.is_plain_relu:
             return ops.relu(inputs)
         below = self.negative_slope * ops.relu(self.threshold - inputs)
         y = ops.where(inputs > self.threshold, inputs, 0.0) - below

@@ -81,7 +81,23 @@ class Compiled(StepNames):
         }
         self.optimizer = optimizer_registry.get(optimizer)
         self._loss_mean = metric_registry.Mean("loss")
-        self._resolve(self._output_names())
+        self._resolved_names: list[str] = []
+        self._metrics: list[list[Metric]] = []
+        self._weighted_metrics: list[list[Metric]] = []
+        self._output_losses: list[Metric | None] = []
+        if self.graph is not None or not self._speaks_of_several():
+            self._resolve(self._output_names())
+
+    def _speaks_of_several(self) -> bool:
+        """Return whether `compile` was told of several outputs."""
+        given = self._compile_arguments
+        lists = [v for v in (given["loss"], given["loss_weights"]) if isinstance(v, list | tuple)]
+        groups = given["metrics"] if isinstance(given["metrics"], list | tuple) else []
+        return (
+            any(isinstance(given[key], dict) for key in ("loss", "loss_weights", "metrics"))
+            or any(len(value) > 1 for value in lists)
+            or (len(groups) > 1 and any(isinstance(g, list | tuple) for g in groups))
+        )
 
     def get_compile_config(self) -> dict[str, Any]:
         """Return the arguments that `compile` was given, with the optimizer as it is now."""
@@ -126,18 +142,19 @@ class Compiled(StepNames):
         ]
 
     def _name_outputs(self, y_pred: Any) -> None:
-        """Resolve again what `compile` was given, once a subclass's outputs are known."""
-        if self.graph is None and isinstance(y_pred, dict | list | tuple):
-            single = [f"output_{i}" for i in range(len(y_pred))]
-            names = sorted(y_pred) if isinstance(y_pred, dict) else single
+        """Find losses and metrics again for what a subclass gives, which is known only now."""
+        if self.graph is None:
+            names = self._output_names()
+            if isinstance(y_pred, dict):
+                names = sorted(y_pred)
+            elif isinstance(y_pred, list | tuple):
+                names = [f"output_{i}" for i in range(len(y_pred))]
             if names != self._resolved_names:
                 self._resolve(names)
 
     def _for_outputs(self, argument: str, value: Any, one_list: bool = False) -> list[Any]:
         """Return one entry for each output."""
         names = self._resolved_names
-        if isinstance(value, dict) and self.graph is None and names == ["output"]:
-            return [None]  # a subclass's outputs are known when it has been called
         if isinstance(value, dict):
             unknown = [k for k in value if k not in names]
             if unknown:

@@ -48,7 +48,9 @@ def _children(layer: Any) -> Iterator[tuple[str, Layer]]:
         for name, child in _numbered(layer.layers_with_inputs):
             yield f"layers/{name}", child
     attributes = [(k, v) for k, v in vars(layer).items() if k != "chain"]
-    for name, value in sorted(attributes, key=lambda item: (item[0].startswith("_"), item[0])):
+    if hasattr(layer, "layers"):  # Keras meets this list in its place in the alphabet
+        attributes.append(("layers", layer.layers))
+    for name, value in sorted(attributes, key=lambda item: (item[0][0] == "_", item[0])):
         if isinstance(value, Layer):
             yield name, value
         elif isinstance(value, list | tuple | dict):

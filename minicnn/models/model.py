@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.errors import ArgumentError, OutputError
-from minicnn.layers.base import Layer, new_name
+from minicnn.layers.base import Layer
 from minicnn.models import archive, configs, keras_weights, saving, serialization
 from minicnn.models.graph import Graph
 from minicnn.models.summary import summary_text
@@ -40,16 +40,16 @@ class Model(Trainer, Layer):
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
     ) -> None:
-        if name is None and inputs is not None and type(self) is Model:
-            super().__init__(name=new_name("functional"), **kwargs)
-            self.has_own_name = False
-        else:
-            super().__init__(name=name, **kwargs)
+        self._functional = inputs is not None and type(self) is Model
+        super().__init__(name=name, **kwargs)
         self.graph: Graph | None = None
         if (inputs is None) != (outputs is None):
             raise ArgumentError(f"{self.name}: give both inputs and outputs, or neither.")
         if inputs is not None:
             self._set_graph(inputs, outputs)
+
+    def _base_name(self) -> str:
+        return "functional" if self._functional else super()._base_name()
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         self.graph = Graph(inputs, outputs, self.name)

@@ -91,10 +91,16 @@ class Sequential(Model):
                 self.graph, self.built = None, False
         return last
 
-    def build(self, input_shape: Any) -> None:
-        """Build the chain for inputs of this shape, the batch axis included."""
-        if not self.chain:
-            raise ArgumentError(f"{self.name}: a Sequential without layers cannot be called.")
+    def build(self, input_shape: Any = None) -> None:
+        """Build the chain for inputs of this shape, the batch axis included.
+
+        Without a shape, nothing happens if the chain is built already.
+        """
+        if input_shape is None and self.graph is not None:
+            return
+        if not self.chain or input_shape is None:
+            lacking = "an input_shape" if self.chain else "layers"
+            raise ArgumentError(f"{self.name}: a Sequential without {lacking} cannot be built.")
         self._entry = Input(tuple(input_shape)[1:])
         x = self._entry
         for layer in self.chain:

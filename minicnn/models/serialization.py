@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,7 +46,26 @@ HOMES = tuple(
 #: Numbers in Keras' files that mean something only beside an option that is not here.
 MOOT = ("renorm_momentum", "ema_momentum")
 
+#: Values that ask for nothing beyond what is done anyway.
+NOTHING: tuple[Any, ...] = (None, False, "channels_last", "sum_over_batch_size", [], {})
+
 _custom_objects: dict[str, Any] = {}
+
+_met: ContextVar[dict[str, Any] | None] = ContextVar("met", default=None)
+
+
+@contextlib.contextmanager
+def keeping_classes() -> Iterator[dict[str, Any]]:
+    """Yield a dictionary that collects, while objects are serialized, what is not minicnn's own.
+
+    Classes and functions, lambdas too, are stored in the block by names that this dictionary knows.
+    """
+    met: dict[str, Any] = {}
+    token = _met.set(met)
+    try:
+        yield met
+    finally:
+        _met.reset(token)
 
 
 def register_keras_serializable(
@@ -115,7 +135,7 @@ def arguments_of(thing: Any) -> dict[str, Any]:
     """
     if hasattr(thing, "get_config"):
         config = thing.get_config()
-        if _defines(thing, "__init__") < _defines(thing, "get_config"):
+        if _made_by_user(thing):
             # Written for the arguments of a base class; these are the ones that were given.
             return config_of_call(type(thing), thing.given_arguments, config)
         return config
@@ -137,10 +157,14 @@ def arguments_of(thing: Any) -> dict[str, Any]:
     return found
 
 
-def _defines(thing: Any, method: str) -> int:
-    """Return how many classes up from an object's own one a method is defined."""
+def _made_by_user(thing: Any) -> bool:
+    """Return whether a user's class takes arguments that the `get_config` it has does not know."""
     mro = type(thing).__mro__
-    return next(i for i, cls in enumerate(mro) if method in vars(cls))
+    maker, teller = (
+        next(i for i, cls in enumerate(mro) if method in vars(cls))
+        for method in ("__init__", "get_config")
+    )
+    return isinstance(thing, Layer) and maker < teller and _home(mro[maker]) is None
 
 
 def config_of_call(
@@ -182,27 +206,25 @@ def _module(room: str) -> Any:
         return None
 
 
-def _entry(thing: Any, class_name: str, config: Any, met: dict[str, Any] | None) -> dict[str, Any]:
+def _entry(thing: Any, class_name: str, config: Any) -> dict[str, Any]:
     """Return the dictionary of a class (or function), with where it is found again."""
     home = _home(thing)
     known = thing in _custom_objects.values()
     name = thing.__name__ if class_name == "function" else None
     if known or home is None:
         name = get_registered_name(thing)
-        if met is not None:
+        if (met := _met.get()) is not None:
             name = f"{name}>{id(thing)}"  # two of one name may meet
             met[name] = thing
     module = "keras" if home == "models" else f"keras.{home}" if home else thing.__module__
     return {"module": module, "class_name": class_name, "config": config, "registered_name": name}
 
 
-def serialize_keras_object(obj: Any, met: dict[str, Any] | None = None) -> Any:
+def serialize_keras_object(obj: Any) -> Any:
     """Return an object as numbers, texts, lists and dictionaries, fit for a JSON file.
 
     Args:
         obj: a layer, model, loss, ..., or numbers, texts, arrays, and lists of such.
-        met: is filled with the classes and functions that are not minicnn's own, by the name
-            under which they are stored.
 
     Raises:
         ArgumentError: an object cannot be stored, as a function without a name.
@@ -224,20 +246,20 @@ def serialize_keras_object(obj: Any, met: dict[str, Any] | None = None) -> Any:
             "config": {"value": array.tolist(), "dtype": array.dtype.name},
         }
     if isinstance(obj, list | tuple):
-        return [serialize_keras_object(part, met) for part in obj]
+        return [serialize_keras_object(part) for part in obj]
     if isinstance(obj, dict):
-        return {key: serialize_keras_object(part, met) for key, part in obj.items()}
+        return {key: serialize_keras_object(part) for key, part in obj.items()}
     if inspect.isfunction(obj) or inspect.isbuiltin(obj):
-        if obj.__name__ == "<lambda>" and met is None:
+        if obj.__name__ == "<lambda>" and _met.get() is None:
             raise ArgumentError(
                 "serialize_keras_object: a lambda cannot be stored, for a file holds no code; "
                 "define a function, and give it to load_model by custom_objects."
             )
-        return _entry(obj, "function", obj.__name__, met)
+        return _entry(obj, "function", obj.__name__)
     if inspect.isclass(obj):
-        return _entry(obj, "__class__", obj.__name__, met)
-    config = serialize_keras_object(arguments_of(obj), met)
-    entry = _entry(type(obj), type(obj).__name__, config, met)
+        return _entry(obj, "__class__", obj.__name__)
+    config = serialize_keras_object(arguments_of(obj))
+    entry = _entry(type(obj), type(obj).__name__, config)
     if is_functional(obj):  # Keras finds this class at no other place
         entry |= {"class_name": "Functional", "module": "keras.src.models.functional"}
     shape = getattr(obj, "build_shape", None)
@@ -336,9 +358,8 @@ def known_arguments(cls: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     names = accepted(cls)
     if names is None:
         return arguments
-    nothing: tuple[Any, ...] = (None, False, "channels_last", [], {})
     strange = {k: v for k, v in arguments.items() if k not in {*names, *MOOT}}
-    asked = {k: v for k, v in strange.items() if not any(v is n or v == n for n in nothing)}
+    asked = {k: v for k, v in strange.items() if v not in NOTHING}
     if asked:
         key, value = next(iter(asked.items()))
         raise ArgumentError(

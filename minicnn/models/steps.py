@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.tensor import plain
-from minicnn.errors import ArgumentError, DataError
-from minicnn.layers.base import members
+from minicnn.errors import ArgumentError
 from minicnn.metrics import Metric
 from minicnn.models.batches import Batch, is_iterable_of_batches
 from minicnn.models.graph import as_list
@@ -59,7 +58,7 @@ class Limited:
     """So many batches at a time, out of batches that may go on forever.
 
     Args:
-        batches: what gives batches when iterated over.
+        batches: what gives at least one batch when iterated over, or an error.
         steps: batches at a time, at least 1.
         argument: the argument that gave `steps`, for messages.
         continued: go on where the last time ended, default True, instead of from the beginning.
@@ -80,13 +79,10 @@ class Limited:
             self._running = iter(self.batches)
         given = 0
         while given < self.steps:
-            before = given
             for batch in itertools.islice(self._running, self.steps - given):
                 given += 1
                 yield batch
-            if given < self.steps:  # gone through: begin again, if there is anything
-                if given == before and before:
-                    raise DataError(f"{self.argument}={self.steps}, but the data ran out.")
+            if given < self.steps:  # gone through: begin again; without batches that is an error
                 self._running = iter(self.batches)
 
 
@@ -123,6 +119,8 @@ class StepNames:
         Raises:
             ArgumentError: a name is unknown or missing, or the model has no names.
         """
+        if x is None:
+            raise ArgumentError(f"{self.name}: x is missing; give arrays, or batches (x, y).")
         if is_iterable_of_batches(x) and not isinstance(x, dict):
             return _Arranged(x, self), y
         if isinstance(x, dict):
@@ -152,7 +150,7 @@ class StepNames:
     @property
     def metrics(self) -> list[Metric]:
         """The running figures: the loss, those of `compile`, and those kept as attributes."""
-        own = members(self, Metric)
+        own = [m for value in vars(self).values() for m in _metrics_in(value)]
         return list({id(m): m for m in [*self._compiled_metrics(), *own]}.values())
 
     def _compiled_metrics(self) -> list[Metric]:
@@ -172,6 +170,13 @@ class StepNames:
         """Begin all running figures anew."""
         for metric in self.metrics:
             metric.reset_state()
+
+
+def _metrics_in(value: Any) -> list[Metric]:
+    """Return a metric, or those in a list, tuple or dictionary."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [m for m in as_list(value) if isinstance(m, Metric)]
 
 
 def by_output(y_pred: Any) -> list[Any]:

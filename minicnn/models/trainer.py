@@ -41,7 +41,7 @@ class Trainer(Compiled):
     @one_blas_thread()
     def fit(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
@@ -166,7 +166,7 @@ class Trainer(Compiled):
     @one_blas_thread()
     def evaluate(
         self,
-        x: Any,
+        x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
         verbose: Any = "auto",

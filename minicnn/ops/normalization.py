@@ -1,19 +1,27 @@
-"""Operations that bring numbers onto a common scale: standardization and softmax."""
+"""Operations that bring numbers onto a common scale: batch normalization and softmax."""
 
 from __future__ import annotations
 
+import functools
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, is_recording, record
-from minicnn.kernels import memory
+from minicnn.kernels import fused, memory
 from minicnn.kernels.sums import column_sums
-from minicnn.ops.elementwise import add, exp, multiply, power, subtract
+from minicnn.ops.elementwise import add, exp, multiply, power, relu_gradient, subtract
+from minicnn.ops.elementwise import relu as elementwise_relu
 from minicnn.ops.reduction import mean, sum, variance
+from minicnn.ops.shape import sum_to
 
-__all__ = ["log_softmax", "softmax", "standardize"]
+__all__ = ["batch_normalization", "log_softmax", "softmax", "standardize"]
+
+#: How often NumPy goes over the images to normalize them, there and back: what decides under
+#: `auto` whether compiled code is worth its call, as multiply-adds do for convolutions.
+PASSES = 10
 
 
 def standardize(x: Any, epsilon: float = 1e-3) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
@@ -73,6 +81,92 @@ def _standardize_gradient_arrays(
     dx -= share
     dx *= scale
     return dx.reshape(dy.shape)
+
+
+class _Normalized:
+    """One fused call of batch normalization, and how gradients reach each of its operands."""
+
+    def __init__(
+        self, backend: ModuleType, x: Tensor, gamma: Tensor | None, beta: Tensor | None,
+        epsilon: float, relu: bool,
+    ) -> None:  # fmt: skip
+        self.backend, self.x, self.gamma, self.beta = backend, x, gamma, beta
+        self.epsilon, self.relu = epsilon, relu
+        # The last gradient met, with what was made of it: it comes once for each operand.
+        self._met: tuple[Tensor, tuple[Tensor, ...]] | None = None
+
+    def run(self) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
+        """Return y, mean and variance."""
+        arrays = (None if a is None else a.data for a in (self.gamma, self.beta))
+        value, self.mean, self.variance = self.backend.batch_normalization(
+            self.x.data, *arrays, self.epsilon, self.relu
+        )
+        operands = [
+            (operand, functools.partial(self._gradient, number))
+            for number, operand in enumerate((self.x, self.gamma, self.beta))
+            if operand is not None
+        ]
+        return record("batch_normalization", value, *operands), self.mean, self.variance
+
+    def _gradient(self, operand: int, dy: Tensor, y: Tensor) -> Tensor:
+        """Return the gradient by x, gamma or beta."""
+        if is_recording():
+            return self._in_operations(operand, dy, y)
+        if self._met is None or self._met[0] is not dy:
+            gamma = None if self.gamma is None else self.gamma.data
+            found = self.backend.batch_normalization_gradient(
+                dy.data, y.data if self.relu else None, self.x.data, gamma, self.mean,
+                self.variance, self.epsilon,
+            )  # fmt: skip
+            self._met = dy, tuple(map(Tensor, found))
+        return self._met[1][operand]
+
+    def _in_operations(self, operand: int, dy: Tensor, y: Tensor) -> Tensor:
+        """Return the same in operations that differentiate again."""
+        slope = relu_gradient(dy, y) if self.relu else dy
+        if operand == 2:
+            return sum_to(slope, self.mean.shape)
+        normalized = standardize(self.x, self.epsilon)[0]
+        if operand == 1:
+            return sum_to(multiply(slope, normalized), self.mean.shape)
+        if self.gamma is not None:
+            slope = multiply(slope, self.gamma)
+        return _standardize_gradient(slope, normalized, self.x, self.epsilon)
+
+
+def batch_normalization(
+    x: Any, gamma: Any = None, beta: Any = None, epsilon: float = 1e-3, *, relu: bool = False
+) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
+    """Return x normalized over the batch, scaled and shifted, and the mean and variance it had.
+
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, over all axes but the last
+
+    Args:
+        x: (...,C) of floats.
+        gamma: factors (C,), default ones.
+        beta: summands (C,), default zeros.
+        epsilon: added to the variance, default 0.001.
+        relu: whether negative results become zero, default False.
+
+    Returns:
+        y (...,C), mean (C,), variance (C,); no gradient flows into the last two.
+
+    Source: S. Ioffe and C. Szegedy, Batch Normalization, 2015, section 3.
+
+    >>> x = np.array([[1.0, 10.0], [3.0, 10.0], [5.0, 10.0]])
+    >>> y, mean, variance = batch_normalization(x, [2.0, 1.0], [0.0, 7.0], relu=True)
+    >>> y.numpy().round(2).tolist()
+    [[0.0, 7.0], [0.0, 7.0], [2.45, 7.0]]
+    """
+    x = convert_to_tensor(x)
+    gamma, beta = (None if a is None else convert_to_tensor(a, x.dtype) for a in (gamma, beta))
+    backend = fused(PASSES * x.size)
+    if backend is not None and x.size and backend.has_tile(x.dtype):
+        return _Normalized(backend, x, gamma, beta, epsilon, relu).run()
+    y, average, spread = standardize(x, epsilon)
+    y = y if gamma is None else multiply(y, gamma)
+    y = y if beta is None else add(y, beta)
+    return (elementwise_relu(y) if relu else y), average, spread
 
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:

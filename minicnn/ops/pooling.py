@@ -25,6 +25,10 @@ __all__ = [
     "upsample2d",
 ]
 
+#: How often NumPy goes over the images for a max-pool or its gradient: what decides under `auto`
+#: whether compiled code is worth its call, as multiply-adds do for convolutions.
+PASSES = 10
+
 
 def _images(where: str, x: Any) -> Tensor:
     tensor = convert_to_tensor(x)
@@ -91,19 +95,19 @@ def max_pool2d(
 
 def max_pool_of(x: Tensor, g: Geometry) -> Tensor:
     """Return the max-pool of images whose window arithmetic is known."""
-    values, where = kernel("max_pool2d", x.size)(x.data, g)
+    values, where = kernel("max_pool2d", PASSES * x.size)(x.data, g)
     return record("max_pool2d", values, (x, lambda dy, y: scatter(dy, where, g)))
 
 
 def scatter(dy: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     """Return images (N,H,W,C) with each value added at the place that `where` names."""
-    value = kernel("scatter", dy.size)(dy.data, where, g)
+    value = kernel("scatter", PASSES * dy.size)(dy.data, where, g)
     return record("scatter", value, (dy, lambda dz, z: gather(dz, where, g)))
 
 
 def gather(x: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     """Return the values (N,OH,OW,C) of images at the places that `where` names."""
-    value = kernel("gather", x.size)(x.data, where, g)
+    value = kernel("gather", PASSES * x.size)(x.data, where, g)
     return record("gather", value, (x, lambda dz, z: scatter(dz, where, g)))
 
 

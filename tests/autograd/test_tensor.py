@@ -68,7 +68,7 @@ def test_slopes_of_operators(function, k, expected):
 
 
 @pytest.mark.parametrize("do", COMPARISONS)
-def test_comparisons_give_boolean_arrays(do):
+def test_comparisons_give_tensors_of_booleans(do):
     t, other = constant(A), A + np.array([0.0, 1.0, -1.0], "float32")
     for result, expected in [
         (do(t, other), do(A, other)),
@@ -77,7 +77,7 @@ def test_comparisons_give_boolean_arrays(do):
         (do(t, 0.5), do(A, 0.5)),
         (do(0.5, t), do(0.5, A)),
     ]:
-        assert type(result) is np.ndarray
+        assert type(result) is Tensor
         assert result.dtype == bool
         np.testing.assert_array_equal(result, expected)
 

@@ -10,7 +10,8 @@ configuration without a C++ compiler, which torch.compile would need: images wit
 ReLU in place, fused Adam, a thread for each core, and an allocator that keeps its memory. That is
 set by environment variables which must be there when a process starts, so the command starts
 itself again with them; `--malloc default` measures with the system's setting instead. A run takes
-two to three minutes, longer while other processes disturb it; with `--quick` half a minute.
+two to three minutes, longer while other processes disturb it; with `--quick` half a minute. Where
+TensorFlow is installed, it gets a column of its own; the targets are those against PyTorch.
 
 The exit status is 1 if results differ; speed does not change it.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import platform
@@ -97,6 +99,7 @@ def machine() -> dict[str, str]:
     import numba
     import numpy as np
     import torch
+    import workloads
     from threadpoolctl import threadpool_info
 
     import minicnn
@@ -106,6 +109,7 @@ def machine() -> dict[str, str]:
     np.ones((2, 3)) @ np.ones((3, 2))  # loads BLAS, so that it can be asked
     blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     coretype = os.environ.get("OPENBLAS_CORETYPE")
+    tensorflow = workloads.HAS_TENSORFLOW
     tuned = all(os.environ.get(name) == value for name, value in MALLOC.items())
     malloc = " ".join(f"{name}={value}" for name, value in MALLOC.items())
     return {
@@ -119,6 +123,7 @@ def machine() -> dict[str, str]:
         + (f", OPENBLAS_CORETYPE={coretype}" if coretype else ""),
         "PyTorch": f"{torch.__version__}, {torch.get_num_threads()} threads, channels last, ReLU "
         f"in place, fused Adam, no torch.compile",
+        **({"TensorFlow": workloads.tensorflow_side.versions()} if tensorflow else {}),
         "malloc": f"{malloc} (started again with these)" if tuned else "the system's setting",
         "Python": platform.python_version(),
     }
@@ -176,21 +181,25 @@ class Report:
     ) -> None:
         """Measure cases of both libraries and print them with the ratio of their times."""
         self._measure(title, cases)
-        table = self.table(
-            f"{title}, milliseconds", "minicnn", "PyTorch", "ratio", "target", "dropped"
-        )
+        ours, theirs, *further = cases[0].candidates
+        columns = [ours, theirs, "ratio", "target"]
+        columns += [column for name in further for column in (name, "ratio")]
+        table = self.table(f"{title}, milliseconds", *columns, "dropped")
         rows: list[dict[str, Any]] = []
         for case, target in zip(cases, targets, strict=True):
             above, name = case.name[:-1], case.name[-1]
             if above and (not rows or rows[-1]["name"][:-1] != above):
                 table.add_row(*above)  # one name for the rows of a layer
-            ratio = case.ratio("PyTorch", "minicnn")
-            cells = [self._spread(case.timing(library), 1e3) for library in case.candidates]
-            table.add_row(
-                "  " * len(above) + name, *cells, f"{ratio:.2f}",
-                verdict(f"{target:.1f}", ratio >= target, bool(case.samples)), case.loss,
-            )  # fmt: skip
-            rows.append(self._row(case) | {"ratio": ratio, "target_ratio": target})
+            ratios = {library: case.ratio(library, ours) for library in (theirs, *further)}
+            ratio = ratios[theirs]
+            times = {name: self._spread(case.timing(name), 1e3) for name in case.candidates}
+            cells = [times[ours], times[theirs], f"{ratio:.2f}"]
+            cells.append(verdict(f"{target:.1f}", ratio >= target, bool(case.samples)))
+            cells += [text for name in further for text in (times[name], f"{ratios[name]:.2f}")]
+            table.add_row("  " * len(above) + name, *cells, case.loss)
+            rows.append(
+                self._row(case) | {"ratio": ratio, "target_ratio": target, "ratios": ratios}
+            )
         self._add(section, table, rows)
 
     def calls(self, section: str, title: str, cases: Sequence[Case]) -> None:
@@ -300,8 +309,8 @@ def run(report: Report, sections: Sequence[str]) -> None:
     for name, value in state.items():
         console.print(f"[bold]{name}[/] {value}", soft_wrap=True)
     console.print(
-        "Results, gradients and losses of both libraries agree within float32 rounding.\n"
-        "Times: median (quartiles). Ratio: PyTorch's time by minicnn's. Dropped: samples during "
+        "Results, gradients and losses of the libraries agree within float32 rounding.\n"
+        "Times: median (quartiles). Ratio: the other's time by minicnn's. Dropped: samples during "
         "which other\nprocesses used more than 8 % of a core; they are taken again. Unclear: "
         "all were dropped, and all are shown."
     )
@@ -349,7 +358,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     torch.set_num_threads(cores())
     console = Console(highlight=False)
-    console.width = max(console.width, 120)  # figures may be folded, but none left out
+    wide = 150 if importlib.util.find_spec("tensorflow") else 120
+    console.width = max(console.width, wide)  # no figure is folded or left out
     report = Report(console, QUICK if options.quick else FULL)
     try:
         run(report, options.only)

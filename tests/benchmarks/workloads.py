@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +20,11 @@ from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometr
 from minicnn.kernels import kernel
 
 OURS, THEIRS = "minicnn", "PyTorch"
+#: A further column where it is installed.
+TENSORFLOW = "TensorFlow"
+HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
+if HAS_TENSORFLOW:
+    import tensorflow_side
 #: The kernel of an operation, called without it.
 ALONE = "arithmetic"
 MAPS = ("forward", "input gradient", "kernel gradient")
@@ -80,7 +86,7 @@ THIN = (
 )
 
 
-def check(what: str, ours: Any, theirs: Any, limit: float = ROUNDING) -> None:
+def check(what: str, ours: Any, theirs: Any, limit: float = ROUNDING, who: str = THEIRS) -> None:
     """Compare two results.
 
     Raises:
@@ -88,10 +94,10 @@ def check(what: str, ours: Any, theirs: Any, limit: float = ROUNDING) -> None:
     """
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     if ours.shape != theirs.shape:
-        raise ValueError(f"{what}: minicnn's shape is {ours.shape}, PyTorch's {theirs.shape}")
+        raise ValueError(f"{what}: minicnn's shape is {ours.shape}, {who}'s {theirs.shape}")
     difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
     if not difference <= limit:
-        raise ValueError(f"{what}: minicnn and PyTorch differ by {difference:.1e}")
+        raise ValueError(f"{what}: minicnn and {who} differ by {difference:.1e}")
 
 
 def layer_arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,15 +159,32 @@ def layer_in_torch(layer: Layer) -> dict[str, Callable[[], torch.Tensor]]:
     return dict(zip(MAPS, (forward, *backwards), strict=True))
 
 
+def layer_in_tensorflow(layer: Layer) -> dict[str, Callable[[], np.ndarray]]:
+    """Return TensorFlow's three maps of a layer."""
+    calls = tensorflow_side.layer_calls(*layer_arrays(layer), layer.stride, layer.transposed)
+    return dict(zip(MAPS, calls, strict=True))
+
+
+def beside_tensorflow(what: str, ours: Any, call: Callable[[], Any]) -> dict[str, Any]:
+    """Return TensorFlow's candidate for a case, checked against minicnn's result."""
+    check(what, ours, call(), who=TENSORFLOW)
+    return {TENSORFLOW: call}
+
+
 def layer_cases(layers: tuple[Layer, ...]) -> Iterator[Case]:
     """Yield the three maps of each layer, checked."""
     for layer in layers:
         ours, theirs = layer_in_minicnn(layer), layer_in_torch(layer)
+        third = layer_in_tensorflow(layer) if HAS_TENSORFLOW else {}
         for name in MAPS:
             kernels = name == "kernel gradient"
             convert = networks.from_torch_kernel if kernels else networks.from_torch_images
-            check(f"{layer.name}, {name}", ours[name](), convert(theirs[name]()))
-            yield Case((layer.name, name), {OURS: ours[name], THEIRS: theirs[name]})
+            what, result = f"{layer.name}, {name}", ours[name]()
+            check(what, result, convert(theirs[name]()))
+            case = Case((layer.name, name), {OURS: ours[name], THEIRS: theirs[name]})
+            if third:
+                case.candidates |= beside_tensorflow(what, result, third[name])
+            yield case
 
 
 def pool_cases() -> Iterator[Case]:
@@ -181,16 +204,23 @@ def pool_cases() -> Iterator[Case]:
     check("max-pool", values, torch_values.permute(0, 2, 3, 1))
     check("max-pool, gradient", scatter(dy, where, g), dx.permute(0, 2, 3, 1))
     name = "x".join(map(str, shape))
-    yield Case(
+    forward = Case(
         (name, "forward"), {OURS: lambda: pool(x, g), THEIRS: lambda: torch_pool(tx, *window)}
     )
-    yield Case(
+    gradient = Case(
         (name, "gradient"),
         {
             OURS: lambda: scatter(dy, where, g),
             THEIRS: lambda: torch_gradient(tdy, tx, *window, indices),
         },
     )
+    if HAS_TENSORFLOW:
+        calls = tensorflow_side.pool_calls(x, dy)
+        for case, result, call in zip(
+            (forward, gradient), (values, scatter(dy, where, g)), calls, strict=True
+        ):
+            case.candidates |= beside_tensorflow(f"max-pool, {case.name[1]}", result, call)
+    yield from (forward, gradient)
 
 
 class Sides(NamedTuple):
@@ -243,12 +273,20 @@ def network_cases() -> tuple[list[Case], list[Case]]:
     steps, predictions = [], []
     for make in NETWORKS.values():
         side = sides(make())
+        start = side.model.get_weights()
+        prediction = side.model.predict_on_batch(side.x)
         check_network(side)
         train = functools.partial(side.model.train_on_batch, side.x, side.x)
         predict = functools.partial(side.model.predict_on_batch, side.x)
         name = (side.network.name,)
         steps.append(Case(name, {OURS: train, THEIRS: side.training.step}))
         predictions.append(Case(name, {OURS: predict, THEIRS: side.training.predict}))
+        if HAS_TENSORFLOW:
+            step, call = tensorflow_side.network_calls(side.network, start, side.x)
+            steps[-1].candidates[TENSORFLOW] = step
+            predictions[-1].candidates |= beside_tensorflow(
+                f"{side.network.name}, result", prediction, call
+            )
     return steps, predictions
 
 

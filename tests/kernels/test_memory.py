@@ -168,19 +168,50 @@ def test_sizes_that_hardly_differ_share_their_blocks(asked):
     assert len(asked) <= 3
 
 
-def test_what_nobody_uses_is_given_back_when_other_sizes_are_wanted():
+@pytest.fixture
+def held():
+    """Return a function that tells how many bytes were taken since the start, without blocks."""
     gc.collect()
     tracemalloc.start()
-    try:
-        start = tracemalloc.get_traced_memory()[0]
-        for megabytes in (3, 5, 9, 17, 33):
-            arrays = [memory.empty((megabytes, 1 << 18), "float32") for _ in range(3)]
-            used = tracemalloc.get_traced_memory()[0] - start
-            # The sizes before are gone; sizes are rounded up by an eighth at most.
-            assert used <= 1.2 * 3 * megabytes * 2**20
-            del arrays
-    finally:
-        tracemalloc.stop()
+    start = tracemalloc.get_traced_memory()[0]
+    yield lambda: tracemalloc.get_traced_memory()[0] - start
+    tracemalloc.stop()
+
+
+def test_images_of_ever_other_sizes_do_not_add_up(monkeypatch, held):
+    monkeypatch.setattr(memory, "_blocks", {})
+    monkeypatch.setattr(memory, "_most", 0.0)
+    largest = 0
+    for megabytes in [*range(3, 40, 3), *range(40, 2, -3)]:
+        arrays = [memory.empty((megabytes, 1 << 18), "float32") for _ in range(3)]
+        largest = max(largest, megabytes)
+        # Twice the most that was in use at once; sizes are rounded up by an eighth at most.
+        assert held() <= memory.SPARE * 1.2 * 3 * largest * 2**20
+        del arrays
+
+
+def test_what_nobody_wants_again_is_given_back(monkeypatch, held):
+    monkeypatch.setattr(memory, "_blocks", {})
+    monkeypatch.setattr(memory, "_most", 0.0)
+    large = memory.empty((40, 1 << 18), "float32")
+    del large
+    for _ in range(memory.RECENT + 1):
+        memory.empty(SHAPE, "float32")
+    assert held() > 40 * 2**20
+    memory.empty((1 << 18,), "float32")
+    assert held() < 3 * 2**20
+
+
+def test_sizes_that_take_turns_are_all_kept(asked):
+    # A training step has large arrays at its ends and small ones in the middle; with memory for
+    # no more than is used at once, each would push out the others in every step.
+    sizes = [900_000, 500_000, 300_000, 700_000]
+    for _ in range(5):
+        first = [memory.empty((size,), "float32") for size in sizes[:2]]
+        del first
+        second = [memory.empty((size,), "float32") for size in sizes[2:]]
+        del second
+    assert len(asked) == len(sizes)
 
 
 def test_a_training_loop_takes_no_new_memory_after_its_first_steps(asked):

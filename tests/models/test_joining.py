@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from minicnn import GradientTape, Input, Model, Sequential, activations, layers, ops, optimizers
+from minicnn import (
+    GradientTape,
+    Input,
+    Model,
+    Sequential,
+    activations,
+    initializers,
+    layers,
+    ops,
+    optimizers,
+)  # fmt: skip
 from minicnn.config import use_backend, use_floatx
 from minicnn.layers import Conv2D, Conv2DTranspose, Flatten, MaxPooling2D
 from tests.helpers import BACKENDS
@@ -22,6 +32,12 @@ def one_by_one(x, *chain):
     """Return what layers give that are called one after the other."""
     for layer in chain:
         x = layer(x)
+    return x
+
+
+def trained_one_by_one(x, chain):
+    for layer in chain:
+        x = layer(x, training=True)
     return x
 
 
@@ -271,3 +287,48 @@ def test_types_of_the_layers_hold_when_they_are_joined():
     found = model(IMAGES)
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6)
+
+
+@EVERY_BACKEND
+@pytest.mark.parametrize("relu", [lambda: layers.Activation("relu"), layers.ReLU])
+@pytest.mark.parametrize("scale", [True, False])
+def test_batch_normalization_and_its_relu_are_joined(backend, relu, scale):
+    def chain():
+        return [
+            Conv2D(3, (3, 2), kernel_initializer=initializers.HeNormal(seed=1)),
+            layers.BatchNormalization(momentum=0.5, scale=scale, center=scale),
+            relu(),
+            layers.BatchNormalization(momentum=0.5),
+            layers.Activation("tanh"),
+        ]
+
+    found = []
+    with use_backend(backend):
+        for joined in (True, False):
+            parts = chain()
+            model = Sequential([Input(IMAGES.shape[1:]), *parts])
+            if joined:
+                assert joins(model) == [(parts[1].name, parts[2].name)]
+            x = ops.add(IMAGES, 0.0)
+            with GradientTape() as tape:
+                tape.watch(x)
+                y = model(x, training=True) if joined else trained_one_by_one(x, parts)
+            slopes = tape.gradient(y, [x, *model.trainable_weights], np.cos(y.numpy()))
+            found.append([y, *slopes, *model.weights, model(IMAGES)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "follower",
+    [
+        lambda: layers.ReLU(max_value=6.0),
+        lambda: layers.ReLU(negative_slope=0.1),
+        lambda: layers.ReLU(threshold=0.5),
+        lambda: layers.Activation("sigmoid"),
+        lambda: layers.ReLU(dtype="float32"),
+    ],
+)
+def test_batch_normalization_is_joined_with_a_plain_relu_alone(follower):
+    model = Sequential([Input((5, 7, 2)), layers.BatchNormalization(), follower()])
+    assert joins(model) == []

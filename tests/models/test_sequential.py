@@ -53,7 +53,7 @@ def test_a_chain_is_built_by_hand():
     model = Sequential([Dense(2)])
     model.build((None, 3))
     assert model.output_shape == (None, 2)
-    with pytest.raises(ArgumentError, match="without layers cannot be called"):
+    with pytest.raises(ArgumentError, match="without layers cannot be built"):
         Sequential().build((None, 3))
 
 

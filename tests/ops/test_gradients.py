@@ -67,6 +67,15 @@ REDUCTIONS = {
     "mean_squared_error": [(ops.mean_squared_error, SIGNED, OTHER)],
     "min": [(ops.min, SIGNED), (lambda x: ops.min(x, 1, keepdims=True), SIGNED)],
     "softmax": [(ops.softmax, SIGNED), (lambda x: ops.softmax(x, 0), SIGNED)],
+    "batch_normalization": [
+        (
+            lambda x, *a: ops.batch_normalization(x, *a)[0],
+            IMAGES,
+            ROW[:1, 0] + SIGNED[0, 0],
+            OTHER[0, 0],
+        ),
+        (lambda x: ops.batch_normalization(x, relu=True)[0], SIGNED),
+    ],
     "standardize": [
         (lambda x: ops.standardize(x)[0], SIGNED),
         (lambda x: ops.standardize(x, 0.5)[0], IMAGES),

@@ -8,6 +8,7 @@ convolution.py      the plans of the three maps
   input_gradient.py kernel_gradient.py
 wide.py winograd.py two ways to have fewer products
 pooling.py          pooling and resizing, as loops
+normalization.py    batch normalization with its ReLU, each way in two passes
 training.py         the squared error and Adam, each in one pass
 """
 
@@ -18,6 +19,10 @@ from minicnn.kernels.compiled.input_gradient import conv2d_input_gradient
 from minicnn.kernels.compiled.kernel_gradient import (
     conv2d_kernel_gradient,
     kernel_and_bias_gradient,
+)
+from minicnn.kernels.compiled.normalization import (
+    batch_normalization,
+    batch_normalization_gradient,
 )
 from minicnn.kernels.compiled.pooling import (
     average_pool2d,
@@ -35,6 +40,8 @@ __all__ = [
     "adam",
     "average_pool2d",
     "average_pool2d_gradient",
+    "batch_normalization",
+    "batch_normalization_gradient",
     "conv2d",
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",

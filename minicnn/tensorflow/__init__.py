@@ -1,0 +1,291 @@
+"""TensorFlow's own names that listings use beside Keras: `tf.cast`, `tf.nn.relu`, `tf.image`.
+
+With `import minicnn as tf` they are found as attributes of the package, which looks here for what
+it has not itself. Everything is computed by `minicnn.ops`; only the names and the order of
+arguments are TensorFlow's.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minicnn import config, ops
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain
+from minicnn.errors import ArgumentError
+from minicnn.keras import Namespace, look_up
+
+bool = np.dtype("bool")
+float32, float64 = np.dtype("float32"), np.dtype("float64")
+int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
+uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
+newaxis = None
+
+#: Names that are the same operation here, "module:name".
+SAME = {
+    **{
+        name: f"minicnn.ops:{name}"
+        for name in (
+            *("abs", "add", "broadcast_to", "cast", "divide", "exp", "matmul", "maximum"),
+            *("minimum", "multiply", "negative", "reshape", "sigmoid", "sign", "sqrt", "square"),
+            *("squeeze", "stack", "subtract", "tanh", "where"),
+        )
+    },
+    "clip_by_value": "minicnn.ops:clip",
+    "pow": "minicnn.ops:power",
+    "reduce_max": "minicnn.ops:max",
+    "reduce_mean": "minicnn.ops:mean",
+    "reduce_min": "minicnn.ops:min",
+    "reduce_sum": "minicnn.ops:sum",
+}
+
+_IN_MATH = (
+    *("add_n", "argmax", "argmin", "equal", "greater", "greater_equal", "less", "less_equal"),
+    *("logical_and", "logical_not", "logical_or", "not_equal", "reduce_all", "reduce_any"),
+    *("reduce_std", "reduce_variance"),
+)
+_FILES = {
+    "decode_image": "minicnn.tensorflow.image:decode_image",
+    "decode_jpeg": "minicnn.tensorflow.image:decode_jpeg",
+    "decode_png": "minicnn.tensorflow.image:decode_png",
+    "read_file": "minicnn.tensorflow.image:read_file",
+}
+_NAMESPACES = {
+    "io": Namespace("tf.io", _FILES),
+    "linalg": Namespace(
+        "tf.linalg", {"matmul": "minicnn.ops:matmul", "norm": "minicnn.tensorflow:norm"}
+    ),
+    "math": Namespace(
+        "tf.math",
+        {
+            **SAME,
+            **{name: f"minicnn.tensorflow:{name}" for name in _IN_MATH},
+            **{name: f"minicnn.ops:{name}" for name in ("erf", "expm1", "log", "log1p")},
+            "softplus": "minicnn.ops:softplus",
+        },
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in SAME:
+        return look_up(SAME[name])
+    if name in _NAMESPACES:
+        return _NAMESPACES[name]
+    if name in ("image", "nn", "random"):
+        return importlib.import_module(f"minicnn.tensorflow.{name}")
+    raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+
+
+def function(func: Any = None, **options: Any) -> Any:
+    """Return the function as it is: operations run at once here.
+
+    Args:
+        func: the decorated function; without it, a decorator is returned.
+        options: TensorFlow's, which concern its graphs alone.
+    """
+    return func if func is not None else lambda f: f
+
+
+def identity(input: Any) -> Tensor:  # noqa: A002 - here and below TensorFlow's names
+    """Return the same numbers."""
+    return ops.reshape(input, convert_to_tensor(input).shape)
+
+
+def stop_gradient(input: Any) -> Tensor:  # noqa: A002
+    """Return the same numbers; no gradient flows back through them."""
+    return convert_to_tensor(input).detach()
+
+
+# Arrays made anew.
+
+
+def zeros(shape: Sequence[int], dtype: Any = float32) -> Tensor:
+    """Return a tensor of zeros."""
+    return Tensor(np.zeros(tuple(shape), dtype))
+
+
+def ones(shape: Sequence[int], dtype: Any = float32) -> Tensor:
+    """Return a tensor of ones."""
+    return Tensor(np.ones(tuple(shape), dtype))
+
+
+def zeros_like(input: Any, dtype: Any = None) -> Tensor:  # noqa: A002
+    """Return zeros in the shape and type of a tensor."""
+    return Tensor(np.zeros_like(convert_to_tensor(input).data, dtype))
+
+
+def ones_like(input: Any, dtype: Any = None) -> Tensor:  # noqa: A002
+    """Return ones in the shape and type of a tensor."""
+    return Tensor(np.ones_like(convert_to_tensor(input).data, dtype))
+
+
+def fill(dims: Sequence[int], value: Any) -> Tensor:
+    """Return a tensor in which every element is `value`."""
+    return Tensor(np.broadcast_to(convert_to_tensor(value).data, tuple(dims)).copy())
+
+
+def eye(num_rows: int, num_columns: int | None = None, dtype: Any = float32) -> Tensor:
+    """Return a matrix with ones on the diagonal."""
+    return Tensor(np.eye(num_rows, num_columns, dtype=dtype))
+
+
+def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> Tensor:
+    """Return the numbers from `start` (or 0) to below `limit` in steps of `delta`."""
+    first, last = (0, start) if limit is None else (start, limit)
+    array = np.arange(plain(first), plain(last), plain(delta))
+    kind = dtype or (int32 if array.dtype.kind == "i" else config.floatx())
+    return Tensor(array.astype(kind))
+
+
+def linspace(start: Any, stop: Any, num: int) -> Tensor:
+    """Return `num` numbers at equal distances from `start` to `stop`, both included."""
+    return Tensor(np.linspace(plain(start), plain(stop), num, dtype=config.floatx()))
+
+
+def one_hot(indices: Any, depth: int, dtype: Any = float32) -> Tensor:
+    """Return class numbers (...) as rows with a single one: (...,depth).
+
+    >>> one_hot([2, 0], 3).numpy().tolist()
+    [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    numbers = convert_to_tensor(indices).data
+    return Tensor((numbers[..., None] == np.arange(depth)).astype(dtype))
+
+
+# Shapes.
+
+
+def shape(input: Any) -> Tensor:  # noqa: A002
+    """Return the length of each axis as a tensor."""
+    return Tensor(np.array(convert_to_tensor(input).shape, "int32"))
+
+
+def size(input: Any) -> Tensor:  # noqa: A002
+    """Return the number of elements as a tensor."""
+    return Tensor(np.array(convert_to_tensor(input).size, "int32"))
+
+
+def rank(input: Any) -> Tensor:  # noqa: A002
+    """Return the number of axes as a tensor."""
+    return Tensor(np.array(convert_to_tensor(input).ndim, "int32"))
+
+
+def expand_dims(input: Any, axis: int) -> Tensor:  # noqa: A002
+    """Return the tensor with a new axis of length 1 at a place.
+
+    >>> expand_dims(np.ones((3, 5)), -1).shape
+    (3, 5, 1)
+    """
+    x = convert_to_tensor(input)
+    return ops.reshape(x, np.expand_dims(x.data, axis).shape)
+
+
+def transpose(a: Any, perm: Sequence[int] | None = None) -> Tensor:
+    """Return the tensor with its axes in the order `perm`, default reversed."""
+    return ops.transpose(a, perm)
+
+
+def concat(values: Sequence[Any], axis: int) -> Tensor:
+    """Return tensors joined along an axis."""
+    return ops.concatenate(values, axis)
+
+
+def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
+    """Return a tensor cut along an axis: into equal parts, or into parts of given lengths."""
+    x = convert_to_tensor(value)
+    length = x.shape[axis]
+    lengths = num_or_size_splits
+    if isinstance(lengths, int):
+        if length % lengths:
+            raise ArgumentError(
+                f"split: num_or_size_splits={lengths} does not divide the {length} of axis {axis}."
+            )
+        lengths = [length // lengths] * lengths
+    ends = np.cumsum(lengths).tolist()
+    if ends[-1] != length:
+        raise ArgumentError(f"split: lengths {list(lengths)} do not add up to {length}.")
+    lead = (slice(None),) * (axis % x.ndim)
+    return [x[(*lead, slice(e - n, e))] for n, e in zip(lengths, ends, strict=True)]
+
+
+def gather(params: Any, indices: Any, axis: int = 0) -> Tensor:
+    """Return the entries of these numbers along an axis."""
+    x = convert_to_tensor(params)
+    return x[(*(slice(None),) * (axis % x.ndim), convert_to_tensor(indices).data)]
+
+
+# Comparing and counting; no gradient flows through these.
+
+
+def _compared(function: Callable[[Any, Any], Any], name: str) -> Callable[[Any, Any], Tensor]:
+    def compare(x: Any, y: Any) -> Tensor:
+        return Tensor(function(convert_to_tensor(x).data, convert_to_tensor(y).data))
+
+    compare.__name__ = name
+    compare.__doc__ = f"Return where x is {name.replace('_', ' ')} y, element by element."
+    return compare
+
+
+equal = _compared(np.equal, "equal")
+not_equal = _compared(np.not_equal, "not_equal")
+greater = _compared(np.greater, "greater")
+greater_equal = _compared(np.greater_equal, "greater_equal")
+less = _compared(np.less, "less")
+less_equal = _compared(np.less_equal, "less_equal")
+logical_and = _compared(np.logical_and, "logical_and")
+logical_or = _compared(np.logical_or, "logical_or")
+
+
+def logical_not(x: Any) -> Tensor:
+    """Return where x is false."""
+    return Tensor(np.logical_not(convert_to_tensor(x).data))
+
+
+def reduce_all(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Return whether all elements are true, over all or some axes."""
+    return Tensor(convert_to_tensor(input_tensor).data.all(axis=axis, keepdims=keepdims))
+
+
+def reduce_any(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Return whether any element is true, over all or some axes."""
+    return Tensor(convert_to_tensor(input_tensor).data.any(axis=axis, keepdims=keepdims))
+
+
+def argmax(input: Any, axis: int | None = None, output_type: Any = int64) -> Tensor:  # noqa: A002
+    """Return the place of the largest element along an axis, by default the first axis."""
+    return Tensor(convert_to_tensor(input).data.argmax(axis or 0).astype(output_type))
+
+
+def argmin(input: Any, axis: int | None = None, output_type: Any = int64) -> Tensor:  # noqa: A002
+    """Return the place of the smallest element along an axis, by default the first axis."""
+    return Tensor(convert_to_tensor(input).data.argmin(axis or 0).astype(output_type))
+
+
+# Sums and products.
+
+
+def add_n(inputs: Sequence[Any]) -> Tensor:
+    """Return the sum of tensors of one shape."""
+    total = convert_to_tensor(inputs[0])
+    for x in inputs[1:]:
+        total = total + x
+    return total
+
+
+def reduce_variance(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Return the mean squared distance from the mean, over all or some axes."""
+    return ops.variance(input_tensor, axis, keepdims)
+
+
+def reduce_std(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Return the standard deviation, over all or some axes."""
+    return ops.sqrt(ops.variance(input_tensor, axis, keepdims))
+
+
+def norm(tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Return the square root of the sum of squares, over all or some axes."""
+    return ops.sqrt(ops.sum(ops.square(tensor), axis, keepdims))
