@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError
 from minicnn.files import replacing
 from minicnn.models.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
@@ -67,7 +65,7 @@ def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None
     if not model.built:
         raise ArgumentError(f"{model.name} is not built yet; build it by calling it first.")
     config = model_config(model)
-    state = None if model.optimizer is None else optimizer_arrays(model)
+    state = None if model.optimizer is None else _optimizer_arrays(model)
     with (
         replacing(filepath) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
@@ -80,6 +78,12 @@ def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None
         weights.seek(0)
         with archive.open(WEIGHTS, "w", force_zip64=True) as member:
             shutil.copyfileobj(weights, member)
+
+
+def _optimizer_arrays(model: Any) -> list[Any]:
+    """Return what the optimizer keeps, in Keras' order."""
+    model.optimizer.build(model.trainable_variables)
+    return [variable.data for variable in model.optimizer.variables]
 
 
 def _parts(path: str | Path) -> tuple[dict[str, Any], Any, list[Any]]:
@@ -143,35 +147,21 @@ def load_archived_weights(model: Any, path: str | Path, skip_mismatch: bool) -> 
     assign_fitting(str(path), keras_paths(model), _parts(path)[1], skip_mismatch)
 
 
-def optimizer_arrays(model: Any) -> list[Any]:
-    """Return what the optimizer keeps, in Keras' order: steps, rate, and the slots by weight."""
-    optimizer = model.optimizer
-    arrays = [np.asarray(optimizer.iterations, np.int64)]
-    arrays.append(np.asarray(optimizer.learning_rate, np.float32))
-    for weight in model.trainable_variables:
-        slots = optimizer.state.get(id(weight))
-        if slots is not None:
-            arrays += [slots[name] for name in optimizer.slots]
-    return arrays
-
-
 def restore_optimizer(where: str, model: Any, arrays: list[Any]) -> None:
-    """Put back what `optimizer_arrays` gave; nothing is changed unless all of it fits."""
-    optimizer, slots = model.optimizer, []
-    for weight in model.trainable_variables:
-        slots += [(weight, name) for name in optimizer.slots]
-    if len(arrays) <= 2:  # no step was done
+    """Put back what the optimizer kept; nothing is changed unless all of it fits."""
+    if len(arrays) <= 2 and not model.trainable_variables:
         return
-    kept = arrays[2:]
-    shapes = [weight.shape for weight, _ in slots]
-    if [a.shape for a in kept] != shapes:
+    model.optimizer.build(model.trainable_variables)
+    rate = model.optimizer.get_config()["learning_rate"]
+    try:
+        model.optimizer.set_weights(arrays)
+    except ArgumentError as error:
         raise WeightsError(
-            f"{where} holds {len(kept)} arrays of an optimizer, but {optimizer.name} keeps "
-            f"{len(slots)}, or of other shapes; give load_model compile=False, and compile anew."
-        )
-    optimizer.iterations = int(arrays[0])
-    for (weight, name), array in zip(slots, kept, strict=True):
-        optimizer.slots_of(weight)[name][...] = array
+            f"{where} holds another optimizer's state ({error}); give load_model compile=False, "
+            f"and compile anew."
+        ) from None
+    if isinstance(rate, float):  # the file holds the rate in half the digits
+        model.optimizer.learning_rate = rate
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:

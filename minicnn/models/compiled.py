@@ -82,7 +82,9 @@ class Compiled(StepNames):
         self.optimizer = optimizer_registry.get(optimizer)
         self._loss_mean = metric_registry.Mean("loss")
         self._resolved_names: list[str] = []
-        self._metrics: list[list[Any]] = []
+        self._metrics: list[list[Metric]] = []
+        self._weighted_metrics: list[list[Metric]] = []
+        self._output_losses: list[Metric | None] = []
         if self.graph is not None or not self._speaks_of_several():
             self._resolve(self._output_names())
 
