@@ -95,7 +95,7 @@ class Graph:
         calls = sorted([*(x.call for x in self.inputs), *self.calls], key=lambda c: c.number)
         return list({id(c.layer): c.layer for c in calls}.values())
 
-    def run(self, inputs: Any, training: bool) -> Any:
+    def run(self, inputs: Any, training: bool | None) -> Any:
         """Return the outputs for input tensors."""
         given = as_list(inputs)
         if len(given) != len(self.inputs):
