@@ -15,7 +15,7 @@ FLOORS = [
     ["ops"],
     ["activations", "initializers", "losses", "metrics", "optimizers", "regularizers", "layers"],
     ["callbacks", "models"],
-    ["applications"],
+    ["applications", "utils"],
     ["cli", "keras", "tensorflow", "interop"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -87,8 +87,9 @@ def _takes_training(call: Any) -> bool:
 
 
 class _Mode(threading.local):
-    #: The `training` of the call that is running: layers called inside it inherit it.
-    training = False
+    #: The `training` of the call that is running: layers called inside it inherit it. None where
+    #: nobody said, and each layer takes its own default.
+    training: bool | None = None
 
 
 _mode = _Mode()
@@ -347,13 +348,18 @@ class Layer:
     #: Whether a list of lists of numbers is several inputs, and not one array written as a list.
     takes_list = False
 
+    #: What `training` is where nobody said.
+    training_by_default: bool | None = False
+
     def _run(self, tensors: Any, training: bool | None) -> Any:
         """Return what `call` does, with `training` set for the layers inside."""
         before = _mode.training
         _mode.training = before if training is None else bool(training)
         try:
             if self._call_takes_training:
-                return self.call(tensors, training=_mode.training)
+                chosen: Any = _mode.training
+                chosen = self.training_by_default if chosen is None else chosen
+                return self.call(tensors, training=chosen)
             return self.call(tensors)
         finally:
             _mode.training = before
