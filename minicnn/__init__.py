@@ -9,6 +9,7 @@ from minicnn import (
     activations,
     callbacks,
     config,
+    constraints,
     data,
     geometry,
     initializers,
@@ -18,6 +19,7 @@ from minicnn import (
     models,
     ops,
     optimizers,
+    regularizers,
     utils,
 )
 from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
@@ -40,9 +42,10 @@ __version__ = "0.1.0"
 __all__ = [
     "GradientTape", "Input", "Model", "Sequential", "Tensor", "Variable", "activations",
     "applications", "average_pool2d", "backends", "callbacks", "check_gradients", "config",
-    "constant", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
+    "constant", "constraints", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
     "cross_correlate2d", "data", "datasets", "geometry", "initializers", "keras", "layers",
-    "losses", "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d", "utils",
+    "losses", "max_pool2d", "metrics", "models", "ops", "optimizers", "regularizers", "upsample2d",
+    "utils",
 ]  # fmt: skip
 
 #: Loaded when first asked for: they need Pillow, or few ask for them.

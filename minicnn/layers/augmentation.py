@@ -53,10 +53,12 @@ class ImageChange(Layer):
         self.seed = seed
         self.random = config.SeededGenerator(seed)
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+    def __call__(
+        self, inputs: Any, *others: Any, training: bool | None = None, **named: Any
+    ) -> Any:
         """Return changed images, or a dictionary of images, masks and labels changed alike."""
         if not isinstance(inputs, dict):
-            return super().__call__(inputs, training)
+            return super().__call__(inputs, *others, training=training, **named)
         unknown = [key for key in inputs if key not in _KEYS]
         if unknown or "images" not in inputs:
             raise ArgumentError(

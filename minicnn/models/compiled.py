@@ -35,11 +35,14 @@ class Compiled(StepNames):
     # What the other side, `Layer`, brings.
     name: str
     trainable_variables: list[Variable]
+    losses: list[Tensor]
     optimizer: Any = None
 
     if TYPE_CHECKING:
 
-        def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        def __call__(
+            self, inputs: Any, *others: Any, training: bool | None = None, **named: Any
+        ) -> Any:
             """Return the model's result."""
 
     def compile(
@@ -178,14 +181,9 @@ class Compiled(StepNames):
             )
         return list(value)
 
-    def _check_compiled(self, where: str, needs_loss: bool = True) -> None:
+    def _check_compiled(self, where: str) -> None:
         if self.optimizer is None:
             raise ArgumentError(f"{self.name}: call compile(optimizer, loss) before {where}.")
-        own_step = type(self).train_step is not Compiled.train_step
-        own_loss = type(self).compute_loss is not Compiled.compute_loss
-        given = self._compile_arguments["loss"] is not None
-        if needs_loss and not (own_step or own_loss or given):
-            raise ArgumentError(f"{self.name}: {where} needs a loss; give one to compile.")
 
     # One batch.
 
@@ -197,6 +195,21 @@ class Compiled(StepNames):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
+        """Return the outputs' losses, each times its weight, plus the penalties of the layers."""
+        penalties = self.losses
+        if self._compile_arguments["loss"] is not None:
+            penalties = [self._loss_of_outputs(y, y_pred, sample_weight), *penalties]
+        if not penalties:
+            raise ArgumentError(
+                f"{self.name}: training needs a loss; give one to compile, or let a layer add one "
+                f"by add_loss."
+            )
+        total = penalties[0]
+        for part in penalties[1:]:
+            total = total + part
+        return total
+
+    def _loss_of_outputs(self, y: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return the sum of the outputs' losses, each times its weight."""
         if y is None:
             raise ArgumentError(f"{self.name}: there is no truth y to compare the results with.")
@@ -226,7 +239,7 @@ class Compiled(StepNames):
         self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
     ) -> Tensor:
         """Return the loss of `compile`, and the sum of further ones; an older name."""
-        total = self.compute_loss(None, y, y_pred, sample_weight)
+        total = self._loss_of_outputs(y, y_pred, sample_weight)
         for loss in regularization_losses or []:
             total = total + loss
         return total

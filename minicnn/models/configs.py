@@ -36,7 +36,7 @@ def entry_of(layer: Layer) -> dict[str, Any]:
     entry: dict[str, Any] = serialize_keras_object(layer)
     if isinstance(layer, InputLayer):
         entry["config"] = {
-            "batch_shape": list(layer.shape),
+            "batch_shape": list(layer.batch_shape),
             "dtype": str(layer.dtype),
             "name": layer.name,
         }
@@ -55,7 +55,7 @@ def layer_of(entry: dict[str, Any], custom_objects: Mapping[str, Any] | None) ->
         config = entry["config"]
         shape = config.get("batch_shape") or config["batch_input_shape"]
         dtype = deserialize_keras_object(config.get("dtype"))
-        return InputLayer(tuple(shape[1:]), name=config.get("name"), dtype=dtype)
+        return InputLayer(batch_shape=tuple(shape), name=config.get("name"), dtype=dtype)
     return deserialize_keras_object(entry, custom_objects)
 
 

@@ -46,6 +46,9 @@ HOMES = tuple(
 #: Numbers in Keras' files that mean something only beside an option that is not here.
 MOOT = ("renorm_momentum", "ema_momentum")
 
+#: Arguments of every layer that its signature does not name.
+SHAPES_OF_LAYERS = ("input_shape", "input_dim", "batch_input_shape")
+
 #: Values that ask for nothing beyond what is done anyway.
 NOTHING: tuple[Any, ...] = (None, False, "channels_last", "sum_over_batch_size", [], {})
 
@@ -372,7 +375,7 @@ def accepted(cls: Any) -> set[str] | None:
     """Return the names of the arguments that a built-in class takes, None for a user's class."""
     if _home(cls) is None:
         return None
-    names: set[str] = set()
+    names: set[str] = set(SHAPES_OF_LAYERS if issubclass(cls, Layer) else ())
     for base in cls.__mro__[:-1]:
         if "__init__" not in vars(base):
             continue

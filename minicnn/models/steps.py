@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError
-from minicnn.layers.base import members
+from minicnn.layers.weights import members
 from minicnn.metrics import Metric
 from minicnn.models.batches import Batch, is_iterable_of_batches
 from minicnn.models.graph import as_list

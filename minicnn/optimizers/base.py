@@ -13,7 +13,7 @@ from minicnn import configs
 from minicnn.autograd.tensor import Variable, plain
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.optimizers import schedules
-from minicnn.optimizers.clipping import clipped
+from minicnn.optimizers.clipping import bound, clipped
 from minicnn.optimizers.row import Row
 from minicnn.optimizers.schedules import LearningRateSchedule
 
@@ -326,6 +326,7 @@ class Optimizer:
             self._step(clipped(self, gradients), variables)
         if self.use_ema:
             self._average()
+        bound(variables)
         self._calls += 1
 
     def _check(self, pairs: list[tuple[Array, Variable]]) -> None:

@@ -1,19 +1,28 @@
-"""Gradients that are too large, shortened."""
+"""Gradients that are too large, shortened; weights outside their bounds, brought back."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from minicnn.autograd.tensor import Variable
     from minicnn.optimizers.base import Optimizer
 
-__all__ = ["clipped"]
+__all__ = ["bound", "clipped"]
 
 Array = NDArray[Any]
+
+
+def bound(variables: Iterable[Variable]) -> None:
+    """Bring variables that have a constraint back to where it lets them be."""
+    for variable in variables:
+        if variable.constraint is not None:
+            variable.assign(variable.constraint(variable.value))
 
 
 def clipped(optimizer: Optimizer, gradients: list[Array]) -> list[Array]:
