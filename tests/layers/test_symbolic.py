@@ -5,7 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from minicnn import GradientTape, Input, Model, activations, layers, ops
+from minicnn import (
+    GradientTape,
+    Input,
+    Model,
+    activations,
+    layers,
+    models,
+    ops,
+    regularizers,
+)
 from minicnn.errors import ArgumentError, ShapeError, SymbolicError
 
 rng = np.random.default_rng(11)
@@ -171,3 +180,30 @@ def test_lambda_and_layers_of_ones_own_see_numbers():
     assert pair.shape == (None, 3)
     with pytest.raises(ArgumentError, match="function=3"):
         layers.Lambda(3)
+
+
+def test_a_network_with_operations_and_penalties_is_stored_and_read(tmp_path):
+    x = Input((5, 7, 3), name="in")
+    a = layers.Conv2D(
+        4,
+        (3, 2),
+        padding="same",
+        kernel_regularizer=regularizers.L2(0.5),
+        kernel_constraint="max_norm",
+        activity_regularizer=regularizers.KLSparsity(0.2),
+        activation="sigmoid",
+    )(x)
+    b = layers.SeparableConv2D(4, (3, 2), padding="same", activation="mish")(x)
+    joined = ops.concatenate([a * 2.0 - b, activations.gelu(b)[:, :, :, 1:]], axis=-1)
+    y = layers.Resizing(3, 4)(joined / (1.0 + ROW[:1, :1]) + 0.25)
+    model = Model(x, layers.PReLU("ones", shared_axes=[1, 2])(y))
+    data = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
+    drawn = models.model_from_json(model.to_json())
+    assert drawn.output_shape == model.output_shape == (None, 3, 4, 7)
+    model.save(tmp_path / "net.keras")
+    for twin in (drawn, models.load_model(tmp_path / "net.keras")):
+        twin.set_weights(model.get_weights())
+        np.testing.assert_array_equal(twin(data).numpy(), model(data).numpy())
+        found, expected = ([float(v) for v in m.losses] for m in (twin, model))
+        assert found == expected
+        assert len(found) == 2
