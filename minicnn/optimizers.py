@@ -180,6 +180,9 @@ class Optimizer:
             for gradient, variable in zip(gradients, variables, strict=True):
                 slots = self.slots_of(variable)
                 variable.data = self._updated(variable.data, gradient, slots)
+        for variable in variables:
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable.value))
         self.iterations += 1
 
     def _updated(self, weight: Array, gradient: Array, slots: dict[str, Array]) -> Array:

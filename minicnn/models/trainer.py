@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import losses as loss_registry
 from minicnn import metrics as metric_registry
+from minicnn import ops
 from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.callbacks import CallbackList, History
@@ -41,13 +42,16 @@ class Trainer:
     # What the other side, `Layer`, brings.
     name: str
     trainable_variables: list[Variable]
+    losses: list[Tensor]
     stop_training = False
     optimizer: Any = None
     history: History
 
     if TYPE_CHECKING:
 
-        def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        def __call__(
+            self, inputs: Any, *others: Any, training: bool | None = None, **named: Any
+        ) -> Any:
             """Return the model's result."""
 
     def compile(
@@ -107,16 +111,22 @@ class Trainer:
             )
         return list(value)
 
-    def _check_compiled(self, where: str, needs_loss: bool = True) -> None:
+    def _check_compiled(self, where: str) -> None:
         if self.optimizer is None:
             raise ArgumentError(f"{self.name}: call compile(optimizer, loss) before {where}.")
-        if needs_loss and all(x is None for x in self._losses):
-            raise ArgumentError(f"{self.name}: {where} needs a loss; give one to compile.")
 
     # One batch.
 
     def compute_loss(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        """Return the sum of the outputs' losses, each times its weight."""
+        """Return the outputs' losses, each times its weight, plus the penalties of the layers."""
+        penalties = self.losses
+        if all(loss is None for loss in self._losses):
+            if not penalties:
+                raise ArgumentError(
+                    f"{self.name}: training needs a loss; give one to compile, or let a layer add "
+                    f"one by add_loss."
+                )
+            return _total(penalties)
         if y is None:
             raise ArgumentError(f"{self.name}: there is no truth y to compare the results with.")
         truths, predictions = as_list(y), as_list(y_pred)
@@ -133,7 +143,7 @@ class Trainer:
                 part = loss(t, p, sample_weight)
                 part = part if weight == 1 else part * weight
                 total = part if total is None else total + part
-        return total
+        return _total([total, *penalties]) if penalties else total
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> tuple[Tensor, Any]:
         """Do one step of training and return the loss and the predictions before it."""
@@ -153,6 +163,8 @@ class Trainer:
     def _update_metrics(self, x: Any, loss: Tensor, y: Any, y_pred: Any) -> None:
         """Add a batch; as in Keras, sample weights count in the loss and not in metrics."""
         self._loss_mean.update_state(loss.data, np.asarray(_length(x), np.float64))
+        if y is None:  # all of the loss was added by layers
+            return
         for group, t, p in zip(self._metrics, as_list(y), as_list(y_pred), strict=True):
             for metric in group:
                 metric.update_state(t, p)
@@ -380,6 +392,14 @@ def _validation_batches(data: Any, batch_size: int | None) -> Any:
         return as_batches(data, None, None, None, False, name)
     x, y, weights = (*data, None)[:3]
     return as_batches(x, y, weights, batch_size, False, name)
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    """Return the sum of numbers, some of which may have several elements."""
+    total = ops.sum(parts[0])
+    for part in parts[1:]:
+        total = total + ops.sum(part)
+    return total
 
 
 def _length(x: Any) -> int:
