@@ -238,8 +238,8 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
 
     Source: A. Martins and R. Astudillo, From Softmax to Sparsemax, 2016, section 2.2.
 
-    >>> sparsemax([[0.5, 0.25, 0.0]]).numpy().round(3).tolist()
-    [[0.583, 0.333, 0.083]]
+    >>> sparsemax([[0.5, 0.25, 0.0]]).numpy().round(3)
+    array([[0.583, 0.333, 0.083]], dtype=float32)
     """
     x = convert_to_tensor(x)
     falling = -np.sort(-x.data, axis=axis)

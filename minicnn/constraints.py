@@ -58,8 +58,9 @@ class MaxNorm(Constraint):
         axis: axes over which a length is taken, default 0: the inputs of each unit of `Dense`. For
             the kernel (KH,KW,C,F) of `Conv2D` it is (0, 1, 2).
 
-    >>> MaxNorm(1.0)([[3.0, 0.0, 0.6], [4.0, 0.5, 0.8]]).numpy().round(2).tolist()
-    [[0.6, 0.0, 0.6], [0.8, 0.5, 0.8]]
+    >>> MaxNorm(1.0)([[3.0, 0.0, 0.6], [4.0, 0.5, 0.8]]).numpy().round(2)
+    array([[0.6, 0. , 0.6],
+           [0.8, 0.5, 0.8]], dtype=float32)
     """
 
     def __init__(self, max_value: float = 2, axis: Axis = 0) -> None:
@@ -91,8 +92,9 @@ class UnitNorm(Constraint):
     Args:
         axis: axes over which a length is taken, default 0; see `MaxNorm`.
 
-    >>> UnitNorm()([[3.0, 0.0], [4.0, 0.5]]).numpy().round(2).tolist()
-    [[0.6, 0.0], [0.8, 1.0]]
+    >>> UnitNorm()([[3.0, 0.0], [4.0, 0.5]]).numpy().round(2)
+    array([[0.6, 0. ],
+           [0.8, 1. ]], dtype=float32)
     """
 
     def __init__(self, axis: Axis = 0) -> None:

@@ -165,8 +165,8 @@ class LayerNormalization(_Normalization):
 
     Source: J. Ba et al., Layer Normalization, 2016.
 
-    >>> LayerNormalization(epsilon=1e-9)([[1.0, 3.0, 5.0, 7.0]]).numpy().round(2).tolist()
-    [[-1.34, -0.45, 0.45, 1.34]]
+    >>> LayerNormalization(epsilon=1e-9)([[1.0, 3.0, 5.0, 7.0]]).numpy().round(2)
+    array([[-1.34, -0.45,  0.45,  1.34]], dtype=float32)
     """
 
     config_arguments: tuple[str, ...] = (
@@ -244,8 +244,8 @@ class UnitNormalization(SameShape):
     Args:
         axis: one axis or several, default -1.
 
-    >>> UnitNormalization()([[3.0, 0.0, 4.0]]).numpy().round(4).tolist()
-    [[0.6, 0.0, 0.8]]
+    >>> UnitNormalization()([[3.0, 0.0, 4.0]]).numpy().round(4)
+    array([[0.6, 0. , 0.8]], dtype=float32)
     """
 
     config_arguments: tuple[str, ...] = ("axis",)

@@ -280,9 +280,13 @@ class _Cropping(SpatialLayer):
         def smaller(sizes: Any) -> tuple[int, int]:
             height, width = sizes
             if rows >= height or columns >= width:
-                what = f"image of {height} x {width}" if self.rank == 2 else f"sequence of {width}"
+                what = (
+                    f"an image of {height} x {width}"
+                    if self.rank == 2
+                    else f"a sequence of {width}"
+                )
                 cut = f"{rows} rows and {columns} columns" if self.rank == 2 else f"{columns}"
-                raise ShapeError(f"{self.where}: cropping {cut} leaves nothing of an {what}.")
+                raise ShapeError(f"{self.where}: cropping {cut} leaves nothing of {what}.")
             return height - rows, width - columns
 
         return (input_shape[0], *self.sizes_after(input_shape, smaller), input_shape[-1])

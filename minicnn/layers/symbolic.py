@@ -193,7 +193,8 @@ def shapes_by_trying(
 
     many, first = tried(0)
     if batch_alone and not open_inside:
-        found = [(None, *r.shape[1:]) if r.ndim else () for r in first]
+        open_batch = any(s and s[0] is None for s in shapes)
+        found = [(None, *r.shape[1:]) if r.ndim and open_batch else r.shape for r in first]
     else:
         _, second = tried(1)
         found = [
