@@ -289,7 +289,7 @@ class Layer(WeightOwner):
         _mode.inside = True
         try:
             if self._training_place is not None and len(others) < self._training_place:
-                return self.call(tensors, training=_mode.training, **named)
+                return self.call(tensors, *others, training=_mode.training, **named)
             return self.call(tensors, *others, **named)
         finally:
             _mode.training, _mode.inside = before
