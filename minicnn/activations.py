@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, drawable
 from minicnn.errors import ArgumentError, ShapeError, check_choice
-from minicnn.ops import log_softmax, sigmoid, softmax, softplus, tanh
+from minicnn.ops import elementwise, log_softmax, sigmoid, softmax, softplus, tanh
 
 __all__ = [
     "celu", "elu", "exponential", "gelu", "get", "glu", "hard_shrink", "hard_sigmoid",
@@ -50,7 +50,7 @@ def relu(
     [-0.5, 2.0, 6.0]
     """
     if max_value is None and negative_slope == 0 and threshold == 0:
-        return ops.relu(x)
+        return elementwise.relu(x)
     numbers = {"negative_slope": negative_slope, "max_value": max_value, "threshold": threshold}
     for name, value in numbers.items():
         if value is not None and not value >= 0:

@@ -26,6 +26,11 @@ class Activation(SameShape):
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
 
+    @property
+    def is_plain_relu(self) -> bool:
+        """Whether this is max(x, 0) and nothing more, which other layers can do in passing."""
+        return type(self) is Activation and self.activation is activations.relu
+
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         return self.activation(inputs)
 
@@ -61,6 +66,12 @@ class ReLU(SameShape):
                             ("threshold", threshold)):  # fmt: skip
             _check_number(self.where, name, value, none=name == "max_value")
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+
+    @property
+    def is_plain_relu(self) -> bool:
+        """Whether this is max(x, 0) and nothing more, which other layers can do in passing."""
+        has_limits = self.max_value is not None or self.threshold != 0
+        return type(self) is ReLU and not has_limits and self.negative_slope == 0
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)

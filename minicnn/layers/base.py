@@ -287,10 +287,11 @@ class Layer(WeightOwner):
             self.forget_losses()
         _mode.training = before[0] if training is None else bool(training)
         _mode.inside = True
+        call: Any = self.call  # with whatever arguments a subclass gives it
         try:
             if self._training_place is not None and len(others) < self._training_place:
-                return self.call(tensors, *others, training=_mode.training, **named)
-            return self.call(tensors, *others, **named)
+                return call(tensors, *others, training=_mode.training, **named)
+            return call(tensors, *others, **named)
         finally:
             _mode.training, _mode.inside = before
 

@@ -10,7 +10,8 @@ import numpy as np
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, Variable
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.layers.base import SameShape
+from minicnn.layers.activation import Activation, ReLU
+from minicnn.layers.base import Layer, SameShape
 
 __all__ = ["BatchNormalization", "LayerNormalization", "UnitNormalization"]
 
@@ -124,20 +125,38 @@ class BatchNormalization(_Normalization):
         self.moving_variance = self.make_weight("moving_variance", shape, trainable=False)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
+        return self._normalized(inputs, training, relu=False)
+
+    def _normalized(self, inputs: Any, training: bool, *, relu: bool) -> Tensor:
         self.check_channels(inputs.shape)
         if training and self.trainable:
-            y, mean, variance = ops.standardize(inputs, self.epsilon)
+            y, mean, variance = ops.batch_normalization(
+                inputs, self.gamma, self.beta, self.epsilon, relu=relu
+            )
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance)
-            if self.gamma is not None:
-                y = y * self.gamma
-            return y if self.beta is None else y + self.beta
+            return y
         # One scale and one shift for each channel: y = x * scale + (beta - mean * scale).
         scale: Any = Tensor(1 / np.sqrt(self.moving_variance.data + self.epsilon))
         if self.gamma is not None:
             scale = self.gamma * scale
         shift = -(self.moving_mean.value * scale)
-        return inputs * scale + (shift if self.beta is None else self.beta + shift)
+        y = inputs * scale + (shift if self.beta is None else self.beta + shift)
+        return ops.relu(y) if relu else y
+
+    def joined(self, follower: Layer) -> Any:
+        if type(self) is not BatchNormalization or follower.dtype != self.dtype:
+            return None
+        if not isinstance(follower, Activation | ReLU) or not follower.is_plain_relu:
+            return None
+        if self.activity_regularizer is not None or follower.activity_regularizer is not None:
+            return None
+
+        def run(inputs: Any, training: bool = False) -> Tensor:
+            x = self._cast(inputs)
+            return self._normalized(x, training, relu=True)
+
+        return run
 
     def _move(self, statistic: Any, batch: Any) -> None:
         statistic.assign(self.momentum * statistic.data + (1 - self.momentum) * batch)

@@ -35,12 +35,15 @@ def _members(owner: Any, kind: type[T]) -> list[T]:
             if isinstance(value, dict):
                 value = value.values()
             elif not isinstance(value, list | tuple):
+                if not isinstance(value, WeightOwner | Variable):
+                    _NO_MEMBERS.add(type(value))
                 continue
             found.extend([part for part in value if isinstance(part, kind)])
     return _unique(found)
 
 
-_NO_MEMBERS = frozenset({str, int, float, bool, type(None), FunctionType})
+#: Types of attributes that are no members and hold none, those met on the way included.
+_NO_MEMBERS: set[type] = {str, int, float, bool, type(None), FunctionType}
 
 
 class _Penalties:
