@@ -17,6 +17,7 @@ __all__ = [
     "MinicnnError",
     "OutputError",
     "ShapeError",
+    "SymbolicError",
     "WeightsError",
     "check_choice",
 ]
@@ -32,6 +33,10 @@ class ArgumentError(MinicnnError, ValueError):
 
 class ShapeError(ArgumentError):
     """Sizes that do not fit each other."""
+
+
+class SymbolicError(ArgumentError):
+    """Numbers that were asked of a symbolic tensor, which has none yet."""
 
 
 class BackendError(MinicnnError, RuntimeError):

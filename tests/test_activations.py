@@ -12,20 +12,26 @@ from minicnn import GradientTape, Tensor, activations, check_gradients, config
 from minicnn.errors import ArgumentError
 
 ORACLES = Path(__file__).parent / "oracles"
+FILES = ("keras_layers", "keras_more_layers")
 CASES = [
     case
-    for case in json.loads((ORACLES / "keras_layers.json").read_text())["cases"]
+    for file in FILES
+    for case in json.loads((ORACLES / f"{file}.json").read_text())["cases"]
     if case["layer"] == "Activation"
 ]
 
-#: Functions whose values Keras did not give; they are compared with SciPy or with a formula.
-ELSEWHERE = {"log_softmax", "relu6", "swish"}
+#: Functions without values of Keras: other names of functions that have, and one of which Keras'
+#: results do not sum to 1.
+ELSEWHERE = {"hard_swish", "swish", "sparsemax"}
 
 
 @pytest.fixture(scope="module")
 def arrays():
-    with np.load(ORACLES / "keras_layers.npz") as file:
-        return {name: np.asarray(file[name], np.float64) for name in file.files}
+    found = {}
+    for name in FILES:
+        with np.load(ORACLES / f"{name}.npz") as file:
+            found |= {key: np.asarray(file[key], np.float64) for key in file.files}
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -75,14 +81,14 @@ def test_values_are_those_of_scipy():
 @pytest.mark.parametrize("name", activations.NAMES)
 def test_gradients_of_both_orders_agree_with_differences(name):
     # Away from the corners, where there is no derivative.
-    x = np.array([[-4.5, -2.1, -0.6], [0.3, 1.7, 4.2]])
+    x = np.array([[-4.5, -2.1, -0.6, 0.2], [0.3, 1.7, 4.2, -0.7]])
     check_gradients(activations.get(name), x)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", sorted(set(activations.NAMES) - {"exponential"}))
 def test_large_inputs_stay_finite(name, dtype):
-    x = np.array([[-1e4, -100.0, 0.0, 100.0, 1e4]], dtype)
+    x = np.array([[-1e4, -100.0, 0.0, 0.5, 100.0, 1e4]], dtype)
     tensor = Tensor(x)
     with GradientTape() as tape:
         tape.watch(tensor)
@@ -112,6 +118,7 @@ def test_corners_have_the_gradient_of_keras():
         ("relu6", [0.0, 6.0], [0.0, 0.0]),
         ("leaky_relu", [0.0], [0.2]),
         ("elu", [0.0], [1.0]),
+        ("celu", [0.0], [1.0]),
         ("hard_sigmoid", [-3.0, 3.0], [0.0, 0.0]),
     ]:
         assert value_and_slope(activations.get(name), corners)[1].tolist() == slopes, name
@@ -126,9 +133,30 @@ def test_names():
         return x
 
     assert activations.get(mine) is mine
-    assert activations.name_of(mine) is mine
-    assert activations.name_of(activations.silu) == "silu"
-    for name in set(activations.NAMES) - {"swish"}:
-        assert activations.name_of(activations.get(name)) == name
+    assert activations.serialize(mine) is mine
+    assert activations.serialize(activations.silu) == "silu"
+    for name in set(activations.NAMES) - {"swish", "hard_swish"}:
+        assert activations.serialize(activations.get(name)) == name
     with pytest.raises(ArgumentError, match=r"activation='sigmiod' .*did you mean 'sigmoid'"):
         activations.get("sigmiod")
+
+
+def test_sparsemax_is_the_nearest_point_of_the_simplex():
+    x = np.random.default_rng(5).normal(size=(40, 4))
+    y = activations.sparsemax(x).numpy()
+    np.testing.assert_allclose(y.sum(-1), 1.0, rtol=1e-12)
+    # The condition of the paper: one threshold for each row, and 0 below it.
+    shift = np.where(y > 0, x - y, np.nan)
+    threshold = np.nanmax(shift, -1, keepdims=True)
+    np.testing.assert_allclose(y, np.maximum(x - threshold, 0), atol=1e-12)
+    np.testing.assert_allclose(activations.sparsemax(x.T, axis=0).numpy().T, y, atol=1e-12)
+    assert 0 < (y == 0).mean() < 1
+
+
+def test_halves_and_thresholds():
+    with pytest.raises(ArgumentError, match=r"glu: .* axis 1 must have an even length"):
+        activations.glu(np.ones((2, 3)))
+    assert activations.threshold([0.5, 1.0, 2.0], 1.0, -3.0).numpy().tolist() == [-3.0, -3.0, 2.0]
+    assert activations.relu([-4.0, 0.5, 9.0], 0.25, 6.0, 1.0).numpy().tolist() == [-1.25, -0.125, 6]
+    with pytest.raises(ArgumentError, match=r"relu: max_value=-1"):
+        activations.relu([1.0], max_value=-1)

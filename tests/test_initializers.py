@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from minicnn import config, initializers
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, ShapeError
+from minicnn.registry import snake_case
 
 ORACLES = Path(__file__).parent / "oracles"
 CASES = json.loads((ORACLES / "keras_training.json").read_text())["initializers"]
@@ -73,7 +74,10 @@ def test_fans_count_the_field_of_a_kernel():
     assert initializers.fans(()) == (1, 1)
 
 
-@pytest.mark.parametrize("name", initializers.NAMES)
+NAMES = sorted({snake_case(cls.__name__) for cls in initializers.NAMES.values()} - {"identity"})
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_seeds_shapes_and_types(name):
     cls = initializers.NAMES[name]
     config.set_random_seed(1)
@@ -83,7 +87,7 @@ def test_seeds_shapes_and_types(name):
     assert initializers.get(name)((3, 2), "float64").dtype == np.float64
     config.set_random_seed(1)
     np.testing.assert_array_equal(initializers.get(name)((3, 2, 4, 5)), first)
-    assert initializers.name_of(initializers.get(name)) == name
+    assert initializers.serialize(initializers.get(name)) == name
     if issubclass(cls, initializers.Constant):
         return
     assert (initializers.get(name)((3, 2, 4, 5)) != first).any()
@@ -91,7 +95,7 @@ def test_seeds_shapes_and_types(name):
     np.testing.assert_array_equal(seeded((3, 4)), seeded((3, 4)))
     np.testing.assert_array_equal(cls(seed=6)((3, 4)), seeded((3, 4)))
     assert (cls(seed=7)((3, 4)) != seeded((3, 4))).any()
-    assert initializers.name_of(seeded) is seeded
+    assert initializers.serialize(seeded)["config"]["seed"] == 6
 
 
 def test_initializers_pass_through_and_unknown_names_are_refused():
@@ -101,3 +105,44 @@ def test_initializers_pass_through_and_unknown_names_are_refused():
         initializers.get("glorot_unifrm")
     with pytest.raises(TypeError, match="Initializer does not say how"):
         initializers.Initializer()((2,))
+
+
+MORE = json.loads((ORACLES / "keras_more_layers.json").read_text())["initializers"]
+
+
+@pytest.mark.parametrize("case", MORE, ids=lambda case: f"{case['class']}-{len(case['config'])}")
+def test_given_arguments_draw_as_in_keras(case):
+    shape = tuple(case["shape"])
+    initializer = getattr(initializers, case["class"])(**case["config"])
+    values = samples(initializer, shape)
+    assert abs(values.mean() - case["mean"]) < 8 * case["std"] / 316
+    assert values.std() == pytest.approx(case["std"], rel=0.015)
+    if case["config"].get("distribution") != "untruncated_normal" and case["class"] != "Orthogonal":
+        assert values.max() == pytest.approx(case["max"], rel=0.01)
+        assert values.min() == pytest.approx(case["min"], rel=0.01)
+    twin = initializers.get(initializers.serialize(initializer))
+    assert twin.get_config() == initializer.get_config()
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (3, 2, 4, 5)])
+def test_orthogonal_rows_or_columns(shape):
+    matrix = initializers.Orthogonal(3.0, seed=2)(shape, "float64").reshape(-1, shape[-1])
+    small = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+    np.testing.assert_allclose(small, 9 * np.eye(len(small)), atol=1e-12)
+    with pytest.raises(ShapeError, match="at least two axes"):
+        initializers.Orthogonal()((4,))
+    with pytest.raises(ShapeError, match="must have two axes"):
+        initializers.Identity()((4, 3, 2))
+
+
+def test_functions_and_configs_initialize():
+    def ramp(shape, dtype=None):
+        return np.arange(float(np.prod(shape))).reshape(shape)
+
+    assert initializers.get(ramp) is ramp
+    made = initializers.get({"class_name": "Constant", "config": {"value": 2.0}})
+    assert made((2,)).tolist() == [2.0, 2.0]
+    with pytest.raises(ArgumentError, match="mode='fan'"):
+        initializers.VarianceScaling(mode="fan")
+    with pytest.raises(ArgumentError, match="scale=0"):
+        initializers.VarianceScaling(0)

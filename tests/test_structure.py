@@ -9,11 +9,14 @@ from tests.helpers import ROOT, run_python
 
 PACKAGE = ROOT / "minicnn"
 FLOORS = [
-    ["errors", "config", "configs", "files", "geometry"],
+    ["errors", "config", "configs", "files", "geometry", "registry"],
     ["kernels"],
     ["autograd"],
     ["ops"],
-    ["activations", "initializers", "losses", "metrics", "optimizers", "regularizers", "layers"],
+    [
+        *["activations", "constraints", "initializers", "losses", "metrics", "optimizers"],
+        *["regularizers", "layers"],
+    ],
     ["callbacks", "models"],
     ["applications"],
     ["cli", "keras", "tensorflow", "interop"],

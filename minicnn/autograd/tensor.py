@@ -6,6 +6,7 @@ engine beside; they enter themselves here by `operator`, so a tensor needs to kn
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, SymbolicError
 
 __all__ = [
     "Node",
@@ -23,6 +24,7 @@ __all__ = [
     "Variable",
     "constant",
     "convert_to_tensor",
+    "drawable",
     "is_recording",
     "no_recording",
     "operator",
@@ -42,10 +44,30 @@ def operator(name: str) -> Callable[[F], F]:
     """Enter an operation as the one behind a Python operator of `Tensor`."""
 
     def enter(function: F) -> F:
-        OPERATORS[name] = function
+        plainly = name in ("backward", "draw")  # which are no operations on numbers
+        OPERATORS[name] = function if plainly else drawable(function)
         return function
 
     return enter
+
+
+def drawable(function: F) -> F:
+    """Let an operation be called on symbolic tensors, too: it then becomes part of a network.
+
+    A symbolic tensor refuses to become numbers, and nothing is asked before it does, so that
+    operations on numbers do not pay for it. What draws the network is entered as "draw".
+    """
+
+    @functools.wraps(function)
+    def operation(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except SymbolicError:
+            if "draw" not in OPERATORS:
+                raise
+        return OPERATORS["draw"](operation, args, kwargs)
+
+    return operation  # type: ignore[return-value]
 
 
 class Node(NamedTuple):
@@ -240,8 +262,11 @@ class Tensor:
     def __rtruediv__(self, other: Any) -> Tensor:
         return OPERATORS["/"](other, self)
 
-    def __pow__(self, exponent: float) -> Tensor:
+    def __pow__(self, exponent: Any) -> Tensor:
         return OPERATORS["**"](self, exponent)
+
+    def __rpow__(self, base: Any) -> Tensor:
+        return OPERATORS["**"](base, self)
 
     def __matmul__(self, other: Any) -> Tensor:
         return OPERATORS["@"](self, other)
@@ -250,7 +275,10 @@ class Tensor:
         return OPERATORS["@"](other, self)
 
     def __neg__(self) -> Tensor:
-        return OPERATORS["-"](0, self)
+        return OPERATORS["neg"](self)
+
+    def __abs__(self) -> Tensor:
+        return OPERATORS["abs"](self)
 
     def __getitem__(self, key: Any) -> Tensor:
         return OPERATORS["[]"](self, key)
@@ -276,6 +304,9 @@ class Variable(Tensor):
         super().__init__(np.array(plain(initial_value), dtype=dtype or _float_type(initial_value)))
         self.trainable = trainable
         self.name = name
+        #: The penalty on this weight that joins the loss, and what an update is brought back to.
+        self.regularizer: Callable[[Any], Tensor] | None = None
+        self.constraint: Callable[[Any], Any] | None = None
         # Set for statistics such as moving means, which no `trainable = True` may thaw.
         self.always_frozen = False
 

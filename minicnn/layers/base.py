@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from types import FunctionType
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from minicnn import config, initializers, ops
+from minicnn import activations, config, constraints, initializers, ops, regularizers
 from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, no_recording
 from minicnn.errors import ArgumentError, ShapeError, check_choice
-from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic
+from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
+from minicnn.layers.weights import WeightOwner
+from minicnn.registry import snake_case
 
-__all__ = ["Layer", "check_data_format", "clear_names"]
-
-T = TypeVar("T")
+__all__ = ["Layer", "SameShape", "check_data_format", "clear_names", "snake_case"]
 
 _used_names: dict[str, int] = defaultdict(int)
-
-
-def snake_case(name: str) -> str:
-    """Return a class name as Keras writes it in layer names.
-
-    >>> snake_case("Conv2DTranspose"), snake_case("BatchNormalization"), snake_case("VGG16")
-    ('conv2d_transpose', 'batch_normalization', 'vgg16')
-    """
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _new_name(base: str) -> str:
@@ -55,46 +43,54 @@ def check_data_format(where: str, data_format: str | None) -> None:
         )
 
 
-def _unique(items: Iterable[T]) -> list[T]:
-    """Return the items in order, each object once."""
-    return list({id(item): item for item in items}.values())
-
-
-def _members(owner: Any, kind: type[T]) -> list[T]:
-    """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
-    found: list[T] = []
-    for value in vars(owner).values():
-        if type(value) in _NO_MEMBERS:  # most attributes, and training asks at every step
-            continue
-        if isinstance(value, kind):
-            found.append(value)
-        else:
-            if isinstance(value, dict):
-                value = value.values()
-            elif not isinstance(value, list | tuple):
-                continue
-            found.extend([part for part in value if isinstance(part, kind)])
-    return _unique(found)
-
-
-_NO_MEMBERS = frozenset({str, int, float, bool, type(None), FunctionType})
-
-
-def _takes_training(call: Any) -> bool:
-    """Return whether a layer's `call` has an argument `training`."""
-    parameters = inspect.signature(call).parameters.values()
-    return any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters)
+def _training_place(call: Any) -> int | None:
+    """Return before how many arguments a layer's `call` has `training`; None if it has not."""
+    for place, parameter in enumerate(inspect.signature(call).parameters.values()):
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return 1 << 30
+        if parameter.name == "training":
+            return 1 << 30 if parameter.kind is parameter.KEYWORD_ONLY else place
+    return None
 
 
 class _Mode(threading.local):
     #: The `training` of the call that is running: layers called inside it inherit it.
     training = False
+    #: Whether a call is running, so that another one is inside it.
+    inside = False
 
 
 _mode = _Mode()
 
 
-class Layer:
+def _given_shape(where: str, arguments: dict[str, Any]) -> tuple[int | None, ...] | None:
+    """Take the shape of one sample out of a layer's other arguments, and refuse the rest."""
+    shape = arguments.pop("input_shape", None)
+    if (units := arguments.pop("input_dim", None)) is not None:
+        shape = (units,)
+    if (batch := arguments.pop("batch_input_shape", None)) is not None:
+        shape = tuple(batch)[1:]
+    if arguments:
+        raise ArgumentError(
+            f"{where}: the argument {next(iter(arguments))!r} is not known; look at "
+            f"help({where.split()[0]})."
+        )
+    return None if shape is None else tuple(shape)
+
+
+def _marked(build: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a layer know that it is built when somebody else than the layer called `build`."""
+
+    @functools.wraps(build)
+    def marking(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = build(self, *args, **kwargs)
+        self.built = True
+        return result
+
+    return marking
+
+
+class Layer(WeightOwner):
     """Weights around an operation; the base of all layers and models.
 
     A layer makes its weights in `build`, when it first sees the shape of its input, computes in
@@ -102,10 +98,16 @@ class Layer:
     write `call` alone.
 
     Args:
-        name: unique within a model; default the class's name and a number.
+        activity_regularizer: penalty on what the layer gives out, divided by the batch; name or
+            object, default none.
         trainable: whether `fit` changes the weights, default True.
         dtype: float type of weights and results, default `config.floatx()`.
-        input_shape: shape of one sample, for the first layer of a `Sequential`.
+        name: unique within a model; default the class's name and a number.
+        kwargs: `input_shape`, the shape of one sample, for the first layer of a `Sequential`; or
+            `batch_input_shape` with the batch axis, or `input_dim` for a single axis.
+
+    Raises:
+        ArgumentError: an argument is not known.
     """
 
     given_arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -116,27 +118,37 @@ class Layer:
         layer.given_arguments = (args, kwargs)
         return layer
 
+    #: The arguments of its own that a layer's config holds, kept in attributes of the same names.
+    config_arguments: tuple[str, ...] = ()
+
     def __init__(
         self,
         *,
-        name: str | None = None,
+        activity_regularizer: Any = None,
         trainable: bool = True,
-        dtype: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        dtype: Any = None,
+        name: str | None = None,
+        **kwargs: Any,
     ) -> None:
+        super().__init__()
         self.has_own_name = name is not None
         self.name = name or _new_name(self._base_name())
-        self._trainable = trainable
-        self.dtype = dtype or config.floatx()
-        self.given_input_shape = None if input_shape is None else tuple(input_shape)
+        self._trainable = bool(trainable)
+        self.dtype = config.floatx() if dtype is None else np.dtype(dtype).name
+        self.given_input_shape = _given_shape(self.where, kwargs)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
-        self._call_takes_training = _takes_training(self.call)
-        self._weights: list[Variable] = []
+        self._training_place = _training_place(self.call)
         self.calls: list[Call] = []
 
     def _base_name(self) -> str:
         """Return what the layer's name begins with if it is given none."""
         return snake_case(type(self).__name__)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = _marked(cls.build)  # type: ignore[method-assign]
 
     # What a layer says of itself; subclasses fill these in.
 
@@ -150,20 +162,21 @@ class Layer:
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the result for inputs of this shape, the batch axis included.
 
-        Unless a subclass computes it, `call` is tried on one sample of zeros.
+        Unless a subclass computes it, `call` is tried on zeros.
         """
-        shapes = input_shape if isinstance(input_shape, list) else [input_shape]
-        if any(None in shape[1:] for shape in shapes):
-            raise ShapeError(
-                f"{self.where}: the input's shape {input_shape} leaves more than the batch axis "
-                f"open; give numbers, or write compute_output_shape."
-            )
-        zeros = [Tensor(np.zeros((1, *shape[1:]), self.dtype)) for shape in shapes]
-        with no_recording():
-            results = self._run(zeros if isinstance(input_shape, list) else zeros[0], False)
-        if isinstance(results, list | tuple):
-            return [(None, *result.shape[1:]) for result in results]
-        return (None, *results.shape[1:])
+        many = isinstance(input_shape, list)
+        shapes = [tuple(shape) for shape in (input_shape if many else [input_shape])]
+
+        def run(tensors: list[Tensor]) -> Any:
+            before = list(self._added_losses)
+            with no_recording():
+                results = self._run(tensors if many else tensors[0], False, inside=True)
+            for layer in self._all_layers():
+                layer._added_losses.clear()  # zeros are nobody's data
+            self._added_losses.extend(before)
+            return results
+
+        return shapes_by_trying(run, shapes, [self.dtype] * len(shapes))[0]
 
     def joined(self, follower: Layer) -> Any:
         """Return a function that does this layer and the next in one pass, or None.
@@ -174,111 +187,34 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make another layer like this one."""
-        return {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        return config | {
+            name: _spelled(name, getattr(self, name)) for name in self.config_arguments
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
         """Return a new layer with these arguments, unbuilt."""
         return cls(**config)
 
-    # Weights.
+    def keep(self, **arguments: Any) -> None:
+        """Keep arguments such as `kernel_initializer` as the objects that they stand for."""
+        for name, value in arguments.items():
+            get, _ = _ROOMS[name.rpartition("_")[2]]
+            setattr(self, name, get(value))
 
-    def add_weight(
-        self,
-        name: str = "weight",
-        shape: Sequence[int] = (),
-        initializer: Any = "glorot_uniform",
-        trainable: bool = True,
-    ) -> Variable:
-        """Make a weight of this shape and keep it."""
-        value = initializers.get(initializer)(shape, self.dtype)
-        weight = Variable(value, trainable=trainable and self._trainable, name=name)
-        weight.always_frozen = not trainable
-        self._weights.append(weight)
-        return weight
-
-    @property
-    def own_weights(self) -> list[Variable]:
-        """The weights of this layer itself, in the order in which they were made."""
-        return _unique([*self._weights, *_members(self, Variable)])
-
-    @property
-    def sublayers(self) -> list[Layer]:
-        """The layers inside this one: its attributes that are layers, or hold them in a list."""
-        return _members(self, Layer)
-
-    @property
-    def weights(self) -> list[Variable]:
-        """All weights: trainable ones and statistics."""
-        return _unique([*self.own_weights, *(w for s in self.sublayers for w in s.weights)])
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that `fit` changes."""
-        if not self._trainable:
-            return []
-        own = [w for w in self.own_weights if w.trainable]
-        return _unique([*own, *(w for s in self.sublayers for w in s.trainable_weights)])
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that `fit` leaves as they are."""
-        changed = {id(w) for w in self.trainable_weights}
-        return [w for w in self.weights if id(w) not in changed]
-
-    @property
-    def variables(self) -> list[Variable]:
-        """All weights; TensorFlow's name for `weights`."""
-        return self.weights
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """The weights that `fit` changes; TensorFlow's name for `trainable_weights`."""
-        return self.trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        """Whether `fit` changes the weights, here and in all layers inside."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for weight in self.own_weights:
-            # Frozen in a layer that is not: for a reason of its own, as statistics are.
-            weight.always_frozen |= self._trainable and not weight.trainable
-            weight.trainable = bool(value) and not weight.always_frozen
-        self._trainable = bool(value)
-        for layer in self.sublayers:
-            layer.trainable = value
-
-    def get_weights(self) -> list[NDArray[Any]]:
-        """Return copies of all weights as arrays."""
-        return [w.data.copy() for w in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all weights, in the order of `get_weights`.
-
-        Raises:
-            ShapeError: their number or a shape differs; nothing is changed then.
-        """
-        mine = self.weights
-        if len(weights) != len(mine):
-            raise ShapeError(
-                f"{self.name}: set_weights got {len(weights)} arrays, but the layer has "
-                f"{len(mine)} weights{'' if self.built else ' because it is not built yet'}."
-            )
-        for weight, value in zip(mine, weights, strict=True):
-            if np.shape(value) != weight.shape:
-                raise ShapeError(
-                    f"{self.name}: set_weights got shape {np.shape(value)} for {weight.name!r} "
-                    f"of shape {weight.shape}."
-                )
-        for weight, value in zip(mine, weights, strict=True):
-            weight.assign(value)
-
-    def count_params(self) -> int:
-        """Return the number of single weights."""
-        return sum(w.size for w in self.weights)
+    def make_weight(self, name: str, shape: Sequence[int], trainable: bool = True) -> Variable:
+        """Make a weight as the arguments `<name>_initializer`, `_regularizer` and so on say."""
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=getattr(self, f"{name}_initializer"),
+            trainable=trainable,
+            regularizer=getattr(self, f"{name}_regularizer", None),
+            constraint=getattr(self, f"{name}_constraint", None),
+        )
 
     # Being called.
 
@@ -326,15 +262,24 @@ class Layer:
         """How messages name this layer."""
         return f"{type(self).__name__} {self.name!r}"
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+    def __call__(
+        self, inputs: Any, *others: Any, training: bool | None = None, **named: Any
+    ) -> Any:
         """Return the result for tensors or arrays, or a symbolic one for symbolic tensors.
 
         Args:
             inputs: one input or a list of several.
+            others: further arguments of a `call` of one's own, tensors as they are.
+            named: such by name.
             training: whether the model learns from this call; by default as in the call of the
                 layer around this one, if there is any, else False.
         """
         if is_symbolic(inputs):
+            if others or named:
+                raise ArgumentError(
+                    f"{self.where}: called on a symbolic tensor with further arguments; give "
+                    f"several inputs as one list, and settings to the layer when it is made."
+                )
             return self._call_symbolic(inputs, training)
         many = isinstance(inputs, list | tuple) and (
             self.takes_list or any(isinstance(x, Tensor | np.ndarray) for x in inputs)
@@ -342,21 +287,30 @@ class Layer:
         tensors: Any = [self._cast(x) for x in inputs] if many else self._cast(inputs)
         shape = [t.shape for t in tensors] if many else tensors.shape
         self.build_once(shape)
-        return self._run(tensors, training)
+        results = self._run(tensors, training, *others, inside=_mode.inside, **named)
+        if self.activity_regularizer is not None:
+            self.add_activity_losses(self.activity_regularizer, results)
+        return results
 
     #: Whether a list of lists of numbers is several inputs, and not one array written as a list.
     takes_list = False
 
-    def _run(self, tensors: Any, training: bool | None) -> Any:
+    def _run(
+        self, tensors: Any, training: bool | None, *others: Any, inside: bool, **named: Any
+    ) -> Any:
         """Return what `call` does, with `training` set for the layers inside."""
-        before = _mode.training
-        _mode.training = before if training is None else bool(training)
+        before = _mode.training, _mode.inside
+        if not inside:
+            self.forget_losses()
+        _mode.training = before[0] if training is None else bool(training)
+        _mode.inside = True
+        call: Any = self.call  # with whatever arguments a subclass gives it
         try:
-            if self._call_takes_training:
-                return self.call(tensors, training=_mode.training)
-            return self.call(tensors)
+            if self._training_place is not None and len(others) < self._training_place:
+                return call(tensors, *others, training=_mode.training, **named)
+            return call(tensors, *others, **named)
         finally:
-            _mode.training = before
+            _mode.training, _mode.inside = before
 
     def _cast(self, x: Any) -> Tensor:
         return ops.cast(convert_to_tensor(x), self.dtype)
@@ -409,6 +363,20 @@ class SameShape(Layer):
         return input_shape
 
 
+#: Arguments whose names end in these words: how to find the object, and how a config spells it.
+_ROOMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "activation": (activations.get, activations.serialize),
+    "initializer": (initializers.get, initializers.serialize),
+    "regularizer": (regularizers.get, regularizers.serialize),
+    "constraint": (constraints.get, constraints.serialize),
+}
+
+
+def _spelled(name: str, value: Any) -> Any:
+    word = name.rpartition("_")[2]
+    return _ROOMS[word][1](value) if word in _ROOMS else value
+
+
 def check_units(where: str, argument: str, value: Any) -> int:
     """Return a positive integer argument, else raise."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -421,6 +389,22 @@ def check_padding(where: str, padding: Any) -> Any:
     if isinstance(padding, str):
         return check_choice(where, "padding", padding, ["valid", "same"])
     return padding
+
+
+#: Stands for an open height or width while sizes are computed; larger than any window.
+_OPEN = 1 << 30
+
+
+def sizes_of(sizes: Shape, function: Callable[[tuple[int, ...]], Sequence[int]]) -> Shape:
+    """Return the sizes that `function` makes of these; open ones stay open.
+
+    The sizes must not depend on each other.
+
+    >>> sizes_of((5, None), lambda sizes: [2 * n for n in sizes])
+    (10, None)
+    """
+    found = function(tuple(_OPEN if n is None else n for n in sizes))
+    return tuple(None if n is None else size for n, size in zip(sizes, found, strict=True))
 
 
 def spatial(shape: Shape, where: str) -> tuple[int, int]:

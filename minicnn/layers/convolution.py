@@ -1,56 +1,144 @@
-"""Convolution layers: kernels and biases around the operations of the same names."""
+"""Convolution layers: kernels and biases around the operation of the same name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from minicnn import activations, initializers, ops
+from minicnn import activations, ops
 from minicnn.autograd.tensor import Tensor, Variable
-from minicnn.errors import ArgumentError, ShapeError
-from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry, pair
-from minicnn.layers.base import Layer, check_data_format, check_padding, check_units, spatial
+from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.geometry import conv2d_geometry
+from minicnn.layers.base import Layer, check_data_format, check_units
 from minicnn.layers.pooling import MaxPooling2D
+from minicnn.layers.ranks import SpatialLayer
+from minicnn.ops.shape import reshape
 
-__all__ = ["Conv2D", "Conv2DTranspose"]
+__all__ = ["Conv1D", "Conv2D"]
 
 
-class _Convolution(Layer):
-    """What both kinds of convolution share: their arguments, bias and activation."""
+class Windowed(SpatialLayer):
+    """What all convolutions share: windows, a bias and an activation."""
+
+    #: Whether `padding="causal"` is known.
+    causal = False
+    activation: Callable[[Any], Tensor]
+    use_bias: bool
+    bias: Variable | None = None
+
+    def set_window(
+        self,
+        kernel_size: Any,
+        strides: Any,
+        padding: Any,
+        data_format: str | None,
+        dilation_rate: Any,
+    ) -> None:
+        """Check the arguments of the window and keep them."""
+        check_data_format(self.where, data_format)
+        self.kernel_size = self.sizes("kernel_size", kernel_size)
+        self.strides = self.sizes("strides", strides)
+        self.dilation_rate = self.sizes("dilation_rate", dilation_rate)
+        names = ["valid", "same", *(["causal"] if self.causal else [])]
+        if isinstance(padding, str):
+            padding = check_choice(self.where, "padding", padding, names)
+        self.padding = padding
+
+    def add_bias(self, filters: int) -> None:
+        """Make the bias, if there is one."""
+        if self.use_bias:
+            self.bias = self.make_weight("bias", (filters,))
+
+    @property
+    def flat_padding(self) -> Any:
+        """The padding as the operation on images takes it."""
+        if self.padding == "causal":
+            return ((0, 0), (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0))
+        if self.rank == 2 or isinstance(self.padding, str):
+            return self.padding
+        return ((0, 0), self.sides("padding", self.padding))
+
+    @property
+    def flat_window(self) -> tuple[Any, Any, Any]:
+        """Strides, padding and dilation as the operation on images takes them."""
+        return self.flat(self.strides), self.flat_padding, self.flat(self.dilation_rate)
+
+    def flat_kernel(self, kernel: Any) -> Any:
+        """Return a kernel as the operation on images takes it."""
+        return kernel if self.rank == 2 else reshape(kernel, (1, *kernel.shape))
+
+    def sizes_of_windows(self, input_shape: Any) -> Any:
+        """Return how many windows fit on each axis."""
+
+        def fitting(sizes: Any) -> tuple[int, int]:
+            strides, padding, dilation = self.flat_window
+            kernel = self.flat(self.kernel_size)
+            g = conv2d_geometry(sizes, kernel, strides, padding, dilation, where=self.where)
+            return g.out_height, g.out_width
+
+        return self.sizes_after(input_shape, fitting)
+
+
+class Convolution(Windowed):
+    """What convolutions with a kernel for all channels share, transposed ones too."""
+
+    config_arguments: tuple[str, ...] = (
+        "filters",
+        "kernel_size",
+        "strides",
+        "padding",
+        "dilation_rate",
+        "groups",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+    )
 
     def __init__(
         self,
         filters: int,
         kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = (1, 1),
+        strides: int | Sequence[int] = 1,
         padding: Any = "valid",
         data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = (1, 1),
+        dilation_rate: int | Sequence[int] = 1,
         groups: int = 1,
         activation: Any = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        check_data_format(self.where, data_format)
-        self.filters = check_units(self.where, "filters", filters)
-        self.kernel_size = pair(self.where, "kernel_size", kernel_size)
-        self.strides = pair(self.where, "strides", strides)
-        self.padding = check_padding(self.where, padding)
-        self.dilation_rate = pair(self.where, "dilation_rate", dilation_rate)
-        self.groups = check_units(self.where, "groups", groups)
-        self.activation = activations.get(activation)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.set_window(kernel_size, strides, padding, data_format, dilation_rate)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.bias: Variable | None = None
+        self.keep(
+            activation=activation,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+        self.filters = check_units(self.where, "filters", filters)
+        self.groups = check_units(self.where, "groups", groups)
         if self.filters % self.groups:
             raise ArgumentError(f"{self.where}: groups={groups} must divide the {filters} filters.")
 
-    def _fix_channels(self, input_shape: Any) -> int:
-        self.check_rank(input_shape, 4, "(N,H,W,C)")
+    def channels_of(self, input_shape: Any) -> int:
+        """Return the channels of the input, and remember them."""
+        self.check_rank(input_shape, self.rank + 2, self.axes)
         channels = self.fix_channels(input_shape)
         if channels % self.groups:
             raise ShapeError(
@@ -59,27 +147,65 @@ class _Convolution(Layer):
             )
         return channels
 
-    def _add_bias(self) -> None:
-        if self.use_bias:
-            self.bias = self.add_weight("bias", (self.filters,), self.bias_initializer)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-            "dilation_rate": self.dilation_rate,
-            "groups": self.groups,
-            "activation": activations.name_of(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializers.name_of(self.kernel_initializer),
-            "bias_initializer": initializers.name_of(self.bias_initializer),
-        }
+class _Conv(Convolution):
+    def build(self, input_shape: Any) -> None:
+        channels = self.channels_of(input_shape)
+        shape = (*self.kernel_size, channels // self.groups, self.filters)
+        self.kernel = self.make_weight("kernel", shape)
+        self.add_bias(self.filters)
+
+    def call(self, inputs: Any, training: bool = False) -> Tensor:
+        return self._convolved(inputs)
+
+    def _convolved(self, inputs: Any, max_pool: tuple[int, int] | None = None) -> Tensor:
+        relu = self.activation is activations.relu
+        strides, padding, dilation = self.flat_window
+        y = ops.conv2d(
+            self.as_images(inputs),
+            self.flat_kernel(self.kernel),
+            self.bias,
+            strides,
+            padding,
+            dilation,
+            self.groups,
+            relu=relu,
+            max_pool=max_pool,
+            name=self.where,
+        )
+        return self.as_given(y if relu else self.activation(y))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        sizes = self.sizes_of_windows(input_shape)
+        self.check_channels(input_shape)
+        return (input_shape[0], *sizes, self.filters)
 
 
-class Conv2D(_Convolution):
+class Conv1D(_Conv):
+    """Convolution of sequences (N,L,C) with learned kernels: (N,OL,filters).
+
+    y = activation(x convolved with kernel + bias), kernel (K,C/groups,filters); a sequence is an
+    image of height 1, see `ops.conv2d`
+
+    Args:
+        filters: number of output channels.
+        kernel_size: length of the kernel.
+        strides: step of the window, default 1.
+        padding: `"valid"` (default), `"same"`, `"causal"` (all of it before the sequence, so that
+            no result sees what comes later), a number, or a pair (before, after).
+
+    Further arguments are those of `Conv2D`.
+
+    >>> import numpy as np
+    >>> Conv1D(8, 3, strides=2, padding="same")(np.ones((2, 7, 3))).shape
+    (2, 4, 8)
+    """
+
+    rank = 1
+    causal = True
+
+
+class Conv2D(_Conv):
     """Convolution of images (N,H,W,C) with learned kernels: (N,OH,OW,filters).
 
     y = activation(conv2d(x, kernel) + bias), kernel (KH,KW,C/groups,filters); see `ops.conv2d`
@@ -96,6 +222,11 @@ class Conv2D(_Convolution):
         use_bias: add a bias for each filter, default True.
         kernel_initializer: default `"glorot_uniform"`.
         bias_initializer: default `"zeros"`.
+        kernel_regularizer: penalty on the kernel, default none; likewise `bias_regularizer`.
+        bias_regularizer: penalty on the bias.
+        activity_regularizer: penalty on the result, divided by the batch, default none.
+        kernel_constraint: what the kernel is brought back to after an update, default none.
+        bias_constraint: likewise for the bias.
 
     Raises:
         ArgumentError: an argument is outside its rule.
@@ -106,135 +237,20 @@ class Conv2D(_Convolution):
     (1, 4, 5, 8)
     """
 
-    def build(self, input_shape: Any) -> None:
-        channels = self._fix_channels(input_shape)
-        shape = (*self.kernel_size, channels // self.groups, self.filters)
-        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
-        self._add_bias()
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        return self._convolved(inputs)
-
-    def _convolved(self, inputs: Any, max_pool: tuple[int, int] | None = None) -> Tensor:
-        relu = self.activation is activations.relu
-        y = ops.conv2d(
-            inputs,
-            self.kernel,
-            self.bias,
-            self.strides,
-            self.padding,
-            self.dilation_rate,
-            self.groups,
-            relu=relu,
-            max_pool=max_pool,
-            name=self.where,
-        )
-        return y if relu else self.activation(y)
-
     def joined(self, follower: Layer) -> Any:
         if type(self) is not Conv2D or not isinstance(follower, MaxPooling2D):
             return None
         if type(follower) is not MaxPooling2D or follower.dtype != self.dtype:
             return None
+        if self.activity_regularizer is not None or follower.activity_regularizer is not None:
+            return None
         if not follower.lies_side_by_side:
             return None
+        pool_size: Any = follower.pool_size
 
         def run(inputs: Any, training: bool = False) -> Tensor:
             if self.activation not in (activations.relu, activations.linear):
                 return follower(self(inputs))
-            return self._convolved(self._cast(inputs), follower.pool_size)
+            return self._convolved(self._cast(inputs), pool_size)
 
         return run
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        self.check_rank(input_shape, 4, "(N,H,W,C)")
-        self.check_channels(input_shape)
-        g = conv2d_geometry(
-            spatial(input_shape, self.where),
-            self.kernel_size,
-            self.strides,
-            self.padding,
-            self.dilation_rate,
-            self.groups,
-            where=self.where,
-        )
-        return (input_shape[0], g.out_height, g.out_width, self.filters)
-
-
-class Conv2DTranspose(_Convolution):
-    """Transposed convolution of images (N,H,W,C) with learned kernels: (N,OH,OW,filters).
-
-    y = activation(conv2d_transpose(x, kernel) + bias), kernel (KH,KW,filters/groups,C)
-
-    With `"same"` the size is multiplied by the stride; `output_padding` chooses among the sizes
-    that a convolution maps to the input's, odd ones included; see `ops.conv2d_transpose`.
-
-    Args:
-        filters: number of output channels.
-        kernel_size: rows and columns of the kernel; a multiple of the stride avoids checkerboards.
-        strides: distance of neighbouring kernel copies in pixels, default 1.
-        padding: `"valid"` (default), `"same"`, or pixels cropped from the sides.
-        output_padding: extra rows and columns at the end, below the stride; default by size.
-
-    Further arguments are those of `Conv2D`.
-
-    >>> import numpy as np
-    >>> Conv2DTranspose(8, 3, strides=2, padding="same")(np.ones((1, 4, 5, 3))).shape
-    (1, 8, 10, 8)
-    """
-
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = (1, 1),
-        padding: Any = "valid",
-        output_padding: int | Sequence[int] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(filters, kernel_size, strides, padding, **kwargs)
-        self.output_padding = (
-            None
-            if output_padding is None
-            else pair(self.where, "output_padding", output_padding, minimum=0)
-        )
-
-    def build(self, input_shape: Any) -> None:
-        channels = self._fix_channels(input_shape)
-        shape = (*self.kernel_size, self.filters // self.groups, channels)
-        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
-        self._add_bias()
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        relu = self.activation is activations.relu
-        y = ops.conv2d_transpose(
-            inputs,
-            self.kernel,
-            self.bias,
-            self.strides,
-            self.padding,
-            self.dilation_rate,
-            self.groups,
-            relu=relu,
-            output_padding=self.output_padding,
-            name=self.where,
-        )
-        return y if relu else self.activation(y)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        self.check_rank(input_shape, 4, "(N,H,W,C)")
-        self.check_channels(input_shape)
-        g = conv2d_transpose_geometry(
-            spatial(input_shape, self.where),
-            self.kernel_size,
-            self.strides,
-            self.padding,
-            self.dilation_rate,
-            self.groups,
-            output_padding=self.output_padding,
-            where=self.where,
-        )
-        return (input_shape[0], g.in_height, g.in_width, self.filters)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "output_padding": self.output_padding}

@@ -1,67 +1,107 @@
-"""Layers that are no images' own: input, dense, activation, noise and merging."""
+"""Layers that are no images' own: input, dense, and functions and penalties as layers."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from minicnn import activations, config, initializers, ops
+from minicnn import ops, regularizers
 from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.base import Layer, SameShape, check_units
-from minicnn.layers.symbolic import MERGERS, Call, SymbolicTensor
+from minicnn.layers.symbolic import Call, SymbolicTensor
 
 __all__ = [
-    "Activation",
-    "Add",
-    "Concatenate",
+    "ActivityRegularization",
     "Dense",
-    "Dropout",
-    "GaussianNoise",
+    "Identity",
     "Input",
     "InputLayer",
-    "ReLU",
+    "Lambda",
 ]
 
 
 class InputLayer(Layer):
-    """The place where a network's data enters; made by `Input`."""
+    """The place where a network's data enters; made by `Input`.
 
-    def __init__(self, shape: Sequence[int | None], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.shape = (None, *shape)
+    Args:
+        shape: shape of one sample, without the batch axis.
+        batch_size: number of samples in every batch, default open.
+        dtype: element type, default `config.floatx()`.
+        batch_shape: shape with the batch axis, instead of `shape` and `batch_size`.
+        name: default `input_layer` and a number.
+
+    Raises:
+        ArgumentError: the shape is missing, or given twice.
+    """
+
+    config_arguments: tuple[str, ...] = ("batch_shape",)
+
+    def __init__(
+        self,
+        shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        batch_shape: Sequence[int | None] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, **kwargs)
+        shape = self.given_input_shape if shape is None else shape
+        if (shape is None) == (batch_shape is None) or (batch_shape is not None and batch_size):
+            raise ArgumentError(
+                f"{self.where}: give either shape, and batch_size if it is fixed, or batch_shape."
+            )
+        if shape is not None:
+            check_shape(self.where, "shape", shape)
+            batch_shape = (batch_size, *shape)
+        check_shape(self.where, "batch_shape", batch_shape)
+        self.batch_shape = tuple(batch_shape)  # type: ignore[arg-type]
         self.built = True
         self.calls.append(Call(self, []))
-        SymbolicTensor(self.shape, self.calls[0], self.dtype)
+        SymbolicTensor(self.batch_shape, self.calls[0], self.dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return self.shape
+        return self.batch_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "shape": self.shape[1:]}
+
+def check_shape(where: str, argument: str, shape: Any) -> None:
+    """Refuse what is no tuple of sizes >= 1 and of None."""
+    if not isinstance(shape, list | tuple) or any(
+        n is not None and (not isinstance(n, int | np.integer) or n < 1) for n in shape
+    ):
+        raise ArgumentError(
+            f"{where}: {argument}={shape!r}, but it must be a tuple of sizes >= 1"
+            f"{' without the batch axis' if argument == 'shape' else ''}, None where it is open."
+        )
 
 
 def Input(  # noqa: N802 - Keras' name
-    shape: Sequence[int | None], name: str | None = None, dtype: str | None = None
+    shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
 ) -> SymbolicTensor:
     """Return the symbolic tensor at which a functional model begins.
 
     Args:
-        shape: shape of one sample, without the batch axis.
-        name: of the input layer.
+        shape: shape of one sample, without the batch axis; None where it is open.
+        batch_size: number of samples in every batch, default open.
         dtype: element type, default `config.floatx()`.
+        batch_shape: shape with the batch axis, instead of `shape` and `batch_size`.
+        name: of the input layer.
+
+    Raises:
+        ArgumentError: the shape is missing, given twice, or no tuple of sizes.
 
     >>> Input((28, 30, 1)).shape
     (None, 28, 30, 1)
     """
-    if isinstance(shape, int) or any(n is not None and n < 1 for n in shape):
-        raise ArgumentError(
-            f"Input: shape={shape!r}, but it must be a tuple of sizes >= 1 without the batch axis."
-        )
-    return InputLayer(tuple(shape), name=name, dtype=dtype).output
+    return InputLayer(shape, batch_size, dtype, batch_shape, name).output
 
 
 class Dense(Layer):
@@ -75,10 +115,27 @@ class Dense(Layer):
         use_bias: add a bias, default True.
         kernel_initializer: default `"glorot_uniform"`.
         bias_initializer: default `"zeros"`.
+        kernel_regularizer: penalty on the kernel, default none; likewise `bias_regularizer`.
+        bias_regularizer: penalty on the bias.
+        activity_regularizer: penalty on the result, divided by the batch, default none.
+        kernel_constraint: what the kernel is brought back to after an update, default none.
+        bias_constraint: likewise for the bias.
 
     >>> Dense(4)(np.ones((2, 3))).shape
     (2, 4)
     """
+
+    config_arguments: tuple[str, ...] = (
+        "units",
+        "activation",
+        "use_bias",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+        "kernel_constraint",
+        "bias_constraint",
+    )
 
     def __init__(
         self,
@@ -87,22 +144,34 @@ class Dense(Layer):
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = check_units(self.where, "units", units)
-        self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
+        self.keep(
+            activation=activation,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+
+    activation: Callable[[Any], Tensor]
 
     def build(self, input_shape: Any) -> None:
         if len(input_shape) < 2:
             raise ShapeError(f"{self.where}: the input has shape {input_shape}, no batch axis.")
-        shape = (self.fix_channels(input_shape), self.units)
-        self.kernel = self.add_weight("kernel", shape, self.kernel_initializer)
+        self.kernel = self.make_weight("kernel", (self.fix_channels(input_shape), self.units))
         if self.use_bias:
-            self.bias = self.add_weight("bias", (self.units,), self.bias_initializer)
+            self.bias = self.make_weight("bias", (self.units,))
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         self.check_channels(inputs.shape)
@@ -115,226 +184,95 @@ class Dense(Layer):
         self.check_channels(input_shape)
         return (*input_shape[:-1], self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "activation": activations.name_of(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializers.name_of(self.kernel_initializer),
-            "bias_initializer": initializers.name_of(self.bias_initializer),
-        }
 
+class Identity(SameShape):
+    """The input as it is.
 
-class Activation(SameShape):
-    """An activation function as a layer of its own.
-
-    >>> Activation("relu")([[-1.0, 2.0]]).numpy().tolist()
-    [[0.0, 2.0]]
+    >>> Identity()([[1.0, 2.0]]).numpy().tolist()
+    [[1.0, 2.0]]
     """
 
-    def __init__(self, activation: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.activation = activations.get(activation)
 
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        return self.activation(inputs)
-
-    @property
-    def is_plain_relu(self) -> bool:
-        """Whether this is max(x, 0) and nothing more, which other layers can do in passing."""
-        return type(self) is Activation and self.activation is activations.relu
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "activation": activations.name_of(self.activation)}
-
-
-class ReLU(SameShape):
-    """max(x, 0), with an upper limit and a slope below zero where these are given.
+class ActivityRegularization(SameShape):
+    """The input as it is, with a penalty on it, divided by the batch.
 
     Args:
-        max_value: upper limit, default none.
-        negative_slope: slope below the threshold, default 0.
-        threshold: values below it count as negative, default 0.
+        l1: factor of the sum of the absolute values, default 0.
+        l2: factor of the sum of the squares, default 0.
+
+    >>> layer = ActivityRegularization(l1=0.5)
+    >>> layer([[1.0, -2.0, 0.0], [0.0, 3.0, 0.0]]).shape, float(layer.losses[0])
+    ((2, 3), 1.5)
+    """
+
+    config_arguments: tuple[str, ...] = ("l1", "l2")
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(activity_regularizer=regularizers.L1L2(l1, l2), **kwargs)
+        self.l1, self.l2 = l1, l2
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["activity_regularizer"]  # it is said by l1 and l2
+        return config
+
+
+def _parameters(function: Callable[..., Any]) -> Collection[str]:
+    """Return the names of a function's arguments; of one written in C there are none to see."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return ()
+
+
+class Lambda(Layer):
+    """A function as a layer.
+
+    Args:
+        function: of a tensor, or of a list of them; written in operations of `minicnn.ops`. If
+            it has an argument `training`, it is told whether the model learns.
+        output_shape: shape of one sample of the result, or a function of the input's shape with
+            its batch axis that returns such with its batch axis; default found by trying.
+        arguments: further arguments of the function, by name.
+
+    Raises:
+        ArgumentError: `function` is none.
+
+    >>> Lambda(lambda x: x * 2.0)([[1.0, 2.0, 3.0]]).numpy().tolist()
+    [[2.0, 4.0, 6.0]]
     """
 
     def __init__(
         self,
-        max_value: float | None = None,
-        negative_slope: float = 0.0,
-        threshold: float = 0.0,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        arguments: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+        if not callable(function):
+            raise ArgumentError(f"{self.where}: function={function!r}, but it must be a function.")
+        self.function = function
+        self.output_shape = output_shape
+        self.named = dict(arguments or {})
+        self._wants_training = "training" in _parameters(function)
 
-    @property
-    def is_plain_relu(self) -> bool:
-        """Whether this is max(x, 0) and nothing more, which other layers can do in passing."""
-        has_limits = self.max_value is not None or self.threshold != 0
-        return type(self) is ReLU and not has_limits and self.negative_slope == 0
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        mode = {"training": training} if self._wants_training else {}
+        return self.function(inputs, **self.named, **mode)
 
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        if self.is_plain_relu:
-            return ops.relu(inputs)
-        below = self.negative_slope * ops.relu(self.threshold - inputs)
-        y = ops.where(inputs > self.threshold, inputs, 0.0) - below
-        return y if self.max_value is None else ops.minimum(y, self.max_value)
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        if self.output_shape is None:
+            return super().compute_output_shape(input_shape)
+        if callable(self.output_shape):
+            return tuple(self.output_shape(input_shape))
+        first = input_shape[0] if isinstance(input_shape, list) else input_shape
+        return (first[0], *self.output_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "max_value": self.max_value,
-            "negative_slope": self.negative_slope,
-            "threshold": self.threshold,
+            "function": self.function,
+            "output_shape": self.output_shape,
+            "arguments": self.named,
         }
-
-
-class _Noise(SameShape):
-    """A layer that draws random numbers in training and does nothing otherwise."""
-
-    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.seed = seed
-        self._generator = None if seed is None else np.random.default_rng(seed)
-
-    def rng(self) -> np.random.Generator:
-        """The layer's own generator if it has a seed, else the process's."""
-        return self._generator or config.random_generator()
-
-
-class Dropout(_Noise):
-    """In training, set a share `rate` of the inputs to zero and scale up the rest.
-
-    y = x * kept / (1 - rate), so that the mean stays the same.
-
-    Args:
-        rate: share that is dropped, 0 <= rate < 1.
-        seed: start of a generator of its own.
-
-    Source: N. Srivastava et al., Dropout, 2014.
-    """
-
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
-        if not 0 <= rate < 1:
-            raise ArgumentError(f"{self.where}: rate={rate!r}, but it must be 0 <= rate < 1.")
-        self.rate = rate
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        if not training or self.rate == 0:
-            return inputs
-        kept = self.rng().random(inputs.shape, dtype=np.float32) >= self.rate
-        return inputs * Tensor(kept.astype(inputs.dtype) / (1 - self.rate))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
-
-
-class GaussianNoise(_Noise):
-    """In training, add normal noise of a standard deviation `stddev`."""
-
-    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
-        super().__init__(seed, **kwargs)
-        if not stddev >= 0:
-            raise ArgumentError(f"{self.where}: stddev={stddev!r}, but it must be >= 0.")
-        self.stddev = stddev
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        if not training or self.stddev == 0:
-            return inputs
-        noise = self.rng().standard_normal(inputs.shape, dtype=np.float32) * self.stddev
-        return inputs + Tensor(noise.astype(inputs.dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "stddev": self.stddev, "seed": self.seed}
-
-
-class Add(Layer):
-    """The sum of several inputs, with broadcasting of axes of length 1.
-
-    >>> Add()([np.ones((2, 3)), np.ones((2, 3))]).numpy()[0].tolist()
-    [2.0, 2.0, 2.0]
-    """
-
-    takes_list = True
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        _check_several(self, inputs)
-        total = inputs[0]
-        for x in inputs[1:]:
-            total = total + x
-        return total
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        _check_several(self, input_shape)
-        known = [[1 if n is None else n for n in shape] for shape in input_shape]
-        try:
-            shape = np.broadcast_shapes(*map(tuple, known))
-        except ValueError:
-            raise ShapeError(
-                f"{self.where}: inputs of shapes {', '.join(map(str, input_shape))} cannot be "
-                f"added; they must be equal, or 1, on every axis."
-            ) from None
-        open_axes = [any(axis is None for axis in axes) for axes in _from_the_end(input_shape)]
-        return tuple(None if o else n for n, o in zip(shape, open_axes, strict=True))
-
-
-def _from_the_end(shapes: Sequence[Sequence[int | None]]) -> list[tuple[int | None, ...]]:
-    """Return the lengths of each axis in all shapes, aligned at the last axis."""
-    reverse = itertools.zip_longest(*(reversed(s) for s in shapes), fillvalue=1)
-    return list(reverse)[::-1]
-
-
-def _check_several(layer: Layer, inputs: Any) -> None:
-    single = not isinstance(inputs, list | tuple) or any(
-        x is None or isinstance(x, int) for x in inputs
-    )
-    if single or len(inputs) < 2:
-        raise ArgumentError(f"{layer.where} must be called on a list of at least two inputs.")
-
-
-class Concatenate(Layer):
-    """Several inputs side by side along an axis.
-
-    Args:
-        axis: the axis, counted with the batch axis; default -1, the channels.
-
-    >>> Concatenate()([np.ones((2, 3)), np.zeros((2, 1))]).shape
-    (2, 4)
-    """
-
-    takes_list = True
-
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.axis = axis
-
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
-        _check_several(self, inputs)
-        return ops.concatenate(inputs, self.axis)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        _check_several(self, input_shape)
-        axes = len(input_shape[0])
-        if not -axes <= self.axis < axes:
-            raise ArgumentError(
-                f"{self.where}: axis={self.axis}, but inputs of shape {input_shape[0]} have "
-                f"{axes} axes; it must be {-axes} to {axes - 1}."
-            )
-        axis = self.axis % axes
-        others = {(len(s), tuple(n for i, n in enumerate(s) if i != axis)) for s in input_shape}
-        if len(others) > 1:
-            raise ShapeError(
-                f"{self.where}: inputs of shapes {', '.join(map(str, input_shape))} cannot be "
-                f"joined along axis {self.axis}; all other axes must be equal."
-            )
-        lengths = [s[axis] for s in input_shape]
-        joined = None if None in lengths else sum(lengths)
-        return (*input_shape[0][:axis], joined, *input_shape[0][axis + 1 :])
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "axis": self.axis}
-
-
-MERGERS["+"] = Add

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from minicnn import config
+from minicnn.autograd.tensor import OPERATORS, Tensor
+from minicnn.errors import ShapeError, SymbolicError
 
-__all__ = ["Call", "SymbolicTensor", "is_symbolic"]
+__all__ = ["Call", "SymbolicTensor", "is_symbolic", "shapes_by_trying"]
 
 _numbers = itertools.count()
-
-#: The layer behind each operator, e.g. "+" -> Add; layers enter themselves.
-MERGERS: dict[str, Callable[[], Any]] = {}
 
 Shape = tuple[int | None, ...]
 
@@ -41,11 +42,18 @@ class Call:
 class SymbolicTensor:
     """The shape and type of a value to come, and the call that will make it.
 
+    Operators, and the operations of `minicnn.ops` and `minicnn.activations` called on it, become
+    part of the network.
+
     Args:
         shape: length of each axis, None for the batch.
         call: the use of a layer that makes it.
         dtype: element type, default `config.floatx()`.
     """
+
+    # NumPy must leave `array * symbolic` to SymbolicTensor.__rmul__.
+    __array_priority__ = 200
+    __array_ufunc__ = None
 
     def __init__(self, shape: Sequence[int | None], call: Call, dtype: str | None = None) -> None:
         self.shape: Shape = tuple(shape)
@@ -66,11 +74,68 @@ class SymbolicTensor:
     def __repr__(self) -> str:
         return f"<SymbolicTensor shape={self.shape} dtype={self.dtype} from {self.name!r}>"
 
+    def _refuse(self, what: str) -> NoReturn:
+        raise SymbolicError(
+            f"{self!r} has no numbers yet, so {what}; call a model of it on data, or use layers "
+            f"and the operations of minicnn.ops."
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        self._refuse("it cannot become an array")
+
+    def __float__(self) -> float:
+        self._refuse("it cannot become a number")
+
+    def __bool__(self) -> bool:
+        self._refuse("it is neither true nor false")
+
+    def __iter__(self) -> Any:
+        self._refuse("it cannot be gone through")
+
     def __add__(self, other: Any) -> Any:
-        return MERGERS["+"]()([self, other])
+        return OPERATORS["+"](self, other)
 
     def __radd__(self, other: Any) -> Any:
-        return MERGERS["+"]()([other, self])
+        return OPERATORS["+"](other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return OPERATORS["-"](self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return OPERATORS["-"](other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return OPERATORS["*"](self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return OPERATORS["*"](other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return OPERATORS["/"](self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return OPERATORS["/"](other, self)
+
+    def __pow__(self, exponent: Any) -> Any:
+        return OPERATORS["**"](self, exponent)
+
+    def __rpow__(self, base: Any) -> Any:
+        return OPERATORS["**"](base, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return OPERATORS["@"](self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return OPERATORS["@"](other, self)
+
+    def __neg__(self) -> Any:
+        return OPERATORS["neg"](self)
+
+    def __abs__(self) -> Any:
+        return OPERATORS["abs"](self)
+
+    def __getitem__(self, key: Any) -> Any:
+        return OPERATORS["[]"](self, key)
 
 
 def is_symbolic(value: Any) -> bool:
@@ -78,3 +143,63 @@ def is_symbolic(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(isinstance(v, SymbolicTensor) for v in value)
     return isinstance(value, SymbolicTensor)
+
+
+#: Two lengths for an open batch, and for other open axes, with which a function is tried.
+_BATCHES = (1, 2)
+_LENGTHS = (96, 128)
+
+
+def shapes_by_trying(
+    function: Callable[[list[Tensor]], Any],
+    shapes: Sequence[Shape],
+    dtypes: Sequence[str],
+    *,
+    batch_alone: bool = True,
+) -> tuple[Any, Any]:
+    """Return the shape and type of what a function makes of zeros; lists if it makes several.
+
+    An axis of the result is open if it changes with the open axes of the input.
+
+    Args:
+        function: of a list of tensors.
+        shapes: of the inputs.
+        dtypes: of the inputs.
+        batch_alone: an open first axis goes through the function as such, which saves the second
+            try where no other axis is open; default True.
+
+    Raises:
+        ShapeError: the function cannot be tried with any sizes on the open axes.
+    """
+    open_inside = any(None in shape[1:] for shape in shapes)
+
+    def tried(place: int) -> tuple[bool, list[Tensor]]:
+        filled = [
+            [n if n is not None else (_LENGTHS if i else _BATCHES)[place] for i, n in enumerate(s)]
+            for s in shapes
+        ]
+        zeros = [Tensor(np.zeros(s, d)) for s, d in zip(filled, dtypes, strict=True)]
+        try:
+            results = function(zeros)
+        except ShapeError as error:
+            if not open_inside:
+                raise
+            raise ShapeError(
+                f"the result for open axes in {', '.join(map(str, shapes))} was sought with "
+                f"{_LENGTHS[place]} in their place, but: {error} Give numbers instead."
+            ) from error
+        many = isinstance(results, list | tuple)
+        return many, list(results) if many else [results]
+
+    many, first = tried(0)
+    if batch_alone and not open_inside:
+        open_batch = any(s and s[0] is None for s in shapes)
+        found = [(None, *r.shape[1:]) if r.ndim and open_batch else r.shape for r in first]
+    else:
+        _, second = tried(1)
+        found = [
+            tuple(n if n == m else None for n, m in zip(a.shape, b.shape, strict=True))
+            for a, b in zip(first, second, strict=True)
+        ]
+    types = [str(r.dtype) for r in first]
+    return (found, types) if many else (found[0], types[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import losses as loss_registry
 from minicnn import metrics as metric_registry
+from minicnn import ops
 from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.errors import ArgumentError
@@ -35,11 +37,14 @@ class Compiled(StepNames):
     # What the other side, `Layer`, brings.
     name: str
     trainable_variables: list[Variable]
+    losses: list[Tensor]
     optimizer: Any = None
 
     if TYPE_CHECKING:
 
-        def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        def __call__(
+            self, inputs: Any, *others: Any, training: bool | None = None, **named: Any
+        ) -> Any:
             """Return the model's result."""
 
     def compile(
@@ -178,14 +183,9 @@ class Compiled(StepNames):
             )
         return list(value)
 
-    def _check_compiled(self, where: str, needs_loss: bool = True) -> None:
+    def _check_compiled(self, where: str) -> None:
         if self.optimizer is None:
             raise ArgumentError(f"{self.name}: call compile(optimizer, loss) before {where}.")
-        own_step = type(self).train_step is not Compiled.train_step
-        own_loss = type(self).compute_loss is not Compiled.compute_loss
-        given = self._compile_arguments["loss"] is not None
-        if needs_loss and not (own_step or own_loss or given):
-            raise ArgumentError(f"{self.name}: {where} needs a loss; give one to compile.")
 
     # One batch.
 
@@ -197,7 +197,15 @@ class Compiled(StepNames):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """Return the sum of the outputs' losses, each times its weight."""
+        """Return the outputs' losses, each times its weight, plus the penalties of the layers."""
+        penalties = self.losses
+        if self._compile_arguments["loss"] is None:
+            if not penalties:
+                raise ArgumentError(
+                    f"{self.name}: training needs a loss; give one to compile, or let a layer add "
+                    f"one by add_loss."
+                )
+            return _total(penalties)
         if y is None:
             raise ArgumentError(f"{self.name}: there is no truth y to compare the results with.")
         self._name_outputs(y_pred)
@@ -220,7 +228,7 @@ class Compiled(StepNames):
                     tracker.update_state(part.data, np.asarray(len(p), np.float64))
                 part = part if weight == 1 else part * weight
                 total = part if total is None else total + part
-        return total
+        return _total([total, *penalties]) if penalties else total
 
     def compiled_loss(
         self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
@@ -291,7 +299,8 @@ class Compiled(StepNames):
     ) -> None:
         """Add a batch to the loss and the metrics."""
         self._loss_mean.update_state(loss.data, np.asarray(_length(x), np.float64))
-        if any(self._metrics) or any(self._weighted_metrics):
+        # Without a truth, all of the loss was added by layers.
+        if y is not None and (any(self._metrics) or any(self._weighted_metrics)):
             self._add_to_metrics(y, y_pred, sample_weight)
 
     def _logs(self) -> dict[str, Any]:
@@ -363,6 +372,14 @@ class Compiled(StepNames):
         if isinstance(results, dict):
             return {name: r.data for name, r in results.items()}
         return [r.data for r in results] if isinstance(results, list | tuple) else results.data
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    """Return the sum of numbers, some of which may have several elements."""
+    total = ops.sum(parts[0])
+    for part in parts[1:]:
+        total = total + ops.sum(part)
+    return total
 
 
 def _length(x: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from minicnn.errors import ArgumentError, OutputError
 from minicnn.layers.base import Layer
+from minicnn.layers.operation import Operation
 from minicnn.models import archive, configs, keras_weights, saving, serialization
 from minicnn.models.graph import Graph
 from minicnn.models.summary import summary_text
@@ -68,8 +69,8 @@ class Model(Trainer, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers of the network, in order."""
-        return self.sublayers
+        """The layers of the network, in order; as in Keras, operators are not among them."""
+        return [layer for layer in self.sublayers if not isinstance(layer, Operation)]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place.

@@ -372,7 +372,7 @@ def accepted(cls: Any) -> set[str] | None:
     """Return the names of the arguments that a built-in class takes, None for a user's class."""
     if _home(cls) is None:
         return None
-    names: set[str] = set()
+    names = {"input_shape", "batch_input_shape"} if issubclass(cls, Layer) else set()
     for base in cls.__mro__[:-1]:
         if "__init__" not in vars(base):
             continue

@@ -1,5 +1,6 @@
 """Differentiable operations on tensors."""
 
+from minicnn.autograd.tensor import drawable as _drawable
 from minicnn.ops.convolution import (
     conv2d,
     conv2d_transpose,
@@ -57,3 +58,7 @@ __all__ = [
     "sqrt", "square", "squeeze", "stack", "standardize", "subtract", "sum", "tanh", "transpose",
     "upsample2d", "variance", "where",
 ]  # fmt: skip
+
+# On this floor operations call each other directly; from above, symbolic tensors may come too.
+for _name in __all__:
+    globals()[_name] = _drawable(globals()[_name])

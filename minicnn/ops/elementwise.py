@@ -122,18 +122,37 @@ def divide(a: Any, b: Any) -> Tensor:
 
 
 @operator("**")
-def power(x: Any, exponent: float) -> Tensor:
-    """Return x ** exponent for a fixed exponent."""
-    x = convert_to_tensor(x)
+def power(x: Any, exponent: Any) -> Tensor:
+    """Return x ** exponent; where x is not above 0, none of the gradient goes to the exponent.
 
+    >>> power([[1.0, 2.0, 3.0]], [[2.0], [3.0]]).numpy().tolist()
+    [[1.0, 4.0, 9.0], [1.0, 8.0, 27.0]]
+    """
+    if isinstance(exponent, int | float):
+        return _fixed_power(convert_to_tensor(x), exponent)
+    x, e = _operands("power", x, exponent)
+
+    def by_base(dy: Tensor, y: Tensor) -> Tensor:
+        return sum_to(multiply(dy, multiply(e, power(x, subtract(e, 1.0)))), x.shape)
+
+    def by_exponent(dy: Tensor, y: Tensor) -> Tensor:
+        positive = x.data > 0
+        logarithm = where(positive, log(where(positive, x, 1.0)), 0.0)
+        return sum_to(multiply(dy, multiply(y, logarithm)), e.shape)
+
+    return record("power", np.power(x.data, e.data), (x, by_base), (e, by_exponent))
+
+
+def _fixed_power(x: Tensor, exponent: float) -> Tensor:
     def gradient(dy: Tensor, y: Tensor) -> Tensor:
         if exponent == 0:  # the rule below would give 0 * 0 ** -1 at 0
             return multiply(dy, 0.0)
-        return multiply(dy, multiply(exponent, power(x, exponent - 1)))
+        return multiply(dy, multiply(exponent, _fixed_power(x, exponent - 1)))
 
     return record("power", x.data**exponent, (x, gradient))
 
 
+@operator("neg")
 def negative(x: Any) -> Tensor:
     """Return -x."""
     x = convert_to_tensor(x)
@@ -181,6 +200,7 @@ def sign(x: Any) -> Tensor:
     return Tensor(np.sign(convert_to_tensor(x).data))
 
 
+@operator("abs")
 def abs(x: Any) -> Tensor:
     """Return |x|; the gradient at 0 is 0."""
     x = convert_to_tensor(x)

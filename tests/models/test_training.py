@@ -433,7 +433,7 @@ def test_a_model_must_be_compiled_with_a_loss():
             action(x, y)
     assert model.predict(x, verbose=0).shape == y.shape
     model.compile("adam")
-    with pytest.raises(ArgumentError, match="net: fit needs a loss"):
+    with pytest.raises(ArgumentError, match="net: training needs a loss"):
         model.fit(x, y)
     model.compile("adam", "mse")
     with pytest.raises(ArgumentError, match="net: there is no truth y"):

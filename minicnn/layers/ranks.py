@@ -1,0 +1,68 @@
+"""Sequences as images of height 1: what lets one arithmetic serve one axis and two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from minicnn import ops
+from minicnn.autograd.tensor import Tensor
+from minicnn.errors import ArgumentError
+from minicnn.geometry import pair
+from minicnn.layers.base import Layer, sizes_of
+from minicnn.layers.symbolic import Shape
+
+__all__ = ["SpatialLayer"]
+
+
+class SpatialLayer(Layer):
+    """A layer of images (N,H,W,C), rank 2, or of sequences (N,L,C), rank 1."""
+
+    rank = 2
+
+    @property
+    def axes(self) -> str:
+        """The axes of the input, for messages."""
+        return "(N,H,W,C)" if self.rank == 2 else "(N,L,C)"
+
+    def sizes(self, argument: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
+        """Return an argument as one number for each axis, as (height, width) or (length,)."""
+        if self.rank == 2:
+            return pair(self.where, argument, value, minimum)
+        number = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < minimum:
+            raise ArgumentError(
+                f"{self.where}: {argument}={value!r}, but it must be an integer >= {minimum}."
+            )
+        return (int(number),)
+
+    def sides(self, argument: str, value: Any) -> Any:
+        """Return pixels to add or to cut as ((top, bottom), (left, right)), or (left, right)."""
+        parts = tuple(value) if isinstance(value, Iterable) else (value, value)
+        if self.rank == 1:
+            return pair(self.where, argument, parts, minimum=0)
+        if len(parts) == 2 and all(isinstance(p, Iterable) for p in parts):
+            rows, columns = (pair(self.where, argument, p, minimum=0) for p in parts)
+            return rows, columns
+        height, width = pair(self.where, argument, value, minimum=0)
+        return (height, height), (width, width)
+
+    def flat(self, sizes: Any, rest: Any = 1) -> Any:
+        """Return sizes for images: those of a sequence with `rest` for the height."""
+        return sizes if self.rank == 2 else (rest, *sizes)
+
+    def as_images(self, x: Tensor) -> Tensor:
+        """Return the input as images; a sequence becomes one of height 1."""
+        self.check_rank(x.shape, self.rank + 2, self.axes)
+        return x if self.rank == 2 else ops.reshape(x, (x.shape[0], 1, *x.shape[1:]))
+
+    def as_given(self, y: Tensor) -> Tensor:
+        """Return images as what the layer takes."""
+        return y if self.rank == 2 else ops.reshape(y, (y.shape[0], *y.shape[2:]))
+
+    def sizes_after(self, shape: Shape, function: Callable[[Any], Any]) -> Shape:
+        """Return the sizes that `function` makes of (height, width); open ones stay open."""
+        self.check_rank(shape, self.rank + 2, self.axes)
+        return sizes_of(self.flat(shape[1:-1]), function)[-self.rank :]
