@@ -315,3 +315,207 @@ def test_a_broken_training_is_saved_nowhere(tmp_path):
     with np.errstate(over="ignore", invalid="ignore"):
         line(BROKEN).fit(X, Y, batch_size=1, epochs=2, callbacks=told, verbose=0)
     assert list(tmp_path.iterdir()) == []
+
+
+# What evaluate and predict tell
+
+
+class Listener(Callback):
+    """Writes down every method that is called, with the names of the figures."""
+
+    def __init__(self):
+        self.heard = []
+
+    def __getattribute__(self, name):
+        if name.startswith("on_"):
+            return lambda *given: self.heard.append((name, *(_names(g) for g in given)))
+        return super().__getattribute__(name)
+
+
+def _names(value):
+    return " ".join(value) if isinstance(value, dict) else value
+
+
+def test_evaluate_and_predict_tell_of_every_batch():
+    model = line(metrics=["mae"])
+    listener = Listener()
+    model.evaluate(X, Y, batch_size=3, verbose=0, callbacks=[listener])
+    assert listener.heard == [
+        ("on_test_begin", ""),
+        ("on_test_batch_begin", 0, ""),
+        ("on_test_batch_end", 0, "loss mae"),
+        ("on_test_batch_begin", 1, ""),
+        ("on_test_batch_end", 1, "loss mae"),
+        ("on_test_end", "loss mae"),
+    ]
+    listener.heard.clear()
+    model.predict(X, batch_size=3, verbose=0, callbacks=listener)
+    assert listener.heard == [
+        ("on_predict_begin", ""),
+        ("on_predict_batch_begin", 0, ""),
+        ("on_predict_batch_end", 0, "outputs"),
+        ("on_predict_batch_begin", 1, ""),
+        ("on_predict_batch_end", 1, "outputs"),
+        ("on_predict_end", ""),
+    ]
+
+
+def test_validation_is_told_within_its_epoch():
+    listener = Listener()
+    line(metrics=["mae"]).fit(
+        X, Y, batch_size=4, validation_data=(X, Y), verbose=0, callbacks=[listener]
+    )
+    assert [name for name, *_ in listener.heard] == [
+        *["on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end"],
+        *["on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end"],
+        *["on_epoch_end", "on_train_end"],
+    ]
+    assert listener.heard[-2] == ("on_epoch_end", 0, "loss mae val_loss val_mae")
+    assert listener.heard[-1] == ("on_train_end", "loss mae val_loss val_mae")
+    assert listener.params == {"verbose": 0, "epochs": 1, "steps": 1}
+
+
+# Rates
+
+
+def test_a_schedule_sets_the_rate_of_each_epoch_and_the_history_lists_it():
+    for schedule, expected in [
+        (lambda epoch: 0.5 / (epoch + 1), [0.5, 0.25, 0.5 / 3]),
+        (lambda epoch, rate: rate / 2, [0.005, 0.0025, 0.00125]),
+    ]:
+        told = [callbacks.LearningRateScheduler(schedule)]
+        history = line().fit(X, Y, epochs=3, callbacks=told, verbose=0).history
+        np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-12)
+    with pytest.raises(ArgumentError, match="schedule gave 1 for epoch 0, but must give a float"):
+        line().fit(X, Y, callbacks=[callbacks.LearningRateScheduler(lambda epoch: 1)], verbose=0)
+
+
+def test_a_plateau_lowers_the_rate(capsys):
+    told = [Script([1.0, 1.0, 1.0]), callbacks.ReduceLROnPlateau(factor=0.5, patience=1, verbose=1)]
+    history = line().fit(X, Y, epochs=3, callbacks=told, verbose=0).history
+    # The rate is listed as it was in the epoch, before it is lowered.
+    assert history["learning_rate"] == [0.01, 0.01, 0.005]
+    assert "Epoch 3: ReduceLROnPlateau: the learning rate is now 0.0025." in capsys.readouterr().out
+    with pytest.raises(ArgumentError, match=r"factor=1\.5 must be below 1"):
+        callbacks.ReduceLROnPlateau(factor=1.5)
+
+
+# Figures and functions
+
+
+def test_figures_are_written_as_a_table(tmp_path):
+    path = tmp_path / "log.csv"
+    line(metrics=["mae"]).fit(
+        X, Y, epochs=2, callbacks=[callbacks.CSVLogger(path, separator=";")], verbose=0
+    )
+    lines = path.read_text().splitlines()
+    assert lines[0] == "epoch;loss;mae;val_loss;val_mae"
+    assert [row.split(";")[0] for row in lines[1:]] == ["0", "1"]
+    assert lines[1].endswith(";NA;NA")
+    history = line().fit(
+        X,
+        Y,
+        validation_data=(X, Y),
+        initial_epoch=2,
+        epochs=3,
+        callbacks=[callbacks.CSVLogger(path, ";", append=True)],
+        verbose=0,
+    )
+    more = path.read_text().splitlines()
+    assert more[:3] == lines
+    figures = [history.history[name][0] for name in ("loss", "val_loss")]
+    assert [float(part) for part in more[3].split(";")] == [2, *figures]
+
+
+def test_functions_make_a_callback():
+    heard = []
+    callback = callbacks.LambdaCallback(
+        on_train_begin=lambda logs: heard.append("begin"),
+        on_epoch_end=lambda epoch, logs: heard.append((epoch, sorted(logs))),
+        on_test_end=lambda logs: heard.append("tested"),
+    )
+    line().fit(X, Y, validation_data=(X, Y), callbacks=callback, verbose=0)
+    assert heard == ["begin", "tested", (0, ["loss", "val_loss"])]
+
+
+def test_an_error_is_raised_for_a_broken_loss_if_so_wished():
+    with (
+        np.errstate(over="ignore", invalid="ignore"),
+        pytest.raises(RuntimeError, match=r"the loss of batch \d is"),
+    ):
+        line(BROKEN).fit(X, Y, batch_size=1, callbacks=[TerminateOnNaN(raise_error=True)])
+
+
+# Whole models, and every so many batches
+
+
+def test_a_checkpoint_saves_the_whole_model(tmp_path, monkeypatch):
+    saved = []
+    model = line()
+    monkeypatch.setattr(model, "save", lambda path: saved.append(path), raising=False)
+    checkpoint = ModelCheckpoint(tmp_path / "new" / "{epoch}-{batch}.keras", save_freq=3)
+    model.fit(X, Y, batch_size=2, epochs=4, callbacks=[checkpoint], verbose=0)
+    # Two batches in an epoch: the third and the sixth are saved, then the ninth would be.
+    assert saved == [str(tmp_path / "new" / name) for name in ("2-1.keras", "3-2.keras")]
+    assert (tmp_path / "new").is_dir()
+    for arguments, text in [
+        ({"filepath": "w"}, r"'w' must end in '\.keras' for a whole model"),
+        ({"filepath": "w.keras", "save_freq": "batch"}, "must be 'epoch' or a number of batches"),
+    ]:
+        with pytest.raises(ArgumentError, match=text):
+            ModelCheckpoint(**arguments)
+
+
+def test_the_first_save_may_have_to_surpass_a_figure(tmp_path):
+    checkpoint = ModelCheckpoint(
+        str(tmp_path / "{epoch}"),
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=4.0,
+    )
+    play([5.0, 4.0, 3.5, 3.75, 3.0], checkpoint)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["3", "5"]
+
+
+# Running averages
+
+
+def averaging(**arguments):
+    model = line()
+    model.compile(optimizers.SGD(0.01, use_ema=True, ema_momentum=0.5, **arguments), "mse")
+    return model
+
+
+def test_the_weights_become_their_average_when_training_ends():
+    rates = []
+    spy = callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: rates.append(weight(model)))
+    model = averaging()
+    model.fit(X, Y, batch_size=2, epochs=2, shuffle=False, callbacks=[spy], verbose=0)
+    average = rates[0]
+    for value in rates[1:]:
+        average = 0.5 * average + 0.5 * value
+    assert weight(model) == pytest.approx(average, rel=1e-6)
+
+
+def test_evaluation_may_see_the_averages():
+    seen, model = [], averaging()
+    told = [
+        callbacks.SwapEMAWeights(),
+        callbacks.LambdaCallback(
+            on_test_batch_end=lambda b, logs: seen.append(weight(model)),
+            on_train_batch_end=lambda b, logs: seen.append(weight(model)),
+        ),
+    ]
+    model.fit(X, Y, batch_size=2, shuffle=False, validation_data=(X, Y), callbacks=told, verbose=0)
+    first, second, tested = seen[:3]
+    assert tested == pytest.approx((first + second) / 2, rel=1e-6)
+    with pytest.raises(ArgumentError, match="must be made with use_ema=True"):
+        line().evaluate(X, Y, callbacks=[callbacks.SwapEMAWeights()], verbose=0)
+
+
+def test_metrics_say_which_way_is_better():
+    model = line(metrics=["mae", "r2_score"])
+    for name, larger in (("val_r2_score", True), ("mae", False), ("val_loss", False)):
+        stopping = EarlyStopping(name)
+        stopping.set_model(model)
+        assert stopping.larger_is_better() is larger

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn import config, metrics
+from minicnn import Sequential, config, layers, metrics
 from minicnn.errors import ArgumentError, ShapeError
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -162,3 +162,72 @@ def test_large_batches_of_float32_are_added_in_double_precision():
     accuracy = metrics.MeanAbsoluteError()
     accuracy.update_state(np.zeros((1000, 1), np.float32), np.full((1000, 1), 0.1, np.float32))
     assert accuracy.result() == pytest.approx(float(np.float32(0.1)), rel=1e-12)
+
+
+def test_a_metric_of_several_figures_is_logged_as_an_array(capsys):
+    model = Sequential([layers.Dense(3, "softmax", input_shape=(2,))])
+    model.compile("sgd", "categorical_crossentropy", metrics=[metrics.F1Score()])
+    x, y = np.ones((6, 2)), np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    history = model.fit(x, y, verbose=2).history
+    assert history["f1_score"][0].shape == (3,)
+    shown = f"f1_score: {history['f1_score'][0].mean():.4f}"
+    assert shown in capsys.readouterr().out
+
+
+def test_metrics_of_one_s_own_are_kept_by_compile_and_begin_anew():
+    class Samples(metrics.Metric):
+        def __init__(self, name="samples", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.seen = self.add_weight(name="seen", shape=(), initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.seen.assign_add(len(y_true) if sample_weight is None else np.sum(sample_weight))
+
+        def result(self):
+            return self.seen
+
+    model = Sequential([layers.Dense(1, input_shape=(2,))])
+    model.compile("sgd", "mse", metrics=[Samples()], weighted_metrics=[Samples("weighed")])
+    x, weights = np.ones((7, 2)), np.arange(7.0)
+    arguments = {"batch_size": 3, "epochs": 2, "sample_weight": weights, "verbose": 0}
+    history = model.fit(x, x[:, :1], **arguments).history
+    assert history["samples"] == [7, 7]
+    assert history["weighed"] == [21, 21]
+    assert [v.name for v in Samples().variables] == ["seen"]
+    assert Samples().variables[0].dtype == np.float64  # floatx
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: metrics.Precision(thresholds=[0.5, 1.5]), r"precision: thresholds holds 1\.5"),
+        (lambda: metrics.AUC(num_thresholds=1), "auc: num_thresholds=1 must be > 1"),
+        (lambda: metrics.AUC(curve="RPC"), "curve='RPC' is not known"),
+        (lambda: metrics.AUC(num_labels=2), "num_labels=2 needs multi_label=True"),
+        (lambda: metrics.RecallAtPrecision(1.5), r"precision=1\.5 must be in \[0, 1\]"),
+        (lambda: metrics.IoU(2, [0, 2]), "target_class_ids holds 2, but the classes are 0 to 1"),
+        (lambda: metrics.FBetaScore(beta=0.0), "beta=0.0 must be > 0"),
+        (lambda: metrics.F1Score(average="mean"), "average='mean' is not known"),
+        (lambda: metrics.R2Score(num_regressors=-1), "num_regressors=-1 must be >= 0"),
+        (lambda: metrics.F1Score()([1, 0], [1.0, 0.0]), r"must be of one shape \(samples, outputs"),
+        (lambda: metrics.Precision(class_id=1)([1, 0], [1.0, 0.0]), "class_id=1 needs predictions"),
+        (
+            lambda: metrics.AUC(multi_label=True, num_labels=2)([[1, 0, 1]], [[1.0, 0.0, 1.0]]),
+            r"y_pred has shape \(1, 3\), but must be \(samples, 2\)",
+        ),
+        (lambda: metrics.MeanIoU(2)([0, 1], [1]), "y_true holds 2 class numbers, but y_pred 1"),
+    ],
+)
+def test_metrics_refuse_what_is_outside_their_rule(make, text):
+    with pytest.raises(ArgumentError, match=text):
+        make()
+
+
+def test_fractions_of_weights_are_cut_off_in_a_table_of_integers_with_a_warning():
+    truth, weights = [0, 1, 1], np.array([1.0, 0.5, 2.5])
+    metric = metrics.IoU(2, [1])
+    with pytest.warns(UserWarning, match="fractions of sample_weight are cut off"):
+        metric.update_state(truth, [0, 0, 1], weights)
+    assert float(metric.result()) == pytest.approx(1.0, rel=1e-6)
+    exact = metrics.IoU(2, [1], dtype="float64")
+    assert float(exact(truth, [0, 0, 1], weights)) == pytest.approx(2.5 / 3, rel=1e-6)

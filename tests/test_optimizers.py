@@ -369,3 +369,96 @@ def test_the_type_of_a_gradient_concerns_its_own_variable():
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         found.append(variables[0].dtype)
     assert found == ["float32"] * 2
+
+
+# What is kept, and where it comes from
+
+
+def test_what_is_kept_can_be_read_and_put_into_another():
+    gradients = np.random.default_rng(4).normal(size=(6, 3, 2))
+    one, other = (optimizers.Adam(0.1, amsgrad=True, use_ema=True) for _ in range(2))
+    v, w = Variable(np.ones((3, 2)), name="kernel"), Variable(np.ones((3, 2)), name="kernel")
+    for gradient in gradients[:3]:
+        one.apply([gradient], [v])
+    assert [k.name for k in one.variables] == [
+        *["iteration", "learning_rate", "kernel_average"],
+        *["kernel_momentum", "kernel_velocity", "kernel_velocity_max"],
+    ]
+    with pytest.raises(ArgumentError, match="call build"):
+        other.set_weights(one.variables)
+    other.build([w])
+    other.set_weights([k.numpy() for k in one.variables])
+    w.assign(v)
+    for gradient in gradients[3:]:
+        one.apply([gradient])
+        other.apply([gradient])
+    np.testing.assert_array_equal(v.numpy(), w.numpy())
+    with pytest.raises(ArgumentError, match="set_weights got 1 arrays, but 6 are kept"):
+        other.set_weights([3])
+    with pytest.raises(ShapeError, match=r"shape \(2, 3\) for 'kernel_average'"):
+        other.set_weights([3, 0.1, *(np.ones((2, 3)) for _ in range(4))])
+
+
+def test_variables_that_were_not_there_at_first_are_refused():
+    optimizer = optimizers.SGD()
+    optimizer.apply([[1.0]], [Variable([1.0])])
+    text = r"sgd: the variable 'late' of shape \(2,\) was not there when the optimizer was built"
+    with pytest.raises(ArgumentError, match=text):
+        optimizer.apply([[1.0, 1.0]], [Variable([1.0, 1.0], name="late")])
+    with pytest.raises(ArgumentError, match="2 gradients for 1 variables"):
+        optimizer.apply([[1.0], [1.0]])
+    with pytest.raises(ArgumentError, match="apply needs the variables"):
+        optimizers.SGD().apply([[1.0]])
+
+
+def test_minimize_computes_the_gradients_itself():
+    found = []
+    for given in ("function", "tape"):
+        w = Variable([3.0])
+        if given == "function":
+            optimizers.SGD(0.25).minimize(lambda w=w: w * w, [w])
+        else:
+            with GradientTape() as tape:
+                loss = w * w
+            optimizers.SGD(0.25).minimize(loss, [w], tape=tape)
+        found.append(w.numpy().tolist())
+    assert found == [[1.5], [1.5]]
+    with pytest.raises(ArgumentError, match=r"a function loss\(\), or a tape"):
+        optimizers.SGD().minimize(Variable([1.0]), [w])
+
+
+def test_a_gradient_that_is_no_number_spoils_all_under_a_common_norm():
+    a, b = Variable(np.ones(2)), Variable(np.ones(3))
+    optimizers.SGD(global_clipnorm=1.0).apply([np.array([np.nan, 1.0]), np.ones(3)], [a, b])
+    assert np.isnan(a.numpy()).all()
+    assert np.isnan(b.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: optimizers.AdamW(weight_decay=None), "adamw: weight_decay=None"),
+        (lambda: optimizers.Lion(beta_1=0.0), r"beta_1=0\.0 must be in \(0, 1\]"),
+        (lambda: optimizers.Ftrl(learning_rate_power=0.5), "learning_rate_power=0.5 must be <= 0"),
+        (lambda: optimizers.Ftrl(l1_regularization_strength=-1.0), "l1_reg.*=-1.0 must be >= 0"),
+        (lambda: optimizers.Adam(use_ema=True, ema_momentum=1.5), "ema_momentum=1.5 must be in"),
+        (lambda: optimizers.Adam(gradient_accumulation_steps=1), "must be an integer >= 2"),
+        (lambda: optimizers.Adam(decay=0.1), "there is no argument 'decay'"),
+        (lambda: optimizers.get(3), "got 3, but a name or an optimizer"),
+        (lambda: optimizers.get({"config": {}}), "a dictionary with 'class_name'"),
+        (lambda: optimizers.schedules.CosineDecay(0.1, 0), "decay_steps=0 must be > 0 steps"),
+        (
+            lambda: optimizers.schedules.PiecewiseConstantDecay([1], [0.1]),
+            "1 boundaries and 1 values",
+        ),
+    ],
+)
+def test_further_arguments_outside_their_rule_are_refused(make, text):
+    with pytest.raises(ArgumentError, match=text):
+        make()
+
+
+def test_a_whole_number_of_falls_is_counted_so():
+    # log(243) / log(3) comes out below 5: the sixth fall begins at the top all the same.
+    rate = optimizers.schedules.CosineDecayRestarts(0.1, 1, t_mul=3.0)
+    assert rate((3**5 - 1) / 2) == pytest.approx(0.1)

@@ -206,7 +206,8 @@ class Optimizer:
         """Copies of all that is kept: the number of calls, the rate, the arrays by variable."""
         found = [Variable(np.asarray(self._calls), trainable=False, name="iteration")]
         if not callable(self._rate):
-            found.append(Variable(float(self._rate), trainable=False, name="learning_rate"))
+            rate = np.asarray(float(self._rate))
+            found.append(Variable(rate, trainable=False, name="learning_rate"))
         for key, array in self._kept():
             found.append(Variable(array, trainable=False, name=key))
         return found
