@@ -8,6 +8,7 @@ from minicnn.layers.activation import (
     ReLU,
     Softmax,
 )
+from minicnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from minicnn.layers.base import (
     Layer,
 )
@@ -23,6 +24,8 @@ from minicnn.layers.core import (
     InputLayer,
     Lambda,
 )
+from minicnn.layers.cropping import CenterCrop, RandomCrop
+from minicnn.layers.light import RandomBrightness, RandomContrast
 from minicnn.layers.merging import (
     Add,
     Average,
@@ -120,6 +123,7 @@ __all__ = [
     "AvgPool1D",
     "AvgPool2D",
     "BatchNormalization",
+    "CenterCrop",
     "Concatenate",
     "Conv1D",
     "Conv1DTranspose",
@@ -164,6 +168,13 @@ __all__ = [
     "Operation",
     "PReLU",
     "Permute",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",

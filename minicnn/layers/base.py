@@ -54,8 +54,9 @@ def _training_place(call: Any) -> int | None:
 
 
 class _Mode(threading.local):
-    #: The `training` of the call that is running: layers called inside it inherit it.
-    training = False
+    #: The `training` of the call that is running: layers called inside it inherit it. None where
+    #: nobody said, and each layer takes its own default.
+    training: bool | None = None
     #: Whether a call is running, so that another one is inside it.
     inside = False
 
@@ -295,6 +296,9 @@ class Layer(WeightOwner):
     #: Whether a list of lists of numbers is several inputs, and not one array written as a list.
     takes_list = False
 
+    #: What `training` is where nobody said.
+    training_by_default: bool | None = False
+
     def _run(
         self, tensors: Any, training: bool | None, *others: Any, inside: bool, **named: Any
     ) -> Any:
@@ -307,7 +311,9 @@ class Layer(WeightOwner):
         call: Any = self.call  # with whatever arguments a subclass gives it
         try:
             if self._training_place is not None and len(others) < self._training_place:
-                return call(tensors, *others, training=_mode.training, **named)
+                chosen: Any = _mode.training
+                chosen = self.training_by_default if chosen is None else chosen
+                return call(tensors, *others, training=chosen, **named)
             return call(tensors, *others, **named)
         finally:
             _mode.training, _mode.inside = before

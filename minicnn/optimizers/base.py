@@ -324,9 +324,9 @@ class Optimizer:
             gradients, due = self._accumulated(gradients, variables)
         if due:
             self._step(clipped(self, gradients), variables)
-            for variable in variables:
-                if variable.constraint is not None:
-                    variable.assign(variable.constraint(variable.value))
+            for v in variables:
+                if v.constraint is not None:
+                    v.assign(v.constraint(v.value))
         if self.use_ema:
             self._average()
         self._calls += 1
