@@ -128,6 +128,26 @@ def test_names_at_the_top(name):
     assert name in dir(keras)
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "tf.data.Dataset.from_tensor_slices",
+        "tf.keras.datasets.mnist.load_data",
+        "tf.keras.preprocessing.image_dataset_from_directory",
+        "tf.keras.preprocessing.image.img_to_array",
+        "tf.keras.regularizers.l2(0.02)",
+        "tf.keras.utils.image_dataset_from_directory",
+        "tf.keras.utils.register_keras_serializable",
+        "tf.keras.utils.to_categorical",
+        "tf.keras.optimizers.schedules.ExponentialDecay",
+        "tf.keras.callbacks.EarlyStopping",
+        "tf.keras.constraints.NonNeg",
+    ],
+)
+def test_names_deep_down(expression):
+    assert callable(eval(expression, {"tf": tf}))
+
+
 def test_names_that_are_nowhere():
     for expression in ("keras.nowhere", "tf.nowhere", "keras.backend.nowhere", "tf.math.nowhere"):
         with pytest.raises(AttributeError, match="has no attribute 'nowhere'"):
@@ -162,6 +182,10 @@ def test_looking_names_up_loads_no_more_than_is_asked_for():
 @pytest.mark.parametrize(
     "line",
     [
+        "from minicnn.keras.optimizers.schedules import CosineDecay",
+        "from minicnn.keras.datasets import mnist; mnist.load_data",
+        "from minicnn.keras.preprocessing.image import load_img",
+        "from minicnn.keras.utils import to_categorical, custom_object_scope",
         "import minicnn.keras.models",
         "from minicnn.keras.models import Sequential, load_model",
         "from minicnn.keras.applications.vgg16 import VGG16",

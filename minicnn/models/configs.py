@@ -13,6 +13,7 @@ from typing import Any
 from minicnn.errors import ArgumentError
 from minicnn.layers.base import Layer
 from minicnn.layers.core import InputLayer
+from minicnn.layers.operation import Operation
 from minicnn.layers.symbolic import Call, SymbolicTensor
 from minicnn.models.graph import Graph
 from minicnn.models.serialization import deserialize_keras_object, serialize_keras_object
@@ -84,6 +85,9 @@ def functional_config(graph: Graph) -> dict[str, Any]:
     }
     layers = []
     for layer in graph.layers:
+        if isinstance(layer, Operation) and (entry := _as_operation(layer, keys)):
+            layers.append(entry)
+            continue
         nodes = [_node(call, keys) for call in of_layer[id(layer)]]
         nodes = [] if isinstance(layer, InputLayer) else nodes
         layers.append({**entry_of(layer), "name": layer.name, "inbound_nodes": nodes})
@@ -94,19 +98,40 @@ def functional_config(graph: Graph) -> dict[str, Any]:
     }
 
 
+def _as_operation(layer: Operation, keys: dict[int, list[Any]]) -> dict[str, Any] | None:
+    """Return Keras' dictionary of an operator between tensors or numbers, None of others."""
+    config = layer.get_config()
+    name = layer.operation.removeprefix("ops.").capitalize()
+    positional = config["positional"]
+    plain = all(isinstance(a, int | float) or (isinstance(a, dict) and "input" in a)
+                for a in positional)  # fmt: skip
+    if name not in OPERATIONS or config["named"] or len(positional) != 2 or not plain:
+        return None
+    nodes = []
+    for call in layer.calls:
+        tensors = [_tensor(x, keys) for x in call.input_list if id(x) in keys]
+        if len(tensors) == len(call.input_list):
+            args = [tensors[a["input"]] if isinstance(a, dict) else a for a in positional]
+            nodes.append({"args": args, "kwargs": {}})
+    return {
+        "module": "keras.src.ops.numpy",
+        "class_name": name,
+        "config": {"name": layer.name},
+        "registered_name": name,
+        "name": layer.name,
+        "inbound_nodes": nodes,
+    }
+
+
+def _tensor(x: SymbolicTensor, keys: dict[int, list[Any]]) -> dict[str, Any]:
+    """Return the dictionary of one symbolic tensor."""
+    config = {"shape": list(x.shape), "dtype": str(x.dtype), "keras_history": keys[id(x)]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
 def _node(call: Call, keys: dict[int, list[Any]]) -> dict[str, Any]:
     """Return the dictionary of one call."""
-    tensors = [
-        {
-            "class_name": "__keras_tensor__",
-            "config": {
-                "shape": list(x.shape),
-                "dtype": str(x.dtype),
-                "keras_history": keys[id(x)],
-            },
-        }
-        for x in call.input_list
-    ]
+    tensors = [_tensor(x, keys) for x in call.input_list]
     several = isinstance(call.inputs, list | tuple)
     said = {} if call.training is None else {"said": True}
     kwargs = {} if call.training is None else {"training": call.training}
@@ -142,7 +167,7 @@ def network_of(
             lacking = next((key for key in _needs(node) if key not in tensors), None)
             raise ArgumentError(f"load_model: the layer {name!r} needs {lacking}, which none makes")
         for name, layer, number, node in ready:
-            results = _called(layer, node, tensors)
+            results = _called(name, layer, node, tensors)
             for place, tensor in enumerate(results if isinstance(results, list) else [results]):
                 tensors[name, number, place] = tensor
         waiting = [w for w in waiting if w not in ready]
@@ -175,7 +200,7 @@ def _needs(node: dict[str, Any]) -> list[Key]:
     return [_key(x) for x in flat if _is_tensor(x)]
 
 
-def _called(layer: Any, node: dict[str, Any], tensors: dict[Key, SymbolicTensor]) -> Any:
+def _called(name: str, layer: Any, node: dict[str, Any], tensors: dict[Key, SymbolicTensor]) -> Any:
     """Return the results of one call."""
 
     def given(value: Any) -> Any:
@@ -186,7 +211,9 @@ def _called(layer: Any, node: dict[str, Any], tensors: dict[Key, SymbolicTensor]
     arguments = [given(arg) for arg in node["args"]]
     kwargs = {k: v for k, v in node.get("kwargs", {}).items() if v is not None}
     if layer in OPERATIONS.values():
-        return layer(*arguments)
+        result = layer(*arguments)
+        result.call.layer.name = name
+        return result
     # Keras writes down `training=False` for layers of noise though nobody said it.
     if kwargs.get("training") is False and hasattr(layer, "seed") and not node.get("said"):
         kwargs.pop("training")

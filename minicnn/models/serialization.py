@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -34,13 +33,9 @@ __all__ = [
 T = TypeVar("T")
 
 #: Rooms whose classes and functions files may name; "models" holds what `layers` does not.
-HOMES = tuple(
-    room
-    for room in (
-        *("layers", "models", "activations", "initializers", "regularizers", "constraints"),
-        *("losses", "metrics", "optimizers", "optimizers.schedules"),
-    )
-    if importlib.util.find_spec(f"minicnn.{room.split('.')[0]}")
+HOMES = (
+    *("layers", "models", "activations", "initializers", "regularizers", "constraints"),
+    *("losses", "metrics", "optimizers", "optimizers.schedules"),
 )
 
 #: Numbers in Keras' files that mean something only beside an option that is not here.
@@ -196,17 +191,13 @@ def config_of_call(
 def _home(thing: Any) -> str | None:
     """Return the room of a built-in class or function, None for others."""
     for room in HOMES:
-        found = _module(room)
-        if found is not None and getattr(found, thing.__name__, None) is thing:
+        if getattr(_module(room), thing.__name__, None) is thing:
             return room
     return None
 
 
 def _module(room: str) -> Any:
-    try:
-        return importlib.import_module(f"minicnn.{room}")
-    except ModuleNotFoundError:
-        return None
+    return importlib.import_module(f"minicnn.{room}")
 
 
 def _entry(thing: Any, class_name: str, config: Any) -> dict[str, Any]:

@@ -49,6 +49,12 @@ def test_without_the_top():
     np.testing.assert_allclose(shares.predict(np.ones((2, 32, 64, 3)), verbose=0).sum(1), 1, 1e-5)
 
 
+def test_images_of_any_size_without_the_top():
+    model = VGG16(include_top=False, **SMALL)
+    assert model.output_shape == (None, None, None, 32)
+    assert model.predict(np.ones((1, 40, 71, 3)), verbose=0).shape == (1, 1, 2, 32)
+
+
 def test_weights_from_a_file(tmp_path, monkeypatch):
     options = {"include_top": False, "input_shape": (32, 64, 3)}
     model = VGG16(**options, **SMALL)

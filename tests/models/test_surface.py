@@ -14,7 +14,6 @@ STORED = json.loads(
 
 #: Methods of Keras that are not here, and why.
 ABSENT = {
-    "add_loss": "of the layers' package",
     "add_metric": "Keras refuses to run it",
     "add_variable": "an older name of add_weight",
     "build_from_config": "build_by_shape does it, from the same entry of a file",
@@ -35,13 +34,11 @@ ABSENT = {
     "jit_compile": "kernels are compiled anyway",
     "load_own_variables": "files are written as a whole",
     "loss": "compile keeps it to itself",
-    "losses": "of the layers' package",
     "make_predict_function": "nothing is traced",
     "make_test_function": "nothing is traced",
     "make_train_function": "nothing is traced",
     "metrics_variables": "metrics keep plain numbers",
     "path": "weight_paths tells paths",
-    "non_trainable_variables": "of the layers' package",
     "quantization_mode": "no quantization",
     "quantize": "no quantization",
     "quantized_build": "no quantization",
@@ -57,7 +54,7 @@ ABSENT = {
     "variable_dtype": "weights and results have one type",
 }
 
-#: Arguments of Keras that are not here, and why; those of whole packages apart.
+#: Arguments of Keras that are not here, and why.
 ABSENT_ARGUMENTS = {
     "zipped": "a model is one file",
     "max_shard_size": "weights are one file",
@@ -68,7 +65,7 @@ ABSENT_ARGUMENTS = {
     "overwrite_with_gradient": "no quantization",
 }
 #: Methods whose arguments other tests compare, or that Keras gives as anything.
-ELSEWHERE = {"__init__", "add_weight", "compile", "add_loss"}
+ELSEWHERE = {"__init__", "add_weight"}
 
 
 @pytest.mark.parametrize("cls", [Model, Sequential])
@@ -86,9 +83,8 @@ def test_arguments_have_keras_names_order_and_defaults(cls):
         own = inspect.signature(getattr(cls, method)).parameters
         expected = [(n, d) for n, d in arguments if n[0] != "*" and n not in ABSENT_ARGUMENTS]
         names = [name for name in own if name in dict(expected)]
-        late = {"callbacks"}  # of the callbacks' package
         assert names == [n for n, _ in expected if n in own], method
-        assert {n for n, _ in expected if n not in own} <= late, method
+        assert [n for n, _ in expected if n not in own] == [], method
         for name, default in expected:
             if name in own and default is not None and method != "call":
                 assert repr(own[name].default) == default, (method, name)

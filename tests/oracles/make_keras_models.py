@@ -36,8 +36,8 @@ def functional():
     skip = x
     x = layers.MaxPooling2D((2, 2))(x)
     x = layers.Dropout(0.25)(x)
-    x = layers.Conv2DTranspose(4, (2, 3), strides=2, padding="same")(x)
-    x = x + skip
+    x = layers.Conv2DTranspose(4, (2, 3), strides=2, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.75)(x) * 2.0 + skip
     inner = keras.Sequential(
         [keras.Input((3,)), layers.Dense(4, "tanh"), layers.Reshape((1, 1, 4))]
     )
