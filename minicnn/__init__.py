@@ -9,6 +9,7 @@ from minicnn import (
     activations,
     callbacks,
     config,
+    data,
     geometry,
     initializers,
     layers,
@@ -17,6 +18,7 @@ from minicnn import (
     models,
     ops,
     optimizers,
+    utils,
 )
 from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
 from minicnn.autograd.check import check_gradients
@@ -39,8 +41,8 @@ __all__ = [
     "GradientTape", "Input", "Model", "Sequential", "Tensor", "Variable", "activations",
     "applications", "average_pool2d", "backends", "callbacks", "check_gradients", "config",
     "constant", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
-    "cross_correlate2d", "datasets", "geometry", "initializers", "keras", "layers", "losses",
-    "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d",
+    "cross_correlate2d", "data", "datasets", "geometry", "initializers", "keras", "layers",
+    "losses", "max_pool2d", "metrics", "models", "ops", "optimizers", "upsample2d", "utils",
 ]  # fmt: skip
 
 #: Loaded when first asked for: they need Pillow, or few ask for them.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from minicnn.errors import ArgumentError, check_choice
 
 __all__ = [
     "BACKENDS",
+    "RandomStream",
+    "SeededGenerator",
     "backend",
     "floatx",
     "random_generator",
@@ -26,12 +29,23 @@ __all__ = [
     "set_random_seed",
     "use_backend",
     "use_floatx",
+    "use_random_stream",
 ]
 
 #: `auto` takes NumPy for small work and Numba, where it is usable, for the rest.
 BACKENDS = ("auto", "loops", "numpy", "numba", "cupy")
 
 _settings: dict[str, Any] = {"backend": None, "floatx": "float32", "generator": None}
+
+
+class _Thread(threading.local):
+    #: The random numbers of the piece of work that this thread does, if it has its own.
+    stream: RandomStream | None = None
+    #: Whether this thread works for another one, beside it.
+    beside = False
+
+
+_thread = _Thread()
 
 
 def backend() -> str:
@@ -45,6 +59,10 @@ def backend() -> str:
         _settings["backend"] = check_choice(
             "MINICNN_BACKEND", "value", os.environ.get("MINICNN_BACKEND", "auto"), BACKENDS
         )
+    if _thread.beside and _settings["backend"] in ("auto", "numba"):
+        # Numba's parallel loops must not be entered by two threads at once: some of its ways to
+        # share work among the cores end the process then.
+        return "numpy"
     return str(_settings["backend"])
 
 
@@ -109,6 +127,8 @@ def set_random_seed(seed: int) -> None:
 
 def random_generator() -> np.random.Generator:
     """Return the generator that initializers, shuffling, dropout and noise draw from."""
+    if _thread.stream is not None:
+        return _thread.stream.generator()
     if _settings["generator"] is None:
         _settings["generator"] = np.random.default_rng()
     return _settings["generator"]
@@ -122,3 +142,72 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: dict[str, Any]) -> None:
     """Continue the random numbers where `random_state()` was called."""
     random_generator().bit_generator.state = state
+
+
+class RandomStream:
+    """The random numbers of one piece of work, the same in whichever thread and order it is done.
+
+    Args:
+        key: numbers that set this piece of work apart, drawn from the process's generator.
+        place: numbers that do so for generators with a seed of their own, which are not to depend
+            on the process's.
+    """
+
+    def __init__(self, key: tuple[int, ...], place: tuple[int, ...]) -> None:
+        self._key, self._place = key, place
+        self._generators: dict[int | None, np.random.Generator] = {}
+
+    @property
+    def drawn(self) -> bool:
+        """Whether somebody drew a number."""
+        return bool(self._generators)
+
+    def generator(self, seed: int | None = None) -> np.random.Generator:
+        """Return the stream's generator, or that for a seed."""
+        if seed not in self._generators:  # made when first needed: most work draws nothing
+            start, *way = (*self._key, *self._place) if seed is None else (seed, *self._place)
+            sequence = np.random.SeedSequence(start, spawn_key=way)
+            self._generators[seed] = np.random.default_rng(sequence)
+        return self._generators[seed]
+
+
+@contextlib.contextmanager
+def use_random_stream(stream: RandomStream, beside: bool = False) -> Iterator[None]:
+    """Let this thread draw from a stream for the length of a `with` block.
+
+    Args:
+        stream: what it draws from.
+        beside: whether the thread works beside another one, which may be in a compiled loop.
+
+    >>> with use_random_stream(RandomStream((7,), (0, 1))):
+    ...     first = random_generator().random()
+    >>> with use_random_stream(RandomStream((7,), (0, 1))):
+    ...     first == random_generator().random()
+    True
+    """
+    before = _thread.stream, _thread.beside
+    _thread.stream, _thread.beside = stream, beside or _thread.beside
+    try:
+        yield
+    finally:
+        _thread.stream, _thread.beside = before
+
+
+class SeededGenerator:
+    """The random numbers of one layer: from its own seed, or from the process's generator.
+
+    Args:
+        seed: an integer >= 0, or None.
+    """
+
+    def __init__(self, seed: int | None) -> None:
+        self._seed = seed
+        self._own = None if seed is None else np.random.default_rng(seed)
+
+    def __call__(self) -> np.random.Generator:
+        """Return the generator to draw from now."""
+        if self._own is None:
+            return random_generator()
+        if _thread.stream is not None:
+            return _thread.stream.generator(self._seed)
+        return self._own

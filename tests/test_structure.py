@@ -15,7 +15,7 @@ FLOORS = [
     ["ops"],
     ["activations", "initializers", "losses", "metrics", "optimizers", "regularizers", "layers"],
     ["callbacks", "models"],
-    ["applications"],
+    ["applications", "utils"],
     ["cli", "keras", "tensorflow", "interop"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -25,7 +25,7 @@ EDGE = 7
 #: The one import that may close a circle, if it stands in a function: a tensor calls the engine.
 LAZY = ("minicnn.autograd.tensor", "minicnn.autograd.tape")
 LONGEST = 450
-HEAVY = ["numba", "PIL", "matplotlib", "rich", "typer", "safetensors", "h5py"]
+HEAVY = ["numba", "PIL", "matplotlib", "rich", "typer", "safetensors", "h5py", "pooch"]
 
 
 class Import:

@@ -4,6 +4,7 @@ from minicnn.applications.cell_autoencoder import cell_autoencoder, encoder_of
 from minicnn.applications.denoising import add_noise, psnr
 from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
 from minicnn.applications.search import nearest
+from minicnn.applications.unet import unet
 from minicnn.applications.vgg16 import VGG16
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "load_model",
     "nearest",
     "psnr",
+    "unet",
 ]

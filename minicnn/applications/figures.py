@@ -23,6 +23,7 @@ __all__ = [
     "draw_history",
     "draw_reconstructions",
     "draw_search",
+    "rows_of_images",
     "save_figure",
 ]
 
@@ -80,10 +81,18 @@ def draw_history(history: dict[str, list[float]]) -> Figure:
     return figure
 
 
-def _rows_of_images(rows: Sequence[tuple[str, Array, list[str] | None]]) -> Figure:
-    """Return rows of images with a label before each row and a line above each image."""
+def rows_of_images(
+    rows: Sequence[tuple[str, Array, list[str] | None]], size: float = 1.05
+) -> Figure:
+    """Return rows of images with a label before each row and a line above each image.
+
+    Args:
+        rows: label, images (N,H,W,C) in [0, 1], and a line for each image or None.
+        size: width of an image in inches.
+    """
     count = len(rows[0][1])
-    figure = _figure(1.05 * count + 1.1, 1.28 * len(rows))
+    height = size * rows[0][1].shape[1] / rows[0][1].shape[2]
+    figure = _figure(size * count + 1.1, (height + 0.23) * len(rows))
     grid = figure.subplots(len(rows), count, squeeze=False)
     for line, (label, images, titles) in zip(grid, rows, strict=True):
         for i, (axes, image) in enumerate(zip(line, images, strict=True)):
@@ -106,7 +115,7 @@ def _decibels(clean: Array, other: Array) -> list[str]:
 
 def draw_reconstructions(images: Array, results: Array) -> Figure:
     """Return images above what the autoencoder makes of them, with PSNRs."""
-    return _rows_of_images(
+    return rows_of_images(
         [("image", images, None), ("through\nthe code", results, _decibels(images, results))]
     )
 
@@ -125,7 +134,7 @@ def draw_denoising(clean: Array | None, noisy: Array, results: Array) -> Figure:
             ("noisy", noisy, _decibels(clean, noisy)),
             ("denoised", results, _decibels(clean, results)),
         ]
-    return _rows_of_images(rows) if len(noisy) > 1 else _side_by_side(rows)
+    return rows_of_images(rows) if len(noisy) > 1 else _side_by_side(rows)
 
 
 def draw_search(

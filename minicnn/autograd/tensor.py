@@ -183,6 +183,9 @@ class Tensor:
     def __int__(self) -> int:
         return int(self.data)
 
+    def __index__(self) -> int:
+        return self.data.__index__()
+
     def __format__(self, spec: str) -> str:
         return format(self.data.item(), spec) if spec else repr(self)
 
@@ -239,6 +242,12 @@ class Tensor:
 
     def __rtruediv__(self, other: Any) -> Tensor:
         return OPERATORS["/"](other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return Tensor(self.data // plain(other))  # a step function: no gradient flows through it
+
+    def __mod__(self, other: Any) -> Tensor:
+        return self - other * Tensor(self.data // plain(other))
 
     def __pow__(self, exponent: float) -> Tensor:
         return OPERATORS["**"](self, exponent)

@@ -21,6 +21,7 @@ __all__ = [
     "bombs_are_errors",
     "height_and_width",
     "read_image",
+    "read_pixels",
     "try_to_read",
     "write_image",
 ]
@@ -53,6 +54,28 @@ def read_image(path: str | Path, size: Size | None = None) -> NDArray[np.float32
     if isinstance(result, str):
         raise DataError(f"read_image: cannot read {path}: {result}.")
     return result.astype(np.float32) / np.float32(255)
+
+
+def read_pixels(where: str, path: Path, mode: str | None = None) -> NDArray[np.uint8]:
+    """Return the numbers of a PNG file as they are: uint8 (H,W) of grey, (H,W,C) of colour.
+
+    Class numbers and masks are read so, of which no colour conversion must make others.
+
+    Args:
+        where: the caller's name, for messages.
+        path: the file.
+        mode: Pillow's name of the mode to convert to, such as `"L"` for grey; as it is when None.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return np.array(image if mode in (None, image.mode) else image.convert(mode), np.uint8)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{where}: cannot read {path}: {error}.") from None
 
 
 def write_image(path: str | Path, array: ArrayLike) -> None:

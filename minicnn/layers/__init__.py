@@ -1,5 +1,6 @@
 """Layers: weights around operations, under Keras' names and defaults."""
 
+from minicnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from minicnn.layers.base import Layer
 from minicnn.layers.convolution import Conv2D, Conv2DTranspose
 from minicnn.layers.core import (
@@ -13,6 +14,8 @@ from minicnn.layers.core import (
     InputLayer,
     ReLU,
 )
+from minicnn.layers.cropping import CenterCrop, RandomCrop
+from minicnn.layers.light import RandomBrightness, RandomContrast
 from minicnn.layers.normalization import BatchNormalization
 from minicnn.layers.pooling import (
     AveragePooling2D,
@@ -28,6 +31,7 @@ __all__ = [
     "Add",
     "AveragePooling2D",
     "BatchNormalization",
+    "CenterCrop",
     "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
@@ -43,6 +47,13 @@ __all__ = [
     "Layer",
     "MaxPool2D",
     "MaxPooling2D",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "Reshape",
     "UpSampling2D",

@@ -18,7 +18,7 @@ from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, no_reco
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic
 
-__all__ = ["Layer", "check_data_format", "clear_names"]
+__all__ = ["Layer", "check_data_format", "clear_names", "members"]
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def _unique(items: Iterable[T]) -> list[T]:
     return list({id(item): item for item in items}.values())
 
 
-def _members(owner: Any, kind: type[T]) -> list[T]:
+def members(owner: Any, kind: type[T]) -> list[T]:
     """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
     found: list[T] = []
     for value in vars(owner).values():
@@ -87,8 +87,9 @@ def _takes_training(call: Any) -> bool:
 
 
 class _Mode(threading.local):
-    #: The `training` of the call that is running: layers called inside it inherit it.
-    training = False
+    #: The `training` of the call that is running: layers called inside it inherit it. None where
+    #: nobody said, and each layer takes its own default.
+    training: bool | None = None
 
 
 _mode = _Mode()
@@ -200,12 +201,12 @@ class Layer:
     @property
     def own_weights(self) -> list[Variable]:
         """The weights of this layer itself, in the order in which they were made."""
-        return _unique([*self._weights, *_members(self, Variable)])
+        return _unique([*self._weights, *members(self, Variable)])
 
     @property
     def sublayers(self) -> list[Layer]:
         """The layers inside this one: its attributes that are layers, or hold them in a list."""
-        return _members(self, Layer)
+        return members(self, Layer)
 
     @property
     def weights(self) -> list[Variable]:
@@ -347,13 +348,18 @@ class Layer:
     #: Whether a list of lists of numbers is several inputs, and not one array written as a list.
     takes_list = False
 
+    #: What `training` is where nobody said.
+    training_by_default: bool | None = False
+
     def _run(self, tensors: Any, training: bool | None) -> Any:
         """Return what `call` does, with `training` set for the layers inside."""
         before = _mode.training
         _mode.training = before if training is None else bool(training)
         try:
             if self._call_takes_training:
-                return self.call(tensors, training=_mode.training)
+                chosen: Any = _mode.training
+                chosen = self.training_by_default if chosen is None else chosen
+                return self.call(tensors, training=chosen)
             return self.call(tensors)
         finally:
             _mode.training = before

@@ -127,7 +127,7 @@ class Graph:
                     stack += [(x.call, False) for x in reversed(call.input_list)]
         return met, order
 
-    def run(self, inputs: Any, training: bool) -> Any:
+    def run(self, inputs: Any, training: bool | None) -> Any:
         """Return the outputs for input tensors."""
         given = as_list(inputs)
         if len(given) != len(self.inputs):

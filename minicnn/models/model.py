@@ -137,7 +137,10 @@ class Model(Trainer, Layer):
             names.append(saving.free_name(output.name, names))
         return names
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    #: Nobody said, so each layer inside takes its own default.
+    training_by_default = None
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self._drawn("outputs").run(inputs, training)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

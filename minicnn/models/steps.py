@@ -10,6 +10,7 @@ import numpy as np
 
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError
+from minicnn.layers.base import members
 from minicnn.metrics import Metric
 from minicnn.models.batches import Batch, is_iterable_of_batches
 from minicnn.models.graph import as_list
@@ -150,7 +151,7 @@ class StepNames:
     @property
     def metrics(self) -> list[Metric]:
         """The running figures: the loss, those of `compile`, and those kept as attributes."""
-        own = [m for value in vars(self).values() for m in _metrics_in(value)]
+        own = members(self, Metric)
         return list({id(m): m for m in [*self._compiled_metrics(), *own]}.values())
 
     def _compiled_metrics(self) -> list[Metric]:
@@ -170,13 +171,6 @@ class StepNames:
         """Begin all running figures anew."""
         for metric in self.metrics:
             metric.reset_state()
-
-
-def _metrics_in(value: Any) -> list[Metric]:
-    """Return a metric, or those in a list, tuple or dictionary."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [m for m in as_list(value) if isinstance(m, Metric)]
 
 
 def by_output(y_pred: Any) -> list[Any]:

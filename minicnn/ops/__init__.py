@@ -36,6 +36,7 @@ from minicnn.ops.fusion import mean_squared_error
 from minicnn.ops.normalization import batch_normalization, log_softmax, softmax, standardize
 from minicnn.ops.pooling import average_pool2d, max_pool2d, resize2d, upsample2d
 from minicnn.ops.reduction import matmul, max, mean, min, sum, variance
+from minicnn.ops.sampling import affine_transform
 from minicnn.ops.shape import (
     broadcast_to,
     concatenate,
@@ -49,11 +50,11 @@ from minicnn.ops.shape import (
 )
 
 __all__ = [
-    "abs", "add", "average_pool2d", "batch_normalization", "broadcast_to", "cast", "clip",
-    "concatenate", "conv2d", "conv2d_transpose", "convolve2d", "crop2d", "cross_correlate2d",
-    "divide", "erf", "exp", "expm1", "getitem", "log", "log1p", "log_softmax", "matmul", "max",
-    "max_pool2d", "maximum", "mean", "mean_squared_error", "min", "minimum", "multiply", "negative",
-    "pad2d", "power", "relu", "reshape", "resize2d", "sigmoid", "sign", "softmax", "softplus",
-    "sqrt", "square", "squeeze", "stack", "standardize", "subtract", "sum", "tanh", "transpose",
-    "upsample2d", "variance", "where",
+    "abs", "add", "affine_transform", "average_pool2d", "batch_normalization", "broadcast_to",
+    "cast", "clip", "concatenate", "conv2d", "conv2d_transpose", "convolve2d", "crop2d",
+    "cross_correlate2d", "divide", "erf", "exp", "expm1", "getitem", "log", "log1p", "log_softmax",
+    "matmul", "max", "max_pool2d", "maximum", "mean", "mean_squared_error", "min", "minimum",
+    "multiply", "negative", "pad2d", "power", "relu", "reshape", "resize2d", "sigmoid", "sign",
+    "softmax", "softplus", "sqrt", "square", "squeeze", "stack", "standardize", "subtract", "sum",
+    "tanh", "transpose", "upsample2d", "variance", "where",
 ]  # fmt: skip

@@ -190,7 +190,23 @@ def plain(make_layer):
     return lambda draw: (make_layer(draw), images(draw))
 
 
+def random_crop(cls):
+    return lambda draw: (cls(*draw(pairs)), images(draw))
+
+
+def changed(name, *arguments):
+    return plain(lambda draw: getattr(layers, name)(*arguments))
+
+
 STRATEGIES = {
+    "CenterCrop": random_crop(layers.CenterCrop),
+    "RandomBrightness": changed("RandomBrightness", 0.2),
+    "RandomContrast": changed("RandomContrast", 0.2),
+    "RandomCrop": random_crop(layers.RandomCrop),
+    "RandomFlip": changed("RandomFlip"),
+    "RandomRotation": changed("RandomRotation", 0.2),
+    "RandomTranslation": changed("RandomTranslation", 0.2, 0.3),
+    "RandomZoom": changed("RandomZoom", 0.2, (0.1, 0.3)),
     "Activation": plain(lambda draw: layers.Activation(draw(st.sampled_from(["tanh", "softmax"])))),
     "Add": add,
     "AveragePooling2D": pooling(layers.AveragePooling2D),

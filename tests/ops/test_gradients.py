@@ -116,7 +116,12 @@ def called(function, **options):
 
 POOL = {"strides": (2, 1), "padding": ((0, 1), (2, 1))}
 SIDES = {"strides": (2, 1), "padding": ((0, 3), (2, 1)), "dilation_rate": (1, 2)}
+PLACES = [0.8, -0.5, 1.2, 0.4, 1.1, -0.6, 0, 0]
 WINDOWS = {
+    "affine_transform": [
+        (called(ops.affine_transform, transform=PLACES, fill_mode="reflect"), images(2)),
+        (called(ops.affine_transform, transform=PLACES, fill_value=3.0), images(1, 4, 3)),
+    ],
     "conv2d": [
         (mc.conv2d, images(2), normal(3, 2, 2, 3), normal(3)),
         (called(mc.conv2d, strides=(1, 3), padding="same"), images(2), normal(4, 3, 2, 1)),

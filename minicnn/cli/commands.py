@@ -1,4 +1,4 @@
-"""The `minicnn` command: demo, train, denoise, search, info."""
+"""The `minicnn` command: demo, train, denoise, search, datasets, info."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 import minicnn
-from minicnn.errors import ArgumentError, DataError, MinicnnError
+from minicnn.cli.datasets import datasets
+from minicnn.cli.shared import console, errors, told
+from minicnn.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     from minicnn.applications.runs import Settings, TrainingRun
@@ -30,21 +31,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(datasets)
 
 DEMO_FOLDER, RUN_FOLDER = Path("minicnn-demo"), Path("runs/cells")
 DEMO_SIZE = (48, 48)
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Turn the errors that minicnn words into one line and an exit status."""
-    try:
-        yield
-    except MinicnnError as error:
-        errors.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(1) from None
 
 
 @contextlib.contextmanager
@@ -113,7 +103,7 @@ def demo(
 
     began = time.perf_counter()
     common = {"image_size": DEMO_SIZE, "seed": seed}
-    with _told():
+    with told():
         for folder in (output, output / "denoiser"):
             _make_way(folder)
             claim_folder(folder, resume=False)
@@ -210,7 +200,7 @@ def train(
         "limit": limit,
         "data": None if data is None else str(data.resolve()),
     }
-    with _told():
+    with told():
         settings = _settings(output, preset, changes, resume)
         claim_folder(output, resume)
         cells = _load(Path(settings.data), settings)
@@ -289,7 +279,7 @@ def denoise(
     from minicnn.datasets import read_image, write_image
     from minicnn.files import make_folder
 
-    with _told():
+    with told():
         settings = load_settings(model)
         if settings.noise == 0:
             errors.print(
@@ -348,7 +338,7 @@ def search(
     from minicnn.applications.runs import load_model, load_settings
     from minicnn.datasets import read_image
 
-    with _told():
+    with told():
         settings = load_settings(model)
         if settings.skips:
             raise ArgumentError(

@@ -1,0 +1,5 @@
+"""The `minicnn` command."""
+
+from minicnn.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,309 @@
+"""Labels, norms, splits, single images and folders of images, beside what Keras gives for them."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn import Sequential, config, layers, utils
+from minicnn.data import Dataset, TensorSpec
+from minicnn.errors import ArgumentError, DataError, OutputError, ShapeError
+
+ORACLES = Path(__file__).parents[1] / "oracles"
+STORED = json.loads((ORACLES / "keras_pipeline.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    with np.load(ORACLES / "keras_pipeline.npz") as file:
+        return {name: file[name] for name in file.files if name.startswith("folder")}
+
+
+@pytest.fixture(scope="module")
+def folder(arrays, tmp_path_factory):
+    """The folder of files that Keras read."""
+    root = tmp_path_factory.mktemp("images")
+    for name, pixels in arrays.items():
+        if name.startswith("folder/"):
+            path = root / name.removeprefix("folder/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(path)
+    (root / "a/notes.txt").touch()
+    return root
+
+
+@pytest.mark.parametrize("case", STORED["utilities"], ids=lambda case: case["code"])
+def test_utilities_give_what_keras_does(case):
+    value = eval(case["code"], {"U": utils, "np": np})
+    if isinstance(value, list):
+        assert value == case["value"]
+    else:
+        np.testing.assert_allclose(value, case["value"], rtol=1e-6)
+
+
+# Folders of images.
+
+
+@pytest.mark.parametrize("index", range(len(STORED["folders"])))
+def test_images_labels_and_files_are_those_of_keras(folder, arrays, index):
+    case = STORED["folders"][index]
+    data = utils.image_dataset_from_directory(
+        folder, image_size=(5, 8), batch_size=None, shuffle=False, verbose=False, **case["options"]
+    )
+    assert [str(Path(p).relative_to(folder)) for p in data.file_paths] == case["files"]
+    assert data.class_names == case["class_names"]
+    elements = list(data.as_numpy_iterator())
+    assert len(data) == len(elements)
+    labelled = case["dtype"] is not None
+    images = np.stack([e[0] if labelled else e for e in elements])
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(images, arrays[f"folder{index}/x"], atol=1e-3)
+    if labelled:
+        labels = np.stack([e[1] for e in elements])
+        assert labels.dtype == case["dtype"]
+        np.testing.assert_array_equal(labels, arrays[f"folder{index}/y"])
+
+
+@pytest.mark.parametrize("seed", STORED["mixed"])
+def test_files_are_mixed_as_keras_mixes_them(folder, seed):
+    data = utils.image_dataset_from_directory(folder, seed=int(seed), verbose=False)
+    assert [str(Path(p).relative_to(folder)) for p in data.file_paths] == STORED["mixed"][seed]
+
+
+def test_padding_keeps_proportions_in_the_middle(tmp_path):
+    (tmp_path / "a").mkdir()
+    Image.fromarray(np.full((4, 4, 3), 90, np.uint8)).save(tmp_path / "a" / "square.png")
+    data = utils.image_dataset_from_directory(
+        tmp_path, image_size=(4, 8), pad_to_aspect_ratio=True, batch_size=None, verbose=False
+    )
+    image, _ = data.get_single_element()
+    expected = np.zeros((4, 8, 3))
+    expected[:, 2:6] = 90
+    np.testing.assert_array_equal(image.numpy(), expected)
+
+
+def test_grey_images(folder):
+    data = utils.image_dataset_from_directory(
+        folder, color_mode="grayscale", image_size=(5, 9), shuffle=False, verbose=False
+    )
+    images, _ = data.get_single_element()
+    assert images.shape == (9, 5, 9, 1)
+    with Image.open(folder / "c/3.png") as image:  # grey, and of this size already
+        np.testing.assert_array_equal(images.numpy()[8, :, :, 0], np.asarray(image))
+
+
+def test_subsets_share_no_file_and_say_their_numbers(folder, capsys):
+    train, test = utils.image_dataset_from_directory(
+        folder, validation_split=0.4, subset="both", seed=7, batch_size=2, image_size=(5, 8)
+    )
+    assert capsys.readouterr().out == (
+        "Found 9 files belonging to 3 classes.\n"
+        "Using 6 files for training.\nUsing 3 files for validation.\n"
+    )
+    assert (len(train), len(test)) == (3, 2)
+    assert not set(train.file_paths) & set(test.file_paths)
+    alone = utils.image_dataset_from_directory(
+        folder, validation_split=0.4, subset="validation", seed=7, verbose=False
+    )
+    assert alone.file_paths == test.file_paths
+    assert capsys.readouterr().out == ""
+
+
+def test_epochs_are_mixed_anew_and_repeat_by_the_seed(folder):
+    def epochs():
+        data = utils.image_dataset_from_directory(
+            folder, labels=list(range(9)), seed=3, image_size=(4, 6), verbose=False
+        )
+        return [next(iter(data))[1].numpy().tolist() for _ in range(2)]
+
+    first = epochs()
+    assert first == epochs()
+    assert first[0] != first[1]
+    assert sorted(first[0]) == list(range(9))
+
+
+def test_the_result_is_a_data_set_like_any_other(folder):
+    data = utils.image_dataset_from_directory(folder, image_size=(5, 8), batch_size=4, seed=0,
+                                              verbose=False)  # fmt: skip
+    scaled = data.map(lambda x, y: (x / 255.0, y)).cache().prefetch(1)
+    assert scaled.element_spec == (
+        TensorSpec((4, 5, 8, 3), np.dtype("float32")), TensorSpec((4,), np.dtype("int32")),
+    )  # fmt: skip
+    model = Sequential([layers.Input((5, 8, 3)), layers.Flatten(), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    one_hot = scaled.map(lambda x, y: (x, utils.to_categorical(y, 3)))
+    assert len(model.fit(one_hot, epochs=2, verbose=0).history["loss"]) == 2
+    assert model.predict(scaled.map(lambda x, y: x), verbose=0).shape == (9, 3)
+
+
+def test_links_are_followed_only_when_asked(folder, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(folder / "a/2.png", tmp_path / "one")
+    (tmp_path / "one" / "more").symlink_to(folder / "b")
+    counts = [
+        len(
+            utils.image_dataset_from_directory(
+                tmp_path, follow_links=follow, batch_size=None, verbose=False
+            )
+        )
+        for follow in (False, True)
+    ]
+    assert counts == [1, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "foo"}, "labels='foo' is not known"),
+        ({"labels": 3}, "labels=3 must be"),
+        ({"labels": [1, 2]}, "labels has 2 entries, but there are 9 files"),
+        (
+            {"labels": [0, 2] * 4 + [0], "label_mode": "categorical"},
+            "needs labels from 0 to 1 for 2 classes, but 0 to 2 came",
+        ),
+        ({"labels": None, "class_names": ["a"]}, "says nothing with labels=None"),
+        ({"label_mode": "foo"}, "label_mode='foo'"),
+        ({"label_mode": "binary"}, "needs 2 classes, but there are 3: a, b, c"),
+        ({"class_names": ["a", "zz"]}, "names 'zz', but the folders are 'a', 'b', 'c'"),
+        ({"color_mode": "foo"}, "color_mode='foo'"),
+        ({"interpolation": "bicubic"}, "choose one of 'bilinear', 'nearest'"),
+        ({"validation_split": 0.2}, "must be given together"),
+        ({"subset": "training"}, "must be given together"),
+        ({"subset": "foo", "validation_split": 0.2, "seed": 1}, "subset='foo'"),
+        ({"subset": "both", "validation_split": 1.5, "seed": 1}, "between 0 and 1"),
+        ({"subset": "both", "validation_split": 0.2}, "needs a seed"),
+        ({"subset": "validation", "validation_split": 0.01, "seed": 1}, "leaves none for valid"),
+        ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "exclude each other"),
+        ({"data_format": "channels_first"}, "channels last"),
+    ],
+)
+def test_messages_of_a_folder(folder, options, message):
+    with pytest.raises(ArgumentError, match=message):
+        utils.image_dataset_from_directory(folder, verbose=False, **options)
+
+
+def test_missing_empty_and_damaged_folders(tmp_path):
+    with pytest.raises(DataError, match="there is no folder"):
+        utils.image_dataset_from_directory(tmp_path / "nowhere")
+    (tmp_path / "a").mkdir()
+    with pytest.raises(DataError, match="holds no images in 1 folders"):
+        utils.image_dataset_from_directory(tmp_path)
+    (tmp_path / "a" / "bad.png").write_bytes(b"no image")
+    data = utils.image_dataset_from_directory(tmp_path, verbose=False)
+    with pytest.raises(DataError, match=r"cannot read .*bad\.png: cannot identify"):
+        list(data)
+
+
+# Labels, splits, seeds.
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: utils.to_categorical([1, 5], 3),
+            "x holds 5, but class numbers must be 0 to 2 for",
+        ),
+        (lambda: utils.to_categorical([-1, 2]), "x holds -1"),
+        (lambda: utils.to_categorical([]), "x is empty; give num_classes"),
+        (lambda: utils.split_dataset(np.arange(10)), "give left_size or right_size"),
+        (
+            lambda: utils.split_dataset(np.arange(10), 1.5),
+            "left_size=1.5 must be an integer from 1",
+        ),
+        (lambda: utils.split_dataset(np.arange(10), 11), "left_size=11"),
+        (lambda: utils.split_dataset(np.arange(10), 0), "left_size=0"),
+        (lambda: utils.split_dataset(np.arange(10), 8, 5), "parts of 8 and 5 of 10"),
+        (lambda: utils.split_dataset(np.arange(10), 0.9, 0.9), "parts of 9 and 9 of 10"),
+        (lambda: utils.split_dataset(np.arange(10), 0.01), "parts of 0 and 10 of 10"),
+        (lambda: utils.split_dataset(Dataset.range(3).repeat(), 0.5), "has no end"),
+        (lambda: utils.set_random_seed(2**32), "must be less than"),
+    ],
+)
+def test_messages_of_utilities(call, message):
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_splits_of_several_arrays_and_shuffled_ones():
+    x, y = np.arange(10), np.arange(10) * 2
+    for several in ((x, y), [x, y]):
+        left, right = utils.split_dataset(several, 0.7)
+        assert [tuple(map(int, e)) for e in left] == [(i, 2 * i) for i in range(7)]
+        assert [int(b) for _, b in right] == [14, 16, 18]
+    left, right = utils.split_dataset(Dataset.range(10).filter(lambda i: i > 1), 0.5)
+    assert [int(i) for i in left], [int(i) for i in right] == ([2, 3, 4, 5], [6, 7, 8, 9])
+    parts = [utils.split_dataset(x, 0.6, shuffle=True, seed=4) for _ in range(2)]
+    orders = [[int(i) for part in pair for i in part] for pair in parts]
+    assert orders[0] == orders[1] != list(range(10))
+    assert sorted(orders[0]) == list(range(10))
+
+
+def test_a_seed_starts_all_random_numbers(monkeypatch):
+    monkeypatch.setitem(config._settings, "generator", None)
+
+    def numbers():
+        utils.set_random_seed(8)
+        ours = config.random_generator().random()
+        return random.random(), np.random.rand(), ours  # noqa: NPY002
+
+    state, theirs = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        assert numbers() == numbers()
+    finally:
+        random.setstate(state)
+        np.random.set_state(theirs)  # noqa: NPY002
+
+
+# Single images.
+
+
+def test_images_go_to_files_and_back(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 9, 3), np.uint8)
+    utils.save_img(tmp_path / "a.png", pixels, scale=False)
+    image = utils.load_img(tmp_path / "a.png")
+    np.testing.assert_array_equal(utils.img_to_array(image), pixels)
+    assert utils.img_to_array(image).dtype == np.float32
+    assert utils.img_to_array(image, dtype="uint8").dtype == np.uint8
+    grey = utils.load_img(tmp_path / "a.png", color_mode="grayscale", target_size=(4, 6))
+    assert (grey.mode, grey.size) == ("L", (6, 4))
+    clear = np.concatenate([pixels, pixels[..., :1]], -1)
+    utils.save_img(tmp_path / "b.jpg", clear)  # JPEG has no transparency
+    assert utils.load_img(tmp_path / "b.jpg", color_mode="rgba").mode == "RGBA"
+    utils.save_img(tmp_path / "c", pixels, file_format="jpg", scale=False)
+    with Image.open(tmp_path / "c") as image:
+        assert image.format == "JPEG"
+    with pytest.raises(OutputError, match="choose a folder that exists"):
+        utils.save_img(tmp_path / "nowhere" / "a.png", pixels)
+
+
+def test_keeping_proportions_cuts_the_middle_out(tmp_path):
+    stripes = np.zeros((4, 12, 1), np.uint8)
+    stripes[:, 4:8] = 200
+    utils.save_img(tmp_path / "a.png", stripes, scale=False)
+    options = {"target_size": (2, 2), "interpolation": "bilinear", "color_mode": "grayscale"}
+    cut = utils.load_img(tmp_path / "a.png", keep_aspect_ratio=True, **options)
+    assert np.asarray(cut).tolist() == [[200, 200], [200, 200]]
+    squeezed = utils.load_img(tmp_path / "a.png", **options)
+    assert np.asarray(squeezed).max() < 120
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda p: utils.load_img(p, color_mode="foo"), ArgumentError, "color_mode='foo'"),
+        (lambda p: utils.load_img(p, interpolation="foo"), ArgumentError, "interpolation='foo'"),
+        (lambda p: utils.load_img(p), DataError, "cannot read .*: No such file"),
+        (lambda p: utils.img_to_array(np.zeros(3)), ShapeError, r"shape \(3,\)"),
+        (lambda p: utils.array_to_img(np.zeros((2, 3))), ShapeError, r"shape \(2, 3\)"),
+        (lambda p: utils.array_to_img(np.zeros((2, 3, 2))), ShapeError, "1, 3 or 4 channels"),
+        (lambda p: utils.img_to_array(0, "channels_first"), ArgumentError, "channels last"),
+    ],
+)
+def test_messages_of_images(tmp_path, call, error, message):
+    with pytest.raises(error, match=message):
+        call(tmp_path / "a.png")
