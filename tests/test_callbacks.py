@@ -159,6 +159,8 @@ def test_start_from_epoch_ignores_the_first_ones():
 
 def test_nan_is_no_improvement():
     assert play([3.0, float("nan"), float("nan"), 1.0], EarlyStopping(patience=2))[0] == 3
+    # The first epoch never ends a training, as in Keras.
+    assert play([float("nan"), 3.0, 2.0, 2.5, 1.0], EarlyStopping())[0] == 4
 
 
 def test_the_best_weights_are_restored_after_an_early_stop():

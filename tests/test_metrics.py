@@ -231,3 +231,11 @@ def test_fractions_of_weights_are_cut_off_in_a_table_of_integers_with_a_warning(
     assert float(metric.result()) == pytest.approx(1.0, rel=1e-6)
     exact = metrics.IoU(2, [1], dtype="float64")
     assert float(exact(truth, [0, 0, 1], weights)) == pytest.approx(2.5 / 3, rel=1e-6)
+
+
+def test_a_sample_counts_by_the_mean_of_its_places_weights():
+    # So a wide image does not outweigh a narrow one; as in Keras.
+    mean = metrics.Mean()
+    mean.update_state([[4.0, 8.0]], [[1.0, 0.0]])
+    mean.update_state([[1.0, 2.0, 3.0, 6.0]], [[1.0, 1.0, 1.0, 1.0]])
+    assert float(mean.result()) == ((4 + 0) / 2 + 12 / 4) / (1 / 2 + 1)

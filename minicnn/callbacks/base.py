@@ -108,16 +108,15 @@ class CallbackList:
     def epoch_end(self, epoch: int, logs: Logs) -> None:
         """Tell of an epoch's end.
 
-        The history hears of it after those that may add figures, and before one that saves it.
+        The history, which comes last, hears of it after those that may add figures, but before one
+        that saves it.
         """
-        for callback in sorted(self.callbacks, key=_turn):
+        for callback in sorted(self.callbacks, key=_needs_history):
             callback.on_epoch_end(epoch, logs)
 
 
-def _turn(callback: Any) -> int:
-    if isinstance(callback, History):
-        return 1
-    return 2 if getattr(type(callback), "needs_history", False) else 0
+def _needs_history(callback: Any) -> bool:
+    return getattr(type(callback), "needs_history", False)
 
 
 class History(Callback):
