@@ -88,7 +88,10 @@ def _fetch(entry: DataSet, address: str, place: Path, tell: Report) -> Path:
         known = None if entry.sha256 is None else f"sha256:{entry.sha256}"
         return Path(pooch.retrieve(address, known, file_name, target, downloader=loader))
     except requests.RequestException as error:
-        reason = getattr(getattr(error, "response", None), "reason", None) or type(error).__name__
+        reason = type(error).__name__
+        if error.response is not None:  # such as 404 Not Found
+            reason = error.response.reason
+            error.response.close()
         raise DataError(
             f"{entry.name}: {address} cannot be reached ({reason}); set MINICNN_DATA to a folder "
             f"that holds {entry.folder}/, or take `minicnn.datasets.{entry.stand_in}`, which needs "
