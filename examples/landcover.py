@@ -3,8 +3,8 @@
     python examples/landcover.py [--data FOLDER]
 
 Patches are cut out of files while the network trains, so memory does not grow with the folder.
-Pixels labelled "no data" count neither in the loss nor in the figures. Forest and fields cover nearly
-all of the few samples here; the classes of a few thousand pixels are hardly learned.
+Pixels labelled "no data" count neither in the loss nor in the figures. Forest and fields cover
+nearly all of the few samples here; the classes of a few thousand pixels are hardly learned.
 """
 
 from __future__ import annotations

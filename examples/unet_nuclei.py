@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     example = Example(__doc__, "unet_nuclei", argv, epochs=12)
     images, masks, test = load_nuclei(example)
     size, epochs = min(PATCH, *images.shape[1:3]), example.epochs()
-    model = unet((size, size, 1), filters=FILTERS)
+    model = unet((None, None, 1), filters=FILTERS)
     rate = optimizers.CosineDecay(5e-3, epochs * steps_of(images[~test], size))
     model.compile(optimizers.Adam(rate), "binary_crossentropy")
     data = batches_of(images[~test], masks[~test], size, example.seed)
@@ -84,9 +84,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     model.fit(data, epochs=epochs)
     seconds = time.perf_counter() - began
 
-    whole = unet(images.shape[1:], filters=FILTERS)
-    whole.set_weights(model.get_weights())
-    predicted = whole.predict(images[test], batch_size=8, verbose=0)
+    predicted = model.predict(images[test], batch_size=8, verbose=0)
     otsu = np.stack([x > otsu_threshold(x) for x in images[test]])
     figures = {
         "mean IoU, Otsu's threshold": float(intersection_over_union(masks[test], otsu).mean()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "draw_checkerboards",
     "draw_codes",
+    "draw_curves",
     "draw_denoising",
     "draw_history",
     "draw_reconstructions",
@@ -226,3 +228,63 @@ def _draw_channels(figure: Any, images: Array, codes: Array) -> None:
         f"codes: {height} x {width} x {channels} numbers (red above 0, blue below{more})",
         fontsize=10,
     )
+
+
+#: Colours of curves, told apart by people with any colour vision.
+CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444")
+
+
+def draw_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str
+) -> Figure:
+    """Return curves over epochs in one picture, on a logarithmic axis.
+
+    Args:
+        curves: epochs and values, by the curve's name.
+        label: what the values are.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure = figure_of(7.6, 4.2)
+    axes = figure.subplots()
+    for number, (name, (epochs, values)) in enumerate(curves.items()):
+        axes.plot(epochs, values, marker="o", ms=3, label=name, color=CURVES[number % len(CURVES)])
+    axes.set_yscale("log")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3, which="both", lw=0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def draw_checkerboards(
+    counts: Mapping[str, Array], images: Mapping[str, Array], powers: Mapping[str, Array]
+) -> Figure:
+    """Return overlap counts, images of each decoder, and the spectra of its errors.
+
+    Args:
+        counts: for each kernel, from how many inputs each output is made (H,W).
+        images: for each decoder, images (N,H,W,C) in [0, 1].
+        powers: for each decoder, the power at each frequency (H,W).
+    """
+    figure = figure_of(9.6, 8.4)
+    parts: Any = figure.subfigures(3, 1, height_ratios=[1, 1.35, 1.25])
+    above, middle, below = parts
+    above.suptitle("inputs of each output pixel", fontsize=10)
+    for axes, (name, count) in zip(above.subplots(1, len(counts)), counts.items(), strict=True):
+        axes.imshow(count, cmap="viridis", vmin=0)
+        axes.set_title(f"{name}: {count[4:-4].min():.0f} to {count.max():.0f}", fontsize=8)
+        axes.set_axis_off()
+    grid = middle.subplots(len(images), len(next(iter(images.values()))), squeeze=False)
+    for line, (name, shown) in zip(grid, images.items(), strict=True):
+        for axes, image in zip(line, shown, strict=True):
+            show(axes, image)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+    below.suptitle("power at each frequency, of images and of errors, logarithmic", fontsize=10)
+    for axes, (name, power) in zip(below.subplots(1, len(powers)), powers.items(), strict=True):
+        axes.imshow(np.log10(power + power.max() * 1e-7), cmap="magma", extent=(-0.5, 0.5) * 2)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("cycles per pixel", fontsize=8)
+        axes.tick_params(labelsize=7)
+    return figure
