@@ -54,7 +54,6 @@ class Example:
         self.fast: bool = self.options.fast
         self.seed: int = self.options.seed
         self.output = make_folder(self.options.output)
-        self.verbose = 1
         self._epochs = epochs
         config.set_random_seed(self.seed)
 
@@ -81,6 +80,12 @@ class Example:
         """Print one figure."""
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         print(f"{what:<58} {text}", flush=True)
+
+    def say_all(self, figures: dict[str, float], seconds: float) -> None:
+        """Print the time of training and all figures."""
+        self.say("seconds of training", seconds)
+        for name, value in figures.items():
+            self.say(name, value)
 
     def picture(self, figure: Any, name: str) -> None:
         """Write a picture into the folder of results, and say so."""

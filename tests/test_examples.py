@@ -1,23 +1,107 @@
 """The examples run, on rendered cells."""
 
 import importlib.util
+import os
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from minicnn.datasets import save_rendered_cells
 from tests.helpers import ROOT
 
+#: The pictures that each example writes, and some of its figures with their bounds on little data.
+EXAMPLES: dict[str, list[str]] = {
+    "unet_nuclei": ["masks.png"],
+    "fcn_nuclei": ["masks.png"],
+    "landcover": ["classes.png"],
+    "grown_autoencoder": ["losses.png", "reconstructions.png"],
+    "checkerboard": ["checkerboard.png"],
+    "translate_cells": ["colour.png", "denoise.png", "sharpen.png"],
+}
+
 
 def load(name: str) -> ModuleType:
+    """Return a script as a module; as when it is run, its neighbours can be imported."""
+    folder = str((ROOT / name).parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_run_without_data_and_repeat_exactly(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINICNN_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    main = load(f"examples/{name}").main
+    found = [main(["--fast", "--output", str(tmp_path / str(i))]) for i in range(2)]
+    assert found[0] == found[1]
+    assert all(np.isfinite(value) for value in found[0].values())
+    printed = capsys.readouterr().out
+    for figure, value in found[0].items():
+        assert re.search(f"^{re.escape(figure)} +{value:.4g}$", printed, re.MULTILINE)
+    pictures = [p.name for p in sorted((tmp_path / "0").glob("*.png"))]
+    assert pictures == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_say_where_missing_data_can_be_had(name: str, tmp_path: Path) -> None:
+    options = ["--data", str(tmp_path / "none"), "--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match=r"the data are not in .*none.*--fast"):
+        load(f"examples/{name}").main(options)
+
+
+def real_data(folder: str) -> list[str]:
+    """Return the options for real data, or skip the test."""
+    root = Path(os.environ.get("MINICNN_DATA", ROOT.parent / "shared" / "data"))
+    if not (root / folder).exists():
+        pytest.skip(f"there is no folder {root / folder}; set MINICNN_DATA to test on real data")
+    return ["--data", str(root / folder)]
+
+
+@pytest.mark.slow
+def test_the_unet_finds_nuclei(tmp_path: Path) -> None:
+    options = [*real_data("segmentation/dsb2018_nuclei"), "--output", str(tmp_path)]
+    assert load("examples/unet_nuclei").main(options)["mean IoU, U-Net"] >= 0.84
+
+
+@pytest.mark.slow
+def test_the_fcn_finds_nuclei(tmp_path: Path) -> None:
+    options = [*real_data("segmentation/dsb2018_nuclei"), "--output", str(tmp_path)]
+    assert load("examples/fcn_nuclei").main(options)["mean IoU, FCN"] >= 0.7
+
+
+@pytest.mark.slow
+def test_forest_and_fields_are_told_apart(tmp_path: Path) -> None:
+    options = [*real_data("segmentation/chesapeake_landcover"), "--output", str(tmp_path)]
+    figures = load("examples/landcover").main(options)
+    assert figures["pixels named rightly"] > 0.85
+    assert next(v for k, v in figures.items() if k.startswith("IoU of tree")) > 0.8
+
+
+@pytest.mark.slow
+def test_grown_checkered_and_translated_cells(tmp_path: Path) -> None:
+    options = [*real_data("malaria"), "--output", str(tmp_path), "--epochs", "3"]
+    grown = load("examples/grown_autoencoder").main(options)
+    errors = [value for key, value in grown.items() if key.startswith("stage")]
+    assert errors[0] < errors[-1] < 0.02  # the smaller the code, the more is lost
+    board = load("examples/checkerboard").main(options)
+    shares = [board[f"{name}, trained: share of pattern"] for name in (
+        "transposed convolution", "upsampling + convolution")]  # fmt: skip
+    assert shares[0] > 3 * shares[1]
+    translated = load("examples/translate_cells").main(options)
+    for target in ("denoise", "colour"):
+        assert translated[f"{target}: PSNR after, dB"] > translated[f"{target}: PSNR before, dB"]
 
 
 def test_malaria_table_prints_a_row_for_each_method(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "draw_checkerboards",
     "draw_codes",
+    "draw_curves",
     "draw_denoising",
     "draw_history",
     "draw_reconstructions",
     "draw_search",
+    "figure_of",
     "rows_of_images",
     "save_figure",
+    "show",
 ]
 
 Array = NDArray[Any]
@@ -33,7 +37,8 @@ Array = NDArray[Any]
 TRAINING, VALIDATION = "#1f5fa8", "#c8541a"
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """Return an empty figure of this size in inches."""
     from matplotlib.figure import Figure
 
     return Figure((width, height), dpi=110, layout="constrained")
@@ -46,7 +51,8 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return Path(path)
 
 
-def _show(axes: Axes, image: Array, title: str = "", size: float = 8) -> None:
+def show(axes: Axes, image: Array, title: str = "", size: float = 8) -> None:
+    """Draw an image (H,W,C) in [0, 1] without axes."""
     image = np.clip(image, 0, 1)
     axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
     axes.set_xticks([])
@@ -59,7 +65,7 @@ def _show(axes: Axes, image: Array, title: str = "", size: float = 8) -> None:
 
 def draw_history(history: dict[str, list[float]]) -> Figure:
     """Return the losses and PSNRs of a training over its epochs."""
-    figure = _figure(8.4, 3.4)
+    figure = figure_of(8.4, 3.4)
     pairs = [("loss", "mean squared error"), ("psnr", "PSNR in dB")]
     shown = [(key, label) for key, label in pairs if key in history]
     for axes, (key, label) in zip(
@@ -92,20 +98,20 @@ def rows_of_images(
     """
     count = len(rows[0][1])
     height = size * rows[0][1].shape[1] / rows[0][1].shape[2]
-    figure = _figure(size * count + 1.1, (height + 0.23) * len(rows))
+    figure = figure_of(size * count + 1.1, (height + 0.23) * len(rows))
     grid = figure.subplots(len(rows), count, squeeze=False)
     for line, (label, images, titles) in zip(grid, rows, strict=True):
         for i, (axes, image) in enumerate(zip(line, images, strict=True)):
-            _show(axes, image, titles[i] if titles else "")
+            show(axes, image, titles[i] if titles else "")
         line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
     return figure
 
 
 def _side_by_side(rows: Sequence[tuple[str, Array, list[str] | None]]) -> Figure:
     """Return the single images of rows large and next to each other."""
-    figure = _figure(3.0 * len(rows), 3.3)
+    figure = figure_of(3.0 * len(rows), 3.3)
     for axes, (label, images, titles) in zip(figure.subplots(1, len(rows)), rows, strict=True):
-        _show(axes, images[0], f"{label}, {titles[0]}" if titles else label, 11)
+        show(axes, images[0], f"{label}, {titles[0]}" if titles else label, 11)
     return figure
 
 
@@ -149,18 +155,18 @@ def draw_search(
         query_titles: the line above each query.
     """
     count = found.shape[1]
-    figure = _figure(1.15 * (count + 1) + 0.5, 1.4 * len(queries))
+    figure = figure_of(1.15 * (count + 1) + 0.5, 1.4 * len(queries))
     widths = [1.0, 0.12] + [1.0] * count
     grid = figure.subplots(len(queries), count + 2, squeeze=False, width_ratios=widths)
     for line, query, images, lines, title in zip(
         grid, queries, found, titles, query_titles, strict=True
     ):
-        _show(line[0], query, title, 7.5)
+        show(line[0], query, title, 7.5)
         for side in line[0].spines.values():
             side.set(visible=True, color=VALIDATION, lw=2)
         line[1].axis("off")
         for axes, image, text in zip(line[2:], images, lines, strict=True):
-            _show(axes, image, text, 7.5)
+            show(axes, image, text, 7.5)
     return figure
 
 
@@ -170,7 +176,7 @@ def draw_codes(images: Array, codes: Array, shown: int = 150, examples: int = 7)
     On the map, images lie where the two directions in which codes differ most put them: what the
     code finds alike lies together.
     """
-    figure = _figure(12.5, 5.6)
+    figure = figure_of(12.5, 5.6)
     left, right = figure.subfigures(1, 2, width_ratios=[1.05, 1.0], squeeze=False)[0]
     # Spread over all images: they may be sorted by class.
     chosen, few = (
@@ -207,7 +213,7 @@ def _draw_channels(figure: Any, images: Array, codes: Array) -> None:
     limit = float(np.abs(codes).max()) or 1.0
     grid = figure.subplots(len(images), columns + 1, squeeze=False)
     for line, image, code in zip(grid, images, codes, strict=True):
-        _show(line[0], image)
+        show(line[0], image)
         for channel in range(columns):
             axes = line[channel + 1]
             axes.imshow(code[..., channel], cmap="RdBu_r", vmin=-limit, vmax=limit)
@@ -222,3 +228,63 @@ def _draw_channels(figure: Any, images: Array, codes: Array) -> None:
         f"codes: {height} x {width} x {channels} numbers (red above 0, blue below{more})",
         fontsize=10,
     )
+
+
+#: Colours of curves, told apart by people with any colour vision.
+CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444")
+
+
+def draw_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str
+) -> Figure:
+    """Return curves over epochs in one picture, on a logarithmic axis.
+
+    Args:
+        curves: epochs and values, by the curve's name.
+        label: what the values are.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    figure = figure_of(7.6, 4.2)
+    axes = figure.subplots()
+    for number, (name, (epochs, values)) in enumerate(curves.items()):
+        axes.plot(epochs, values, marker="o", ms=3, label=name, color=CURVES[number % len(CURVES)])
+    axes.set_yscale("log")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.3, which="both", lw=0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def draw_checkerboards(
+    counts: Mapping[str, Array], images: Mapping[str, Array], powers: Mapping[str, Array]
+) -> Figure:
+    """Return overlap counts, images of each decoder, and the spectra of its errors.
+
+    Args:
+        counts: for each kernel, from how many inputs each output is made (H,W).
+        images: for each decoder, images (N,H,W,C) in [0, 1].
+        powers: for each decoder, the power at each frequency (H,W).
+    """
+    figure = figure_of(9.6, 8.4)
+    parts: Any = figure.subfigures(3, 1, height_ratios=[1, 1.35, 1.25])
+    above, middle, below = parts
+    above.suptitle("inputs of each output pixel", fontsize=10)
+    for axes, (name, count) in zip(above.subplots(1, len(counts)), counts.items(), strict=True):
+        axes.imshow(count, cmap="viridis", vmin=0)
+        axes.set_title(f"{name}: {count[4:-4].min():.0f} to {count.max():.0f}", fontsize=8)
+        axes.set_axis_off()
+    grid = middle.subplots(len(images), len(next(iter(images.values()))), squeeze=False)
+    for line, (name, shown) in zip(grid, images.items(), strict=True):
+        for axes, image in zip(line, shown, strict=True):
+            show(axes, image)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+    below.suptitle("power at each frequency, of images and of errors, logarithmic", fontsize=10)
+    for axes, (name, power) in zip(below.subplots(1, len(powers)), powers.items(), strict=True):
+        axes.imshow(np.log10(power + power.max() * 1e-7), cmap="magma", extent=(-0.5, 0.5) * 2)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("cycles per pixel", fontsize=8)
+        axes.tick_params(labelsize=7)
+    return figure
