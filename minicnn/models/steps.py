@@ -15,7 +15,7 @@ from minicnn.metrics import Metric
 from minicnn.models.batches import Batch, is_iterable_of_batches
 from minicnn.models.graph import as_list
 
-__all__ = ["Limited", "StepNames", "by_output", "flat_logs", "unpack"]
+__all__ = ["Limited", "StepNames", "by_output", "check_end", "flat_logs", "unpack"]
 
 
 def unpack(data: Any) -> Batch:
@@ -85,6 +85,22 @@ class Limited:
                 yield batch
             if given < self.steps:  # gone through: begin again; without batches that is an error
                 self._running = iter(self.batches)
+
+
+def check_end(argument: str, batches: Any) -> None:
+    """Refuse a data set that never ends where no number of steps ends it.
+
+    Args:
+        argument: the argument that would, for the message.
+        batches: what is to be gone through; `Limited` ends.
+    """
+    while hasattr(batches, "source"):
+        batches = batches.source
+    count = getattr(batches, "cardinality", None)
+    if callable(count) and int(count()) == -1:  # as data sets say that they are infinite
+        raise ArgumentError(
+            f"{argument} is needed: the data set repeats without end; say how many batches to take."
+        )
 
 
 class _Arranged:

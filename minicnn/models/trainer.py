@@ -14,7 +14,7 @@ from minicnn.models import backup
 from minicnn.models.batches import as_batches, is_iterable_of_batches, split_off
 from minicnn.models.compiled import Compiled, class_weights
 from minicnn.models.progress import Progress
-from minicnn.models.steps import Limited
+from minicnn.models.steps import Limited, check_end
 
 __all__ = ["Trainer"]
 
@@ -99,9 +99,11 @@ class Trainer(Compiled):
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, "fit")
         if steps_per_epoch is not None:
             batches = Limited(batches, steps_per_epoch, "fit: steps_per_epoch")
+        check_end("fit: steps_per_epoch", batches)
         validation = self._validation_batches(validation_data, validation_batch_size or batch_size)
         if validation is not None and validation_steps is not None:
             validation = Limited(validation, validation_steps, "fit: validation_steps", False)
+        check_end("fit: validation_steps", validation)
         progress = Progress(verbose, epochs)
         self.stop_training = False
         self.history = History()
@@ -192,6 +194,7 @@ class Trainer(Compiled):
         batches = as_batches(x, y, sample_weight, batch_size, False, "evaluate")
         if steps is not None:
             batches = Limited(batches, steps, "evaluate: steps", False)
+        check_end("evaluate: steps", batches)
         tell = CallbackList(callbacks, self, verbose=verbose, epochs=1, steps=_steps(batches))
         progress = Progress(verbose)
         progress.start(0, _steps(batches))
@@ -226,6 +229,7 @@ class Trainer(Compiled):
         batches = as_batches(self.arranged(x, None)[0], None, None, batch_size, False, "predict")
         if steps is not None:
             batches = Limited(batches, steps, "predict: steps", False)
+        check_end("predict: steps", batches)
         tell = CallbackList(callbacks, self, verbose=verbose, epochs=1, steps=_steps(batches))
         progress = Progress(verbose)
         progress.start(0, _steps(batches))

@@ -465,6 +465,24 @@ def test_whole_trainings_repeat_exactly_with_threads(line):
     assert train(None) == train(4)
 
 
+def test_data_without_end_need_a_number_of_steps(line):
+    data = Dataset.from_tensor_slices(line).batch(4)
+    network = model()
+    endless = data.repeat()
+    for call, argument in (
+        (lambda: network.fit(endless), "fit: steps_per_epoch"),
+        (lambda: network.fit(data, validation_data=endless), "fit: validation_steps"),
+        (lambda: network.evaluate(endless), "evaluate: steps"),
+        (lambda: network.predict(endless.map(lambda x, y: x)), "predict: steps"),
+    ):
+        with pytest.raises(ArgumentError, match=f"{argument} is needed.*repeats without end"):
+            call()
+    twin = model()
+    by_steps = network.fit(endless.prefetch(2), steps_per_epoch=6, epochs=2, verbose=0).history
+    assert by_steps == twin.fit(data, epochs=2, verbose=0).history
+    assert worker_threads() == []
+
+
 def test_the_display_knows_the_number_of_steps(line, monkeypatch):
     told = []
     from minicnn.models import progress
