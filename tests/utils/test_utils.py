@@ -86,6 +86,27 @@ def test_padding_keeps_proportions_in_the_middle(tmp_path):
     np.testing.assert_array_equal(image.numpy(), expected)
 
 
+@pytest.mark.parametrize("subset", [None, "training", "validation"])
+def test_mixed_images_keep_their_labels(folder, subset):
+    def pixels(path):
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB").resize((8, 5), Image.Resampling.NEAREST))
+
+    share = None if subset is None else 0.5
+    data = utils.image_dataset_from_directory(
+        folder, image_size=(5, 8), seed=2, batch_size=None, interpolation="nearest",
+        validation_split=share, subset=subset, verbose=False,
+    )  # fmt: skip
+    by_sight = {pixels(path).tobytes(): Path(path) for path in data.file_paths}
+    seen = 0
+    for image, label in data.as_numpy_iterator():
+        path = by_sight.get(image.astype(np.uint8).tobytes())
+        if path is not None:  # Pillow's nearest pixel may be another one where two are as near
+            assert path.relative_to(folder).parts[0] == data.class_names[label]
+            seen += 1
+    assert seen >= 3
+
+
 def test_grey_images(folder):
     data = utils.image_dataset_from_directory(
         folder, color_mode="grayscale", image_size=(5, 9), shuffle=False, verbose=False
