@@ -21,25 +21,22 @@ def list_datasets(context: typer.Context) -> None:
         return
     from minicnn.datasets import DATASETS, cache_folder, find_folder
 
-    table = Table("name", "what", "from", "licence", "size", "SHA-256", "here", "stand-in")
+    table = Table("name", "what is known", show_lines=True)
     for name, entry in DATASETS.items():
         size = "" if entry.size is None else f"{entry.size / 1e6:,.0f} MB"
-        checksum = "not published" if entry.sha256 is None else f"{entry.sha256[:8]}..."
-        if entry.address is None:
-            checksum = ""
+        checksum = "no SHA-256 is published" if entry.sha256 is None else f"SHA-256 {entry.sha256}"
         here = find_folder(name)
-        table.add_row(
-            name,
-            entry.title,
-            entry.address or f"{entry.home} (no direct download)",
-            entry.licence,
-            size,
-            checksum,
-            "no" if here is None else str(here),
-            entry.stand_in,
-        )
-    for column in table.columns:
-        column.overflow = "fold"
+        facts = {
+            "": entry.title,
+            "from": entry.address or f"{entry.home} (no direct download)",
+            "licence": entry.licence,
+            "size": ", ".join(filter(None, [size, entry.address and checksum])),
+            "here": "no" if here is None else str(here),
+            "stand-in": f"minicnn.datasets.{entry.stand_in}",
+        }
+        lines = (": ".join(filter(None, fact)) for fact in facts.items() if fact[1])
+        table.add_row(name, "\n".join(lines))
+    table.columns[1].overflow = "fold"
     console.print(table)
     console.print(
         f"minicnn datasets download NAME fetches into {cache_folder()}/; MINICNN_DATA names a "

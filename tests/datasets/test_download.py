@@ -181,10 +181,11 @@ def test_the_list_names_every_data_set(offer, tmp_path):
     result = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["datasets"])
     assert result.exit_code == 0, result.output
     for entry in DATASETS.values():
-        row = next(line for line in result.output.splitlines() if f" {entry.name} " in line)
-        for text in (entry.address or entry.home, entry.licence, entry.stand_in):
-            assert text in row
-        assert (str(folder) in row) == (entry.name == "signs")
+        block = result.output.partition(f"│ {entry.name} ")[2].partition("├")[0]
+        for text in (entry.title, entry.address or entry.home, entry.licence, entry.stand_in):
+            assert text in block
+        assert entry.address is None or (entry.sha256 or "no SHA-256 is published") in block
+        assert (f"here: {folder}" in block) == (entry.name == "signs")
 
 
 def test_the_command_downloads(offer):
