@@ -217,6 +217,11 @@ class Mean(Metric):
         self.total.assign_add(sums.sum())
         self.count.assign_add(sums.size if weights is None else weights.sum())
 
+    def add(self, value: float, weight: float = 1.0) -> None:
+        """Add one number: `update_state` without a look at shapes, for each step of training."""
+        for variable, more in ((self.total, value * weight), (self.count, weight)):
+            variable.data = np.asarray(variable.data + more, variable.dtype)
+
     def result(self) -> Tensor:
         """Return the mean so far; 0 before the first batch."""
         return self._figure(divided(self.total, self.count))

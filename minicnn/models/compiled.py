@@ -303,7 +303,7 @@ class Compiled(StepNames):
         self, x: Any, loss: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Add a batch to the loss and the metrics."""
-        self._loss_mean.update_state(loss.data, np.asarray(_length(x), np.float64))
+        self._loss_mean.add(float(loss.data), _length(x))
         if any(self._metrics) or any(self._weighted_metrics):
             self._add_to_metrics(y, y_pred, sample_weight)
 
