@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError
 from minicnn.layers.weights import members
-from minicnn.metrics import Metric
+from minicnn.metrics import Mean, Metric
 from minicnn.models.batches import Batch, is_iterable_of_batches
 from minicnn.models.graph import as_list
 
@@ -128,7 +128,7 @@ class StepNames:
     _metrics: list[list[Metric]]
     _weighted_metrics: list[list[Metric]]
     _output_losses: list[Metric | None]
-    _loss_mean: Metric
+    _loss_mean: Mean
 
     def arranged(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Return inputs and truth given by name in the order of the model's inputs and outputs.
