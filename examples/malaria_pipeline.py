@@ -20,13 +20,13 @@ import numpy as np
 from common import Example
 
 import minicnn as tf
-from minicnn import config, layers, optimizers
+from minicnn import config, optimizers
+from minicnn.applications.augmentation import cell_changes
 from minicnn.applications.classifiers import image_classifier
 from minicnn.applications.confusion import draw_confusion
 from minicnn.applications.figures import rows_of_images
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.datasets import malaria, save_rendered_cells, slide_of
-from minicnn.models import Sequential
 from minicnn.utils import image_dataset_from_directory
 
 SIZE, BATCH, RATE = (48, 48), 32, 2e-3
@@ -40,14 +40,8 @@ def decode(path: str) -> tuple[Any, int]:
 
 
 def augmentation() -> Callable[[Any, Any], Any]:
-    """Return a map that mirrors, turns and zooms images at random: a cell has no right way up."""
-    changes = Sequential(
-        [
-            layers.RandomFlip(),
-            layers.RandomRotation(0.5, fill_mode="constant"),
-            layers.RandomZoom((-0.1, 0.1), fill_mode="constant"),
-        ]
-    )
+    """Return a map that mirrors, turns and zooms the images of pairs (image, label) at random."""
+    changes = cell_changes()
     return lambda image, label: (changes(image, training=True), label)
 
 

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from common import Example
 
-from minicnn import GradientTape, config, layers, losses, metrics, optimizers
+from minicnn import GradientTape, config, losses, metrics, optimizers
+from minicnn.applications.augmentation import hand_changes
 from minicnn.applications.classifiers import image_classifier
 from minicnn.applications.confusion import draw_confusion, draw_curves
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.datasets import render_signs, signs
-from minicnn.models import Model, Sequential
+from minicnn.models import Model
 
 BATCH, RATE, CLASSES = 32, 2e-3, 6
 
@@ -30,13 +31,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 def pipeline(images: np.ndarray, labels: np.ndarray) -> Dataset:
     """Return the training batches: in a new order in each epoch, changed a little, made ahead."""
-    changes = Sequential(
-        [
-            layers.RandomTranslation(0.1, 0.1, fill_mode="nearest"),
-            layers.RandomRotation(0.06, fill_mode="nearest"),  # in turns: up to 22 degrees
-            layers.RandomZoom(0.15, fill_mode="nearest"),
-        ]
-    )
+    changes = hand_changes()
     data = Dataset.from_tensor_slices((images, labels)).shuffle(len(images)).batch(BATCH)
     return data.map(lambda x, y: (changes(x, training=True), y)).prefetch(AUTOTUNE)
 

@@ -61,6 +61,9 @@ def test_train_refuses_to_overwrite_and_to_change_what_it_resumes(
     other = run("train", "--resume", "--output", trained, "--epochs", 9)
     assert other.exit_code == 1
     assert "with epochs 2, not 9; leave --epochs out" in other.output
+    other = run("train", "--resume", "--output", trained, "--augment")
+    assert other.exit_code == 1
+    assert "with augment False, not True; leave --augment out" in other.output
 
 
 def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:

@@ -1,4 +1,4 @@
-"""The examples run, on rendered cells."""
+"""The examples run, on rendered images, and reach their figures on real ones."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from minicnn.datasets import save_rendered_cells
+from minicnn.datasets import save_rendered_cells, slide_of
 from tests.helpers import ROOT
 
 #: The pictures that each example writes, and some of its figures with their bounds on little data.
@@ -123,3 +123,92 @@ def test_the_twin_in_pytorch_has_the_same_losses() -> None:
     twin = load("tests/benchmarks/torch_twin")
     assert twin.main(["--steps", "12", "--limit", "1e-5"]) == 0
     assert twin.main(["--steps", "12", "--dtype", "float64", "--limit", "1e-12"]) == 0
+
+
+@pytest.fixture
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MINICNN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
+    data = Path(os.environ.get("MINICNN_DATA", ROOT.parent / "shared" / "data"))
+    if not data.is_dir():
+        pytest.skip(f"no data sets in {data}; set MINICNN_DATA to a folder that holds them")
+    monkeypatch.setenv("MINICNN_DATA", str(data))
+    return data
+
+
+#: The examples of classification, and their pictures.
+PICTURES = {
+    "signs_classifier": {"confusion.png", "training.png"},
+    "signs_residual": {"losses.png"},
+    "malaria_pipeline": {"confusion.png", "augmented.png"},
+    "cells_augmented": {"psnr.png", "reconstructions.png"},
+}
+
+
+def repeatable(figures: dict[str, float]) -> dict[str, float]:
+    """The figures that do not depend on how busy the machine is."""
+    return {k: v for k, v in figures.items() if not re.search("seconds|images/s|time", k)}
+
+
+@pytest.mark.usefixtures("no_data")
+@pytest.mark.parametrize("name", PICTURES)
+def test_an_example_runs_without_data_and_repeats_itself(name: str, tmp_path: Path) -> None:
+    main = load(f"examples/{name}").main
+    first, second = (main(["--fast", "--output", str(tmp_path / n)]) for n in "ab")
+    assert {p.name for p in (tmp_path / "a").glob("*.png")} == PICTURES[name]
+    assert repeatable(first)
+    assert repeatable(first) == repeatable(second)
+
+
+@pytest.mark.usefixtures("no_data")
+def test_the_loop_by_hand_and_fit_train_the_same_network(tmp_path: Path) -> None:
+    figures = load("examples/signs_classifier").main(["--fast", "--output", str(tmp_path)])
+    assert figures["largest difference of the losses"] < 1e-6
+    assert figures["accuracy by hand"] == figures["accuracy by fit"]
+
+
+@pytest.mark.usefixtures("no_data")
+def test_both_ways_of_reading_a_folder_agree_and_a_random_map_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = load("examples/malaria_pipeline").main(["--fast", "--output", str(tmp_path)])
+    assert figures["largest difference to image_dataset_from_directory"] < 1e-6
+    told = [line for line in capsys.readouterr().out.splitlines() if "before the cache" in line]
+    assert len(told) == 1
+    assert "cache first and augment afterwards" in told[0]
+    assert (tmp_path / "cells.cache").stat().st_size > 30 * 48 * 48 * 3 * 4
+
+
+def test_slides_are_on_one_side_only(tmp_path: Path) -> None:
+    save_rendered_cells(tmp_path, 60, slides=12)
+    learned, tested = load("examples/malaria_pipeline").split_by_slide(tmp_path, None)
+    learned, tested = (list(part.as_numpy_iterator()) for part in (learned, tested))
+    assert len(learned) + len(tested) == 60
+    assert len({slide_of(str(p)) for p in tested}) == 3  # of 12 slides each fifth
+    assert not {slide_of(str(p)) for p in learned} & {slide_of(str(p)) for p in tested}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_data")
+def test_hands_are_told_apart(tmp_path: Path) -> None:
+    figures = load("examples/signs_classifier").main(["--output", str(tmp_path)])
+    assert min(figures["accuracy by hand"], figures["accuracy by fit"]) >= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_data")
+def test_the_network_with_skips_learns_more_than_its_plain_twin(tmp_path: Path) -> None:
+    figures = load("examples/signs_residual").main(["--output", str(tmp_path)])
+    with_skips, plain = (figures[f"loss of the last epoch, {n}"] for n in ("with skips", "plain"))
+    assert with_skips < 0.5 * plain
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_data")
+def test_infected_cells_are_found_on_unseen_slides(tmp_path: Path) -> None:
+    figures = load("examples/malaria_pipeline").main(["--output", str(tmp_path)])
+    assert figures["accuracy on unseen slides"] >= 0.9

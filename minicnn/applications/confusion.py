@@ -73,7 +73,7 @@ def draw_confusion(
     labels, predicted = np.asarray(truth), probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, len(names))
     figure = figure_of(4.2 + 1.35 * columns, 4.0)
-    left, right = figure.subfigures(1, 2, width_ratios=[4.2, 1.35 * columns])
+    left, right = figure.subfigures(1, 2, width_ratios=[4.2, 1.35 * columns], squeeze=False)[0]
     _draw_matrix(left.subplots(), matrix, names)
     order = np.lexsort((probabilities.max(axis=1), predicted == labels))[: 2 * columns]
     wrong = int((predicted != labels).sum())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.errors import ArgumentError
+from minicnn.layers import Layer
 
 __all__ = [
     "NoisyBatches",
@@ -62,12 +63,17 @@ class NoisyBatches:
         images: (N,H,W,C) in [0, 1].
         batch_size: images in a batch; the last batch may be smaller.
         noise: largest standard deviation, in units of the image's range.
+        changes: changes the clean images (B,H,W,C) of each batch at random before that, such as
+            `augmentation.cell_changes()`; by default they stay as they are.
     """
 
-    def __init__(self, images: Array, batch_size: int, noise: float) -> None:
+    def __init__(
+        self, images: Array, batch_size: int, noise: float, changes: Layer | None = None
+    ) -> None:
         if not noise >= 0:
             raise ArgumentError(f"NoisyBatches: noise={noise!r}, but it must be >= 0.")
         self.images, self.batch_size, self.noise = images, batch_size, noise
+        self.changes = changes
 
     def __len__(self) -> int:
         return math.ceil(len(self.images) / self.batch_size)
@@ -77,6 +83,8 @@ class NoisyBatches:
         order = rng.permutation(len(self.images))
         for first in range(0, len(order), self.batch_size):
             clean = self.images[order[first : first + self.batch_size]]  # (B,H,W,C)
+            if self.changes is not None:
+                clean = self.changes(clean, training=True).numpy()
             if self.noise == 0:
                 yield clean, clean
                 continue

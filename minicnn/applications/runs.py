@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
+from minicnn.applications.augmentation import cell_changes
 from minicnn.applications.cell_autoencoder import cell_autoencoder
 from minicnn.applications.denoising import NoisyBatches, add_noise, psnr
 from minicnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint, TerminateOnNaN
@@ -46,10 +47,11 @@ class Settings:
         decoder: `"transpose"` or `"upsample"`.
         skips: hand encoder results to the decoder, for denoising.
         noise: largest standard deviation of the noise in training, for images in [0, 1].
+        augment: mirror, turn and zoom the images at random in training.
         epochs: passes over the training images.
         batch_size: images in a step.
         learning_rate: of Adam at the start; falls to a hundredth along a cosine.
-        seed: of weights, order, noise and split.
+        seed: of weights, order, noise, augmentation and split.
         data: folder of the images, empty for rendered cells.
         limit: images taken of each class, None for all.
         preset: the name of the preset that these settings came from.
@@ -61,6 +63,7 @@ class Settings:
     decoder: str = "transpose"
     skips: bool = False
     noise: float = 0.0
+    augment: bool = False
     epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 6e-3
@@ -203,7 +206,9 @@ class TrainingRun:
 
     def batches(self) -> NoisyBatches:
         """Return the training batches."""
-        return NoisyBatches(self.train_images, self.settings.batch_size, self.settings.noise)
+        settings = self.settings
+        changes = cell_changes() if settings.augment else None
+        return NoisyBatches(self.train_images, settings.batch_size, settings.noise, changes)
 
     @property
     def epochs_done(self) -> int:

@@ -172,6 +172,10 @@ def train(
         float | None,
         typer.Option(min=0, help="Largest standard deviation of noise in training, e.g. 0.2."),
     ] = None,
+    augment: Annotated[
+        bool | None,
+        typer.Option("--augment", help="Mirror, turn and zoom the images at random in training."),
+    ] = None,
     code_channels: Annotated[
         int | None, typer.Option(min=1, help="Channels of the code: its size.")
     ] = None,
@@ -194,6 +198,7 @@ def train(
         "epochs": epochs,
         "batch_size": batch,
         "noise": noise,
+        "augment": augment,
         "code_channels": code_channels,
         "decoder": decoder,
         "seed": seed,

@@ -14,6 +14,7 @@ from minicnn.applications.denoising import (
     psnr,
 )
 from minicnn.errors import ArgumentError
+from minicnn.layers import RandomFlip
 
 
 @pytest.fixture
@@ -88,3 +89,17 @@ def test_batches_hold_every_image_once_with_noise_of_many_strengths() -> None:
 def test_batches_without_noise_are_the_images_themselves(images: np.ndarray) -> None:
     for noisy, clean in NoisyBatches(images, 2, 0.0):
         assert noisy is clean
+
+
+def test_batches_change_images_before_the_noise(images: np.ndarray) -> None:
+    config.set_random_seed(0)
+    flipped = 0
+    for noisy, clean in NoisyBatches(images, 2, 0.1, RandomFlip("vertical")):
+        assert noisy.shape == clean.shape
+        assert 0 < np.abs(noisy - clean).mean() < 0.1
+        for image in clean:
+            same = [i for i, x in enumerate(images) if np.array_equal(x, image)]
+            turned = [i for i, x in enumerate(images) if np.array_equal(x[::-1], image)]
+            assert len(same) + len(turned) == 1
+            flipped += len(turned)
+    assert 0 < flipped < 5

@@ -1,6 +1,7 @@
 """Runs: settings, continuing bit for bit, loading, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,20 +56,44 @@ class _InterruptIn(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("augment", [False, True])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
-    tmp_path: Path, images: np.ndarray
+    tmp_path: Path, images: np.ndarray, augment: bool
 ) -> None:
-    whole = TrainingRun(SMALL, tmp_path / "whole", images[:32], images[32:], resume=False)
+    settings = replace(SMALL, augment=augment)
+    whole = TrainingRun(settings, tmp_path / "whole", images[:32], images[32:], resume=False)
     history = whole.fit(verbose=0)
-    broken = TrainingRun(SMALL, tmp_path / "broken", images[:32], images[32:], resume=False)
+    broken = TrainingRun(settings, tmp_path / "broken", images[:32], images[32:], resume=False)
     with pytest.raises(KeyboardInterrupt):
         broken.fit(verbose=0, callbacks=[_InterruptIn(2)])
     assert broken.epochs_done == 2
-    resumed = TrainingRun(SMALL, tmp_path / "broken", images[:32], images[32:], resume=True)
+    resumed = TrainingRun(settings, tmp_path / "broken", images[:32], images[32:], resume=True)
     assert resumed.fit(verbose=0) == history
     for ours, theirs in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert_same_arrays(tmp_path / "whole" / BACKUP, tmp_path / "broken" / BACKUP)
+
+
+def test_augmentation_changes_what_is_learned_from(tmp_path: Path, images: np.ndarray) -> None:
+    batches = {}
+    for augment in (False, True):
+        settings = replace(SMALL, noise=0.0, augment=augment)
+        run = TrainingRun(settings, tmp_path / str(augment), images[:8], images[32:], resume=False)
+        batches[augment] = next(iter(run.batches()))[1]
+    differences = np.abs(batches[False][:, None] - images[:8]).max(axis=(2, 3, 4))
+    assert (differences.min(axis=1) == 0).all()
+    differences = np.abs(batches[True][:, None] - images[:8]).max(axis=(2, 3, 4))
+    assert differences.min() > 0.1
+
+
+def test_settings_of_a_run_from_before_augmentation_are_read(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    TrainingRun(SMALL, tmp_path, images, images, resume=False)
+    found = json.loads((tmp_path / SETTINGS).read_text())
+    del found["augment"]
+    (tmp_path / SETTINGS).write_text(json.dumps(found))
+    assert load_settings(tmp_path) == SMALL
 
 
 def test_an_interrupt_before_the_first_epoch_loses_only_that(
