@@ -125,9 +125,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     example = Example(__doc__, "malaria_pipeline", argv, epochs=15)
     cells = example.output / "cells"
     folder = example.load(
-        malaria.folder, lambda: save_rendered_cells(cells, 48, seed=example.seed)[0].parents[1]
+        malaria.folder, lambda: save_rendered_cells(cells, 24, seed=example.seed)[0].parents[1]
     )
-    files, test_files = split_by_slide(folder, 24 if example.fast else None)
+    files, test_files = split_by_slide(folder, 12 if example.fast else None)
     count, tested = walk(files), walk(test_files)
     example.say("images to learn from, and of other slides to test on", f"{count}, {tested}")
 

@@ -24,7 +24,7 @@ from minicnn.data import AUTOTUNE, Dataset
 from minicnn.datasets import render_signs, signs
 from minicnn.models import Model
 
-BATCH, RATE, CLASSES = 32, 2e-3, 6
+BATCH, RATE, CLASSES = 32, 3e-3, 6
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -89,7 +89,7 @@ def load(example: Example) -> tuple[Arrays, Arrays]:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Train twice, compare, draw; return the figures."""
-    example = Example(__doc__, "signs_classifier", argv, epochs=25)
+    example = Example(__doc__, "signs_classifier", argv, epochs=20)
     train, (x_test, y_test) = load(example)
     epochs = example.epochs(fast=2)
 

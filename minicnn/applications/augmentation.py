@@ -31,7 +31,7 @@ def cell_changes(zoom: float = 0.1) -> Sequential:
     )
 
 
-def hand_changes(shift: float = 0.1, turn: float = 0.06, zoom: float = 0.15) -> Sequential:
+def hand_changes(shift: float = 0.08, turn: float = 0.04, zoom: float = 0.1) -> Sequential:
     """Return layers that shift, turn and zoom hands a little: a hand stays a hand.
 
     The chain takes images (N,H,W,C), or one (H,W,C), and changes each by random numbers of its own,

@@ -30,8 +30,8 @@ def image_classifier(
     input_shape: Sequence[int],
     classes: int,
     *,
-    filters: Sequence[int] = (16, 32, 64),
-    dropout: float = 0.4,
+    filters: Sequence[int] = (16, 32, 64, 128),
+    dropout: float = 0.3,
     name: str = "image_classifier",
 ) -> Sequential:
     """Return a chain of convolutions that tells the class of an image: (N,H,W,C) -> (N,classes).
@@ -52,8 +52,8 @@ def image_classifier(
         ArgumentError: an argument is outside its rule.
 
     >>> model = image_classifier((64, 48, 3), 6)
-    >>> model.output_shape, model.get_layer("stage3_pool").output.shape
-    ((None, 6), (None, 4, 3, 64))
+    >>> model.output_shape, model.get_layer("stage4_pool").output.shape
+    ((None, 6), (None, 2, 1, 128))
     """
     _check("image_classifier", input_shape, classes, filters, 2 ** (len(filters) + 1))
     model = Sequential([Input(tuple(input_shape), name="image")], name=name)
