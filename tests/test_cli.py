@@ -61,9 +61,9 @@ def test_train_refuses_to_overwrite_and_to_change_what_it_resumes(
     other = run("train", "--resume", "--output", trained, "--epochs", 9)
     assert other.exit_code == 1
     assert "with epochs 2, not 9; leave --epochs out" in other.output
-    other = run("train", "--resume", "--output", trained, "--augment")
+    other = run("train", "--resume", "--output", trained, "--augment", "all")
     assert other.exit_code == 1
-    assert "with augment False, not True; leave --augment out" in other.output
+    assert "with augment none, not all; leave --augment out" in other.output
 
 
 def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:
@@ -81,6 +81,7 @@ def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:
         (["--data", ".", "--output", "out"], "holds no images"),
         (["--resume", "--output", "out"], "out holds no run"),
         (["--data", ".", "--preset", "standart"], "did you mean 'standard'"),
+        (["--data", ".", "--augment", "miror"], "did you mean 'mirror'"),
         (["--data", ".", "--decoder", "unet", "--output", "o"], "holds no images|not known"),
     ],
 )

@@ -145,7 +145,7 @@ PICTURES = {
     "signs_classifier": {"confusion.png", "training.png"},
     "signs_residual": {"losses.png"},
     "malaria_pipeline": {"confusion.png", "augmented.png"},
-    "cells_augmented": {"psnr.png", "reconstructions.png"},
+    "cells_augmented": {"psnr.png"},
 }
 
 

@@ -110,13 +110,17 @@ def _draw_matrix(axes: Any, matrix: Array, names: Sequence[str]) -> None:
 
 
 def draw_curves(
-    panels: Mapping[str, Mapping[str, Sequence[float]]], *, logarithmic: Sequence[str] = ()
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    logarithmic: Sequence[str] = (),
+    first: int = 1,
 ) -> Figure:
     """Return curves over epochs, one panel beside the other.
 
     Args:
         panels: for each panel, by the label of its axis, the curves by their names.
         logarithmic: labels of the panels with a logarithmic axis.
+        first: number of the first epoch that is drawn.
     """
     figure = figure_of(4.4 * len(panels), 3.5)
     for axes, (label, curves) in zip(
@@ -125,9 +129,17 @@ def draw_curves(
         for number, (name, values) in enumerate(curves.items()):
             colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
             # The first ones are broader, so that they are seen where curves lie on each other.
-            width = 1.5 + 2.5 * (len(curves) - 1 - number)
-            epochs = np.arange(1, len(values) + 1)
-            axes.plot(epochs, values, marker=mark, ms=width + 2, lw=width, color=colour, label=name)
+            width = 1.5 * (len(curves) - number)
+            epochs = np.arange(first, len(values) + 1)
+            axes.plot(
+                epochs,
+                values[first - 1 :],
+                marker=mark if len(epochs) <= 30 else None,
+                ms=width + 2,
+                lw=width,
+                color=colour,
+                label=name,
+            )
         if label in logarithmic:
             axes.set_yscale("log")
         axes.set_xlabel("epoch")

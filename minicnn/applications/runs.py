@@ -11,7 +11,7 @@ A run's folder holds
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from minicnn.applications.denoising import NoisyBatches, add_noise, psnr
 from minicnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint, TerminateOnNaN
 from minicnn.errors import ArgumentError, DataError, check_choice
 from minicnn.files import make_folder, replacing
+from minicnn.layers import Layer, RandomFlip
 from minicnn.models import Model
 from minicnn.optimizers import Adam, CosineDecay
 
-__all__ = ["PRESETS", "Settings", "TrainingRun", "load_model", "load_settings", "preset"]
+__all__ = ["CHANGES", "PRESETS", "Settings", "TrainingRun", "load_model", "load_settings", "preset"]
 
 Array = NDArray[Any]
 
@@ -47,7 +48,8 @@ class Settings:
         decoder: `"transpose"` or `"upsample"`.
         skips: hand encoder results to the decoder, for denoising.
         noise: largest standard deviation of the noise in training, for images in [0, 1].
-        augment: mirror, turn and zoom the images at random in training.
+        augment: what happens to the images at random in training: `"none"`, `"mirror"`, or `"all"`
+            (mirrored, turned and zoomed).
         epochs: passes over the training images.
         batch_size: images in a step.
         learning_rate: of Adam at the start; falls to a hundredth along a cosine.
@@ -63,7 +65,7 @@ class Settings:
     decoder: str = "transpose"
     skips: bool = False
     noise: float = 0.0
-    augment: bool = False
+    augment: str = "none"
     epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 6e-3
@@ -72,6 +74,14 @@ class Settings:
     limit: int | None = None
     preset: str = "standard"
 
+
+#: What `augment` may be, and the layers that do it. Mirrored images are as sharp as they were;
+#: turned and zoomed ones are read between pixels, which makes them softer.
+CHANGES: dict[str, Callable[[], Layer | None]] = {
+    "none": lambda: None,
+    "mirror": RandomFlip,
+    "all": cell_changes,
+}
 
 #: Named settings; each says what it is for. See the README's table for what they reach.
 PRESETS: dict[str, Settings] = {
@@ -95,6 +105,7 @@ def preset(name: str, **changes: Any) -> Settings:
             raise ArgumentError(f"{key}={getattr(settings, key)}, but it must be at least 1.")
     if not settings.noise >= 0:
         raise ArgumentError(f"noise={settings.noise}, but it must be >= 0.")
+    check_choice("preset", "augment", settings.augment, CHANGES)
     return settings
 
 
@@ -207,7 +218,7 @@ class TrainingRun:
     def batches(self) -> NoisyBatches:
         """Return the training batches."""
         settings = self.settings
-        changes = cell_changes() if settings.augment else None
+        changes = CHANGES[settings.augment]()
         return NoisyBatches(self.train_images, settings.batch_size, settings.noise, changes)
 
     @property

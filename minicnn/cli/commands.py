@@ -173,8 +173,10 @@ def train(
         typer.Option(min=0, help="Largest standard deviation of noise in training, e.g. 0.2."),
     ] = None,
     augment: Annotated[
-        bool | None,
-        typer.Option("--augment", help="Mirror, turn and zoom the images at random in training."),
+        str | None,
+        typer.Option(
+            help="Change images at random in training: none, mirror, or all (turn, zoom)."
+        ),
     ] = None,
     code_channels: Annotated[
         int | None, typer.Option(min=1, help="Channels of the code: its size.")

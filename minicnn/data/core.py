@@ -13,6 +13,7 @@ from minicnn import config
 from minicnn.autograd.tensor import Tensor, no_recording
 from minicnn.data.structure import from_user, spec_of, to_numpy, to_user
 from minicnn.errors import ArgumentError
+from minicnn.kernels.threads import one_blas_thread
 
 __all__ = [
     "AUTOTUNE",
@@ -75,7 +76,8 @@ class UserFunction:
             stream = config.RandomStream((*key, _FUNCTIONS), (number, index))
             beside = threading.current_thread() is not threading.main_thread()
             given = to_user(element)
-            with config.use_random_stream(stream, beside), no_recording():
+            # Elements are small: threads of BLAS would wait for each other longer than they work.
+            with config.use_random_stream(stream, beside), no_recording(), one_blas_thread():
                 result = self.function(*given) if type(given) is tuple else self.function(given)
             self.drew |= stream.drawn
             return result

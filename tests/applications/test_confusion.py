@@ -71,3 +71,9 @@ def test_curves_are_drawn_over_epochs_from_one() -> None:
     assert left.lines[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
     assert (left.get_yscale(), right.get_yscale()) == ("log", "linear")
     assert [t.get_text() for t in left.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_curves_may_begin_later() -> None:
+    figure = draw_curves({"loss": {"a": [3.0, 2.0, 1.0]}}, first=2)
+    line = figure.axes[0].lines[0]
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([2, 3], [2.0, 1.0])

@@ -13,6 +13,7 @@ from minicnn.applications.cell_autoencoder import encoder_of
 from minicnn.applications.report import denoising_figures, write_report
 from minicnn.applications.runs import (
     BACKUP,
+    CHANGES,
     PRESETS,
     SETTINGS,
     Settings,
@@ -56,9 +57,9 @@ class _InterruptIn(Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("augment", ["none", "mirror", "all"])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(
-    tmp_path: Path, images: np.ndarray, augment: bool
+    tmp_path: Path, images: np.ndarray, augment: str
 ) -> None:
     settings = replace(SMALL, augment=augment)
     whole = TrainingRun(settings, tmp_path / "whole", images[:32], images[32:], resume=False)
@@ -74,16 +75,24 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert_same_arrays(tmp_path / "whole" / BACKUP, tmp_path / "broken" / BACKUP)
 
 
+def differences(tmp_path: Path, images: np.ndarray, augment: str) -> np.ndarray:
+    """How far each image of the first batch (row) is from those in the set, and from mirrored ones.
+
+    An array (batch, 4, images), the second axis for the four ways to mirror.
+    """
+    settings = replace(SMALL, noise=0.0, augment=augment)
+    run = TrainingRun(settings, tmp_path / augment, images[:8], images[32:], resume=False)
+    batch = next(iter(run.batches()))[1]
+    ways = np.stack([images[:8, ::y, ::x] for y in (1, -1) for x in (1, -1)])
+    return np.abs(batch[:, None, None] - ways).max(axis=(3, 4, 5))
+
+
 def test_augmentation_changes_what_is_learned_from(tmp_path: Path, images: np.ndarray) -> None:
-    batches = {}
-    for augment in (False, True):
-        settings = replace(SMALL, noise=0.0, augment=augment)
-        run = TrainingRun(settings, tmp_path / str(augment), images[:8], images[32:], resume=False)
-        batches[augment] = next(iter(run.batches()))[1]
-    differences = np.abs(batches[False][:, None] - images[:8]).max(axis=(2, 3, 4))
-    assert (differences.min(axis=1) == 0).all()
-    differences = np.abs(batches[True][:, None] - images[:8]).max(axis=(2, 3, 4))
-    assert differences.min() > 0.1
+    found = {name: differences(tmp_path, images, name) for name in CHANGES}
+    assert (found["none"][:, 0].min(axis=1) == 0).all()
+    assert (found["mirror"].min(axis=(1, 2)) == 0).all()
+    assert found["mirror"][:, 0].min(axis=1).max() > 0.1
+    assert found["all"].min() > 0.1
 
 
 def test_settings_of_a_run_from_before_augmentation_are_read(
@@ -168,6 +177,8 @@ def test_presets_take_changes_and_check_them() -> None:
         preset("standard", epochs=0)
     with pytest.raises(ArgumentError, match="noise=-1"):
         preset("standard", noise=-1)
+    with pytest.raises(ArgumentError, match="augment='turn' is not known"):
+        preset("standard", augment="turn")
 
 
 def test_the_report_measures_and_draws(tmp_path: Path, images: np.ndarray) -> None:

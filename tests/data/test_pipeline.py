@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from minicnn import GradientTape, Sequential, Variable, config, layers
 from minicnn.data import AUTOTUNE, Dataset, TensorSpec
@@ -453,6 +454,17 @@ def test_sample_weights_in_a_data_set(line):
         x, y, sample_weight=weights, batch_size=4, epochs=2, shuffle=False, verbose=0
     ).history
     assert by_data == by_arrays
+
+
+@pytest.mark.parametrize("threads", [None, 3])
+def test_blas_keeps_to_one_thread_in_functions_of_the_user(threads):
+    def blas(_):
+        return np.array([p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"])
+
+    with threadpool_limits(2, "blas"):
+        found = [x.numpy().tolist() for x in Dataset.range(4).map(blas, threads)]
+        assert found == [[1] * len(found[0])] * 4
+        assert set(blas(None)) == {2}
 
 
 def test_whole_trainings_repeat_exactly_with_threads(line):
