@@ -76,8 +76,7 @@ class UserFunction:
             stream = config.RandomStream((*key, _FUNCTIONS), (number, index))
             beside = threading.current_thread() is not threading.main_thread()
             given = to_user(element)
-            # Elements are small: threads of BLAS would wait for each other longer than they work.
-            with config.use_random_stream(stream, beside), no_recording(), one_blas_thread():
+            with config.use_random_stream(stream, beside), no_recording():
                 result = self.function(*given) if type(given) is tuple else self.function(given)
             self.drew |= stream.drawn
             return result
@@ -139,7 +138,7 @@ class Core:
         return type(self)(*arguments, **more)
 
     def _elements(self) -> Iterator[Any]:
-        return self._start(self._key())
+        return _with_one_blas_thread(self._start(self._key()))
 
     def __iter__(self) -> Iterator[Any]:
         return map(to_user, self._elements())
@@ -182,6 +181,14 @@ class Core:
         return (self._function is not None and self._function.drew) or any(
             parent._draws_in_functions() for parent in self._parents
         )
+
+
+def _with_one_blas_thread(elements: Iterator[Any]) -> Iterator[Any]:
+    # What is done to an element is small, and threads of BLAS would wait for each other longer than
+    # they work. It is entered here, by the thread that asks for elements: those of the pipeline
+    # have no say in it while another one has limited BLAS.
+    with one_blas_thread():
+        yield from elements
 
 
 def check_number(where: str, argument: str, value: Any, least: int) -> int:

@@ -457,14 +457,17 @@ def test_sample_weights_in_a_data_set(line):
 
 
 @pytest.mark.parametrize("threads", [None, 3])
-def test_blas_keeps_to_one_thread_in_functions_of_the_user(threads):
-    def blas(_):
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_blas_keeps_to_one_thread_while_a_pipeline_is_walked_through(threads, ahead):
+    def blas(_=None):
         return np.array([p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"])
 
     with threadpool_limits(2, "blas"):
-        found = [x.numpy().tolist() for x in Dataset.range(4).map(blas, threads)]
-        assert found == [[1] * len(found[0])] * 4
-        assert set(blas(None)) == {2}
+        for found in Dataset.range(4).map(blas, threads).prefetch(ahead):
+            assert found.numpy().tolist() == [1] * len(blas())
+        assert set(blas()) == {2}
+        next(iter(Dataset.range(4).map(blas, threads).prefetch(ahead)))  # given up at once
+        assert set(blas()) == {2}
 
 
 def test_whole_trainings_repeat_exactly_with_threads(line):
