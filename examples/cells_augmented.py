@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         "images to learn from, and of other slides to test on", f"{len(train)}, {len(test)}"
     )
 
-    figures: dict[str, float] = {}
+    figures, seconds = dict[str, float](), 0.0
     curves: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as place:
         for augment in CHANGES:
@@ -60,15 +60,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
             run = TrainingRun(wanted, Path(place, augment), train.images, test.images, resume=False)
             began = time.perf_counter()
             history = run.fit()
-            figures[f"seconds of training, augment {augment}"] = time.perf_counter() - began
+            seconds += time.perf_counter() - began
             curves[augment] = history["val_psnr"]
             for kind, images in (("images learned from", train), ("unseen slides", test)):
                 results = run.model.predict(images.images, verbose=0)
                 figures[f"PSNR in dB on {kind}, augment {augment}"] = float(
                     psnr(images.images, results).mean()
                 )
-    for name, value in figures.items():
-        example.say(name, value)
+    example.say_all(figures, seconds)
     panels = {"PSNR on unseen slides, dB": curves}
     # The first epochs, in which the networks learn what a cell is, would hide what comes later.
     example.picture(draw_curves(panels, first=1 + settings.epochs // 3), "psnr.png")

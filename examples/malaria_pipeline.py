@@ -70,11 +70,11 @@ def walk(data: Dataset) -> int:
 def caches(images: Dataset, place: Path) -> dict[str, float]:
     """Return how long a pass takes that decodes, and how long one out of each cache."""
     place.unlink(missing_ok=True)  # of an earlier run, whose images may have been others
-    figures = {}
+    times = {}
     for kind, kept in (("memory", images.cache()), ("file", images.cache(place))):
-        figures[f"seconds of a pass that decodes, into {kind}"] = seconds(lambda d=kept: walk(d))
-        figures[f"seconds of a pass out of {kind}"] = seconds(lambda d=kept: walk(d))
-    return figures
+        times[f"seconds of a pass that decodes, into {kind}"] = seconds(lambda d=kept: walk(d))
+        times[f"seconds of a pass out of {kind}"] = seconds(lambda d=kept: walk(d))
+    return times
 
 
 def overlap(files: Dataset, count: int, rounds: int) -> dict[str, float]:
@@ -133,8 +133,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
     figures = {"largest difference to image_dataset_from_directory": same_pixels(folder)}
     images = files.map(decode, AUTOTUNE)
-    figures |= caches(images, example.output / "cells.cache")
-    figures |= overlap(files, min(count, 480), rounds=1 if example.fast else 5)
+    times = caches(images, example.output / "cells.cache")
+    times |= overlap(files, min(count, 480), rounds=1 if example.fast else 5)
+    for name, value in times.items():
+        example.say(name, value)
     for warning in told(files):
         print(f"a random map before the cache: {warning}")
 
@@ -146,10 +148,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     epochs = example.epochs()
     rate = optimizers.CosineDecay(RATE, epochs * -(-count // BATCH))
     model.compile(optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    figures["seconds of training"] = seconds(lambda: model.fit(training, epochs=epochs))
+    spent = seconds(lambda: model.fit(training, epochs=epochs))
     figures["accuracy on unseen slides"] = model.evaluate(testing, verbose=0)[1]
-    for name, value in figures.items():
-        example.say(name, value)
+    example.say_all(figures, spent)
 
     x, y = (np.concatenate(part) for part in zip(*testing.as_numpy_iterator(), strict=True))
     example.picture(

@@ -107,14 +107,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 
     difference = np.abs(np.subtract(by_hand["loss"], by_fit["loss"])).max()
     figures = {
-        "seconds of training by hand": seconds_by_hand,
-        "seconds of training by fit": seconds_by_fit,
         "accuracy by hand": float((probabilities.argmax(1) == y_test).mean()),
         "accuracy by fit": float(twin.evaluate(x_test, y_test, verbose=0)[1]),
         "largest difference of the losses": float(difference),
     }
-    for name, value in figures.items():
-        example.say(name, value)
+    example.say("seconds of training by hand", seconds_by_hand)
+    example.say_all(figures, seconds_by_fit)
     fingers = [str(n) for n in range(CLASSES)]
     example.picture(draw_confusion(x_test, y_test, probabilities, fingers), "confusion.png")
     curves = {

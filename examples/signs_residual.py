@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     y_test, epochs = y_test[clean], example.epochs(fast=2)
     blocks = example.options.blocks or (2 if example.fast else BLOCKS)
 
-    figures: dict[str, float] = {}
+    figures, seconds = dict[str, float](), 0.0
     losses: dict[str, list[float]] = {}
     accuracies: dict[str, list[float]] = {}
     for name, skips in (("with skips", True), ("plain", False)):
@@ -62,14 +62,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         )
         began = time.perf_counter()
         history = model.fit(x_train, y_train, batch_size=BATCH, epochs=epochs).history
-        figures[f"seconds of training, {name}"] = time.perf_counter() - began
+        seconds += time.perf_counter() - began
         losses[name], accuracies[name] = history["loss"], history["accuracy"]
         figures[f"loss of the last epoch, {name}"] = history["loss"][-1]
         figures[f"accuracy on the test images, {name}"] = model.evaluate(x_test, y_test, verbose=0)[
             1
         ]
-    for name, value in figures.items():
-        example.say(name, value)
+    example.say_all(figures, seconds)
     panels = {"loss in training": losses, "accuracy in training": accuracies}
     example.picture(draw_curves(panels, logarithmic=["loss in training"]), "losses.png")
     return figures
