@@ -55,8 +55,8 @@ def latent_places(
     near = neighbours or {"tsne": 30, "isomap": 10}[method]
     if not 1 <= near < len(flat):
         raise ArgumentError(
-            f"latent_places: {METHODS[method]} with neighbours={near} needs more than {near} codes, "
-            f"but there are {len(flat)}."
+            f"latent_places: neighbours={near} of method={method!r} must be from 1 to "
+            f"{len(flat) - 1}, as there are {len(flat)} codes."
         )
     try:
         from sklearn.manifold import TSNE, Isomap
