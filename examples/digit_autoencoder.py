@@ -53,15 +53,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     )
     found = classify_by_neighbours(codes, digits.labels, test_codes, NEIGHBOURS)
     figures = {
-        "seconds of training": seconds,
         "training loss": history["loss"][-1],
         "loss on test digits": model.evaluate(digits.test_images, digits.test_images, verbose=0),
         f"classified rightly by {NEIGHBOURS} neighbours, test digits": float(
             (found == digits.test_labels).mean()
         ),
     }
-    for name, value in figures.items():
-        example.say(name, value)
+    example.say_all(figures, seconds)
 
     middle = (codes[digits.labels == 5].mean(axis=0) + codes[digits.labels == 6].mean(axis=0)) / 2
     code = np.array(example.options.code or middle)

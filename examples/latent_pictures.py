@@ -3,15 +3,14 @@
     pip install minicnn[latent]
     python examples/latent_pictures.py [--of digits|cells] [--data FOLDER] [--run FOLDER]
 
-The codes of the digits are the convolutional autoencoder's, of 16 numbers; those of the malaria
-cells the standard cell autoencoder's, of 512, trained shortly or taken from a run of
-`minicnn train`.
+With `--of`, the folder holds these data; without, it holds `mnist/` and `malaria/`. The codes of
+the digits are the convolutional autoencoder's, of 16 numbers; those of the malaria cells the
+standard cell autoencoder's, of 512, trained shortly or taken from a run of `minicnn train`.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,24 +75,29 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     """Train, lay out, measure, draw; return the figures."""
     example = Example(__doc__, "latent_pictures", argv, epochs=3, options=options)
     figures: dict[str, float] = {}
-    for what, codes_of in (("digits", digit_codes), ("cells", cell_codes)):
-        if example.options.of not in (None, what):
+    only, data = example.options.of, example.options.data
+    for what, folder, codes_of in (
+        ("digits", "mnist", digit_codes),
+        ("cells", "malaria", cell_codes),
+    ):
+        if only not in (None, what):
             continue
+        if data is not None and only is None:
+            example.options.data = data / folder  # one folder that holds both
         images, codes, labels, names = codes_of(example)
         flat = codes.reshape(len(codes), -1)
         share = {"codes": neighbour_class_share(flat, labels, flat, labels, NEIGHBOURS + 1)}
         maps = []
         for method, title in METHODS.items():
-            began = time.perf_counter()
-            places = latent_places(flat, method, seed=example.seed)
-            example.say(f"{what}, {title}: seconds", time.perf_counter() - began)
+            places = latent_places(flat, method)
             share[title] = neighbour_class_share(places, labels, places, labels, NEIGHBOURS + 1)
             maps.append((title, places))
         for name, value in share.items():
             # Each image is the first of its own neighbours, and has its class.
             value = (value * (NEIGHBOURS + 1) - 1) / NEIGHBOURS
-            figures[f"{what}, {name}: neighbours of the same class"] = value
-            example.say(f"{what}, {name}: share of {NEIGHBOURS} neighbours of the class", value)
+            figure = f"{what}, {name}: share of {NEIGHBOURS} neighbours of the class"
+            figures[figure] = value
+            example.say(figure, value)
         example.picture(draw_latent(images, maps, labels, names), f"{what}.png")
     return figures
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from common import Example
 from digit_data import load_digits
 
-from minicnn import config, regularizers
+from minicnn import config, optimizers, regularizers
 from minicnn.applications.code_figures import draw_grid
 from minicnn.applications.figures import rows_of_images
 from minicnn.applications.sparse_autoencoder import (
@@ -25,9 +25,10 @@ from minicnn.applications.sparse_autoencoder import (
     sparse_autoencoder,
 )
 
-UNITS, BATCH = 64, 256
-#: Factors of the penalties; the error of an image is a mean over its pixels, about 0.01.
-L1, KL, ORTHOGONALITY = 3e-4, 1e-2, 1e-1
+UNITS, BATCH = 64, 128
+#: Factors of the penalties; the cross-entropy, a mean over the pixels, is about 0.1.
+L1, KL, ORTHOGONALITY = 1e-3, 2e-1, 1e-1
+RATE = 5e-3
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:
@@ -50,39 +51,39 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     }
     figures: dict[str, float] = {}
     rows = [("digit", digits.test_images[:8], None)]
+    epochs, steps = example.epochs(10), -(-len(digits.images) // BATCH)
     began = time.perf_counter()
-    print(f"\n| {'code':<20} | error  | mean   | near 0 | correlation |\n|---|---|---|---|---|")
     for name, (penalty, activation) in kinds.items():
         config.set_random_seed(example.seed)  # the same start for all
         model, encoder, decoder = sparse_autoencoder(
             digits.images.shape[1:], UNITS, penalty, activation
         )
-        model.compile("adam", "mse")
-        model.fit(
-            *(digits.images, digits.images), batch_size=BATCH, epochs=example.epochs(20), verbose=0
-        )
+        rate = optimizers.CosineDecay(RATE, epochs * steps)
+        model.compile(optimizers.Adam(rate), "binary_crossentropy")
+        model.fit(digits.images, digits.images, BATCH, epochs, verbose=0)
         codes = encoder.predict(digits.test_images, batch_size=BATCH, verbose=0)
         drawn = decoder.predict(codes, batch_size=BATCH, verbose=0)
         measured = {
-            "error": float(((drawn - digits.test_images) ** 2).mean()),
+            "squared error": float(((drawn - digits.test_images) ** 2).mean()),
             "mean of the code": float(codes.mean()),
             "share near zero": share_near_zero(codes),
             "mean correlation": mean_correlation(codes),
         }
-        cells = " | ".join(f"{value:.4f}" for value in measured.values())
-        print(f"| {name:<20} | {cells}      |", flush=True)
-        figures |= {f"{name}: {what}": value for what, value in measured.items()}
+        for what, value in measured.items():
+            figures[f"{name}: {what}"] = value
+            example.say(f"{name}: {what}", value)
         rows.append((name.replace(", ", ",\n"), drawn[:8], None))
         if penalty is not None:
             strokes = decoder.layers[0].kernel.numpy()  # (UNITS,H*W)
             strokes = strokes.reshape(4, UNITS // 4, *digits.images.shape[1:])
             limit = abs(strokes).max() / 2
             example.picture(
-                draw_grid((strokes / limit + 1) / 2, title=f"what each number adds: {name}"),
-                f"numbers_{activation}_{type(penalty).__name__}.png",
+                draw_grid(
+                    (strokes / limit + 1) / 2, title=f"what each unit of the code draws: {name}"
+                ),
+                f"units_{activation}_{type(penalty).__name__}.png",
             )
-    figures["seconds of training"] = time.perf_counter() - began
-    example.say("seconds of training, all", figures["seconds of training"])
+    example.say("seconds of training, all", time.perf_counter() - began)
     example.picture(rows_of_images(rows), "reconstructions.png")
     return figures
 

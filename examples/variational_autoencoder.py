@@ -53,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     history = model.fit(digits.images, batch_size=BATCH, epochs=epochs, verbose=2).history
     seconds = time.perf_counter() - began
 
-    figures = {"seconds of training": seconds}
-    figures |= {
+    figures = {
         f"{name}, nats": history[key][-1]
         for name, key in (
             ("training loss", "loss"),
@@ -66,8 +65,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     figures["standard deviation of the test digits' codes"] = float(
         np.sqrt((means**2 + np.exp(log_variances)).mean())
     )
-    for name, value in figures.items():
-        example.say(name, value)
+    example.say_all(figures, seconds)
 
     rng = np.random.default_rng(example.seed)
     codes = rng.standard_normal((SIDE * SIDE // 2, size))

@@ -21,6 +21,14 @@ EXAMPLES: dict[str, list[str]] = {
     "grown_autoencoder": ["losses.png", "reconstructions.png"],
     "checkerboard": ["checkerboard.png"],
     "translate_cells": ["colour.png", "denoise.png", "sharpen.png"],
+    "digit_autoencoder": ["codes.png", "grid.png", "reconstructions.png"],
+    "sparse_autoencoder": [
+        "reconstructions.png",
+        *(f"units_{kind}.png" for kind in ("relu_L1", "sigmoid_CodeOrthogonality")),
+        "units_sigmoid_KLSparsity.png",
+    ],
+    "variational_autoencoder": ["codes.png", "grid.png", "interpolation.png", "new.png"],
+    "latent_pictures": ["cells.png", "digits.png"],
 }
 
 
@@ -123,3 +131,40 @@ def test_the_twin_in_pytorch_has_the_same_losses() -> None:
     twin = load("tests/benchmarks/torch_twin")
     assert twin.main(["--steps", "12", "--limit", "1e-5"]) == 0
     assert twin.main(["--steps", "12", "--dtype", "float64", "--limit", "1e-12"]) == 0
+
+
+@pytest.mark.slow
+def test_digits_in_two_numbers(tmp_path: Path) -> None:
+    options = [*real_data("mnist"), "--output", str(tmp_path), "--code", "0.5", "-2"]
+    figures = load("examples/digit_autoencoder").main(options)
+    assert figures["training loss"] <= 0.0290
+    assert figures["classified rightly by 15 neighbours, test digits"] >= 0.97
+
+
+@pytest.mark.slow
+def test_sparse_codes_of_digits(tmp_path: Path) -> None:
+    options = [*real_data("mnist"), "--output", str(tmp_path)]
+    figures = load("examples/sparse_autoencoder").main(options)
+    assert abs(figures["sigmoid, KL to 0.05: mean of the code"] - 0.05) < 0.01
+    assert figures["relu, L1: share near zero"] > 0.5 > 2 * figures["relu: share near zero"]
+    assert figures["sigmoid, orthogonal: mean correlation"] < 0.1
+    assert figures["sigmoid: mean correlation"] > 0.2
+
+
+@pytest.mark.slow
+def test_a_distribution_of_digits(tmp_path: Path) -> None:
+    options = [*real_data("mnist"), "--output", str(tmp_path)]
+    figures = load("examples/variational_autoencoder").main(options)
+    assert figures["training loss, nats"] < 165
+    assert 3 < figures["of it KL divergence, nats"] < 10
+    assert 0.8 < figures["standard deviation of the test digits' codes"] < 1.2
+
+
+@pytest.mark.slow
+def test_codes_on_a_plane(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    options = [*real_data("mnist"), "--output", str(tmp_path), "--of", "digits"]
+    figures = load("examples/latent_pictures").main(options)
+    shares = {key.split(":")[0].split(", ")[1]: value for key, value in figures.items()}
+    assert shares["t-SNE"] > shares["Isomap"] > shares["PCA"] > 0.3
+    assert shares["t-SNE"] > 0.85

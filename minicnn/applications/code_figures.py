@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.applications.figures import _figure, _show
+from minicnn.applications.figures import figure_of, show
 from minicnn.applications.latent import spaced
 from minicnn.errors import ShapeError
 
@@ -61,14 +61,14 @@ def draw_scatter(
     """
     if codes.ndim != 2 or codes.shape[1] != 2:
         raise ShapeError(f"draw_scatter: codes have shape {codes.shape}, but must be (N,2).")
-    figure = _figure(7.6 if chosen else 5.4, 4.8)
+    figure = figure_of(7.6 if chosen else 5.4, 4.8)
     if chosen is None:
         axes = figure.subplots()
     else:
         axes, picture = figure.subplots(1, 2, width_ratios=[2.4, 1])
         place = tuple(chosen[0])
         axes.scatter(*place, marker="X", s=120, color="black", ec="white", lw=1.2, zorder=3)
-        _show(picture, chosen[1], f"decoded from the cross\n({place[0]:.3g}, {place[1]:.3g})", 9)
+        show(picture, chosen[1], f"decoded from the cross\n({place[0]:.3g}, {place[1]:.3g})", 9)
     _points(axes, codes, labels, names, 6)
     axes.set_xlabel("first number of the code")
     axes.set_ylabel("second number of the code")
@@ -94,9 +94,9 @@ def draw_grid(
     rows, columns, height, width, channels = images.shape
     sheet = images.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
     wide = min(0.62 * columns + 0.8, 9.0)
-    figure = _figure(wide, (wide - 0.8) * rows * height / (columns * width) + 0.9)
+    figure = figure_of(wide, (wide - 0.8) * rows * height / (columns * width) + 0.9)
     axes = figure.subplots()
-    _show(axes, sheet, title, 10)
+    show(axes, sheet, title, 10)
     for numbers, length, axis, name in (
         (across, width, axes.xaxis, "first"),
         (up, height, axes.yaxis, "second"),
@@ -134,7 +134,7 @@ def draw_latent(
         count: at most so many thumbnails on a map.
     """
     side = 4.6
-    figure = _figure(side * len(places), side + 0.75)
+    figure = figure_of(side * len(places), side + 0.75)
     for axes, (title, points) in zip(
         figure.subplots(1, len(places), squeeze=False)[0], places, strict=True
     ):

@@ -18,21 +18,19 @@ Array = NDArray[Any]
 METHODS = {"pca": "PCA", "tsne": "t-SNE", "isomap": "Isomap"}
 
 
-def latent_places(
-    codes: Array, method: str = "pca", *, neighbours: int | None = None, seed: int = 0
-) -> Array:
+def latent_places(codes: Array, method: str = "pca", *, neighbours: int | None = None) -> Array:
     """Return a place on the plane (N,2) for each code.
 
     `"pca"` looks at the codes from the side on which they differ most, so that straight lines stay
     straight. `"isomap"` keeps distances along the ways from neighbour to neighbour. `"tsne"` keeps
-    neighbours together, and says nothing about distances between groups.
+    neighbours together, and says nothing about distances between groups; it starts from PCA's
+    places, so that it repeats exactly.
 
     Args:
         codes: (N,...) of any shape.
         method: `"pca"`, `"tsne"` or `"isomap"`; the last two need scikit-learn.
         neighbours: about so many codes count as a code's neighbours: t-SNE's perplexity, default
             30, or Isomap's number of neighbours, default 10; below N.
-        seed: of t-SNE's random numbers; the others draw none.
 
     Raises:
         ArgumentError: the method is not known, or there are too few codes for it.
@@ -66,7 +64,7 @@ def latent_places(
             f"`pip install minicnn[latent]`, or use 'pca'."
         ) from None
     if method == "tsne":
-        return TSNE(perplexity=near, random_state=seed).fit_transform(flat)
+        return TSNE(perplexity=near, random_state=0).fit_transform(flat)
     return Isomap(n_neighbors=near).fit_transform(flat)
 
 
