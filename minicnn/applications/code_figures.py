@@ -35,8 +35,8 @@ def _points(axes: Axes, places: Array, labels: Array, names: Sequence[str], size
         axes.scatter(own[:, 0], own[:, 1], s=size, color=colour, alpha=0.6, lw=0, label=name)
 
 
-def _legend(axes: Axes, title: str, **where: Any) -> None:
-    legend = axes.legend(title=title, markerscale=3, fontsize=8, title_fontsize=8, **where)
+def _opaque(legend: Any) -> None:
+    """Show the colours in a legend as they are, without looking through."""
     for mark in legend.legend_handles:
         mark.set_alpha(1)
 
@@ -73,7 +73,7 @@ def draw_scatter(
     axes.set_xlabel("first number of the code")
     axes.set_ylabel("second number of the code")
     axes.grid(alpha=0.25, lw=0.5)
-    _legend(axes, "class")
+    _opaque(axes.legend(title="class", markerscale=3, fontsize=8, title_fontsize=8))
     return figure
 
 
@@ -146,11 +146,8 @@ def draw_latent(
         axes.set_xticks([])
         axes.set_yticks([])
     handles, texts = axes.get_legend_handles_labels()
-    legend = figure.legend(
-        handles, texts, loc="outside lower center", ncols=len(names), markerscale=3, frameon=False
-    )
-    for mark in legend.legend_handles:
-        mark.set_alpha(1)
+    where: dict[str, Any] = {"loc": "outside lower center", "ncols": len(names), "frameon": False}
+    _opaque(figure.legend(handles, texts, markerscale=3, **where))
     return figure
 
 

@@ -168,8 +168,8 @@ class VariationalAutoencoder(Model):
             raise ArgumentError(f"{self.name}: sample weights are not supported.")
         truth = convert_to_tensor(x if y is None else y)
         count, size = len(truth), math.prod(truth.shape[1:])
-        flat = [ops.reshape(image, (count, size)) for image in (truth, y_pred)]
-        reconstruction = ops.mean(losses.binary_crossentropy(*flat)) * size
+        truth, drawn = (ops.reshape(image, (count, size)) for image in (truth, y_pred))
+        reconstruction = ops.mean(losses.binary_crossentropy(truth, drawn)) * size
         kl = self.losses[0]
         self.reconstruction.update_state(reconstruction.data, np.asarray(count, np.float64))
         self.kl.update_state(kl.data, np.asarray(count, np.float64))
@@ -179,7 +179,7 @@ class VariationalAutoencoder(Model):
 def variational_autoencoder(
     input_shape: Sequence[int] = (28, 28, 1),
     code_size: int = 2,
-    filters: Sequence[int] = (32, 64),
+    filters: Sequence[int] = (16, 32),
     *,
     kl_weight: float = 1.0,
     seed: int | None = None,
