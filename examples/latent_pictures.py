@@ -28,6 +28,7 @@ from minicnn.models import Model
 from minicnn.optimizers import Adam, CosineDecay
 
 CODE, SHOWN, NEIGHBOURS = 16, 1500, 15
+LEARNED = 20_000  # a third of the digits is enough for a code of 16 numbers
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def digit_codes(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray, l
     """Return test digits, their codes, labels and class names."""
     digits = load_digits(example)
     model, encoder, _ = digit_autoencoder(code_size=CODE)
-    train(model, digits.images, example.epochs(3), 1e-3)
+    train(model, digits.images[:LEARNED], example.epochs(3), 2e-3)
     images, labels = digits.test_images[:SHOWN], digits.test_labels[:SHOWN]
     codes = encoder.predict(images, batch_size=256, verbose=0)
     return images, codes, labels, [str(name) for name in range(10)]
@@ -61,7 +62,7 @@ def cell_codes(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray, li
     )
     example.say("cells", len(cells))
     if example.options.run is not None:
-        model, _ = load_model(example.options.run)
+        model = load_model(example.options.run, cells.images.shape[1:3])
     else:
         model = cell_autoencoder(cells.images.shape[1:])
         train(model, cells.images, example.epochs(), 6e-3)

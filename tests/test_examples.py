@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from minicnn.applications import Settings, TrainingRun
 from minicnn.datasets import save_rendered_cells
 from tests.helpers import ROOT
 
@@ -133,12 +134,27 @@ def test_the_twin_in_pytorch_has_the_same_losses() -> None:
     assert twin.main(["--steps", "12", "--dtype", "float64", "--limit", "1e-12"]) == 0
 
 
+def test_codes_of_cells_are_those_of_a_given_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINICNN_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = Settings(image_size=(64, 64), filters=(3, 4), code_channels=2, epochs=1)
+    images = np.random.default_rng(0).random((8, 64, 64, 3), np.float32)
+    TrainingRun(settings, tmp_path / "run", images, images, resume=False).fit(verbose=0)
+    options = ["--fast", "--of", "cells", "--output", str(tmp_path), "--epochs", "1"]
+    main = load("examples/latent_pictures").main
+    untrained, given = main(options), main([*options, "--run", str(tmp_path / "run")])
+    assert given.keys() == untrained.keys() == {key for key in given if key.startswith("cells")}
+    assert given != untrained
+
+
 @pytest.mark.slow
 def test_digits_in_two_numbers(tmp_path: Path) -> None:
     options = [*real_data("mnist"), "--output", str(tmp_path), "--code", "0.5", "-2"]
     figures = load("examples/digit_autoencoder").main(options)
     assert figures["training loss"] <= 0.0290
-    assert figures["classified rightly by 15 neighbours, test digits"] >= 0.97
+    assert figures["classified rightly by 15 neighbours, test digits"] >= 0.965
 
 
 @pytest.mark.slow

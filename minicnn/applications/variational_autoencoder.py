@@ -212,7 +212,7 @@ def variational_autoencoder(
     decoder = Sequential(
         [
             Dense(HIDDEN, "relu", input_shape=(code_size,)),
-            Dense(math.prod(left), "relu"),
+            Dense(math.prod(left)),  # a ReLU here could die, and leave a hole in all images
             Reshape(left),
             Conv2DTranspose(first, 3, 2, padding="same", activation="relu"),
             Conv2DTranspose(channels, 7, 2, padding="same", activation="sigmoid"),
@@ -224,7 +224,7 @@ def variational_autoencoder(
 
 
 #: Units of the dense layers beside the code.
-HIDDEN = 64
+HIDDEN = 128
 
 
 def grid_of_codes(rows: int, columns: int) -> Array:

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-SHAPE, COUNT, CODE, FILTERS, HIDDEN, STEPS = (8, 12, 1), 5, 3, (2, 3), 64, 3
+SHAPE, COUNT, CODE, FILTERS, HIDDEN, STEPS = (8, 12, 1), 5, 3, (2, 3), 128, 3
 
 
 def images():
@@ -45,7 +45,7 @@ def encoder_and_decoder():
         [
             keras.Input((CODE,)),
             layers.Dense(HIDDEN, "relu"),
-            layers.Dense(math.prod(left), "relu"),
+            layers.Dense(math.prod(left)),
             layers.Reshape(left),
             layers.Conv2DTranspose(FILTERS[0], 3, 2, padding="same", activation="relu"),
             layers.Conv2DTranspose(SHAPE[2], 7, 2, padding="same", activation="sigmoid"),
