@@ -183,4 +183,4 @@ def test_codes_on_a_plane(tmp_path: Path) -> None:
     figures = load("examples/latent_pictures").main(options)
     shares = {key.split(":")[0].split(", ")[1]: value for key, value in figures.items()}
     assert shares["t-SNE"] > shares["Isomap"] > shares["PCA"] > 0.3
-    assert shares["t-SNE"] > 0.85
+    assert shares["t-SNE"] > 0.8
