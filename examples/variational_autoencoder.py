@@ -29,7 +29,8 @@ def interpolations(encoder, decoder, digits) -> np.ndarray:
     first = [np.flatnonzero(digits.test_labels == name)[0] for name in range(2 * PAIRS)]
     means, _ = encoder.predict(digits.test_images[first], verbose=0)  # (2*PAIRS,K)
     share = np.linspace(0, 1, STEPS)[:, None]
-    ways = [(1 - share) * a + share * b for a, b in zip(means[:PAIRS], means[PAIRS:], strict=True)]
+    ends = zip(means[:PAIRS], means[: -PAIRS - 1 : -1], strict=True)  # 0 to 9, 1 to 8, ...
+    ways = [(1 - share) * a + share * b for a, b in ends]
     drawn = decoder.predict(np.concatenate(ways), verbose=0)
     return drawn.reshape(PAIRS, STEPS, *drawn.shape[1:])
 
