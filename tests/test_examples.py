@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from minicnn.applications import Settings, TrainingRun
 from minicnn.datasets import save_rendered_cells, slide_of
 from tests.helpers import ROOT
 
@@ -25,6 +26,14 @@ EXAMPLES: dict[str, list[str]] = {
     "signs_residual": ["losses.png"],
     "malaria_pipeline": ["augmented.png", "confusion.png"],
     "cells_augmented": ["psnr.png"],
+    "digit_autoencoder": ["codes.png", "grid.png", "reconstructions.png"],
+    "sparse_autoencoder": [
+        "reconstructions.png",
+        *(f"units_{kind}.png" for kind in ("relu_L1", "sigmoid_CodeOrthogonality")),
+        "units_sigmoid_KLSparsity.png",
+    ],
+    "variational_autoencoder": ["codes.png", "grid.png", "interpolation.png", "new.png"],
+    "latent_pictures": ["cells.png", "digits.png"],
 }
 
 
@@ -185,3 +194,55 @@ def test_mirrored_cells_help_the_autoencoder_on_unseen_slides(tmp_path: Path) ->
         figures[f"PSNR in dB on unseen slides, augment {a}"] for a in ("none", "mirror")
     )
     assert mirror > none + 0.2
+
+
+def test_codes_of_cells_are_those_of_a_given_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINICNN_DATA", str(tmp_path / "none"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = Settings(image_size=(64, 64), filters=(3, 4), code_channels=2, epochs=1)
+    images = np.random.default_rng(0).random((8, 64, 64, 3), np.float32)
+    TrainingRun(settings, tmp_path / "run", images, images, resume=False).fit(verbose=0)
+    options = ["--fast", "--of", "cells", "--output", str(tmp_path), "--epochs", "1"]
+    main = load("examples/latent_pictures").main
+    untrained, given = main(options), main([*options, "--run", str(tmp_path / "run")])
+    assert given.keys() == untrained.keys() == {key for key in given if key.startswith("cells")}
+    assert given != untrained
+
+
+@pytest.mark.slow
+def test_digits_in_two_numbers(tmp_path: Path) -> None:
+    options = [*real_data("mnist"), "--output", str(tmp_path), "--code", "0.5", "-2"]
+    figures = load("examples/digit_autoencoder").main(options)
+    assert figures["training loss"] <= 0.0290
+    assert figures["classified rightly by 15 neighbours, test digits"] >= 0.965
+
+
+@pytest.mark.slow
+def test_sparse_codes_of_digits(tmp_path: Path) -> None:
+    options = [*real_data("mnist"), "--output", str(tmp_path)]
+    figures = load("examples/sparse_autoencoder").main(options)
+    assert abs(figures["sigmoid, KL to 0.05: mean of the code"] - 0.05) < 0.01
+    assert figures["relu, L1: share near zero"] > 0.5 > 2 * figures["relu: share near zero"]
+    assert figures["sigmoid, orthogonal: mean correlation"] < 0.1
+    assert figures["sigmoid: mean correlation"] > 0.2
+
+
+@pytest.mark.slow
+def test_a_distribution_of_digits(tmp_path: Path) -> None:
+    options = [*real_data("mnist"), "--output", str(tmp_path)]
+    figures = load("examples/variational_autoencoder").main(options)
+    assert figures["training loss, nats"] < 165
+    assert 3 < figures["of it KL divergence, nats"] < 10
+    assert 0.8 < figures["standard deviation of the test digits' codes"] < 1.2
+
+
+@pytest.mark.slow
+def test_codes_on_a_plane(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    options = [*real_data("mnist"), "--output", str(tmp_path), "--of", "digits"]
+    figures = load("examples/latent_pictures").main(options)
+    shares = {key.split(":")[0].split(", ")[1]: value for key, value in figures.items()}
+    assert shares["t-SNE"] > shares["Isomap"] > shares["PCA"] > 0.3
+    assert shares["t-SNE"] > 0.8

@@ -2,9 +2,12 @@
 
 from minicnn.applications.cell_autoencoder import cell_autoencoder, encoder_of
 from minicnn.applications.denoising import add_noise, psnr
+from minicnn.applications.digit_autoencoder import digit_autoencoder
 from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
 from minicnn.applications.search import nearest
+from minicnn.applications.sparse_autoencoder import sparse_autoencoder
 from minicnn.applications.unet import unet
+from minicnn.applications.variational_autoencoder import variational_autoencoder
 from minicnn.applications.vgg16 import VGG16
 
 __all__ = [
@@ -14,9 +17,12 @@ __all__ = [
     "TrainingRun",
     "add_noise",
     "cell_autoencoder",
+    "digit_autoencoder",
     "encoder_of",
     "load_model",
     "nearest",
     "psnr",
+    "sparse_autoencoder",
     "unet",
+    "variational_autoencoder",
 ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError, ShapeError
 
-__all__ = ["nearest", "neighbour_class_share", "principal_components"]
+__all__ = ["classify_by_neighbours", "nearest", "neighbour_class_share", "principal_components"]
 
 Array = NDArray[Any]
 
@@ -72,3 +72,38 @@ def principal_components(codes: Array, count: int = 2) -> Array:
     places = np.zeros((len(codes), count))
     places[:, : len(sizes)] = (left * sizes)[:, :count]
     return places
+
+
+def classify_by_neighbours(codes: Array, labels: Array, queries: Array, count: int = 15) -> Array:
+    """Return for each query the class that most of its nearest codes have.
+
+    Where classes are equally frequent, the smallest number wins.
+
+    Args:
+        codes: (N,...) of any shape.
+        labels: (N,), integers from 0.
+        queries: (Q,...) of the same shape behind the first axis.
+        count: neighbours for each query, default 15.
+
+    Returns:
+        Classes (Q,).
+
+    Raises:
+        ShapeError: codes and queries differ in shape.
+        ArgumentError: there are fewer than `count` codes.
+
+    >>> codes, labels = np.array([[0.0], [1.0], [9.0], [9.5], [10.0]]), np.array([4, 4, 7, 7, 7])
+    >>> classify_by_neighbours(codes, labels, np.array([[2.0], [8.0]]), 3).tolist()
+    [4, 7]
+    """
+    classes = int(labels.max()) + 1
+    found = np.empty(len(queries), dtype=int)
+    for begin in range(0, len(queries), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        votes = labels[nearest(codes, queries[part], count)[0]]  # (Q',count)
+        found[part] = [np.bincount(row, minlength=classes).argmax() for row in votes]
+    return found
+
+
+#: Queries at a time: all distances of many queries to many codes would fill the memory.
+_AT_ONCE = 256
