@@ -251,7 +251,7 @@ def check_network(side: Sides) -> None:
     prediction = networks.from_torch_images(training.predict())
     check(f"{network.name}, result", model.predict_on_batch(x), prediction)
     with minicnn.GradientTape() as tape:
-        loss = model.compute_loss(x, model(x, training=True))
+        loss = model.compute_loss(x, x, model(x, training=True))
     gradients = tape.gradient(loss, model.trainable_variables)
     training.loss().backward()
     parameters = training.module.parameters()
