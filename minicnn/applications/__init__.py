@@ -1,6 +1,7 @@
-"""Networks put to work: the cell autoencoder, denoising, image search."""
+"""Networks put to work: autoencoders, denoising, image search, classifiers, segmentation."""
 
 from minicnn.applications.cell_autoencoder import cell_autoencoder, encoder_of
+from minicnn.applications.classifiers import image_classifier, residual_classifier
 from minicnn.applications.denoising import add_noise, psnr
 from minicnn.applications.digit_autoencoder import digit_autoencoder
 from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
@@ -19,9 +20,11 @@ __all__ = [
     "cell_autoencoder",
     "digit_autoencoder",
     "encoder_of",
+    "image_classifier",
     "load_model",
     "nearest",
     "psnr",
+    "residual_classifier",
     "sparse_autoencoder",
     "unet",
     "variational_autoencoder",
