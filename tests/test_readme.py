@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
 def test_python_examples_run_and_give_what_their_comments_say(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    learn, build = blocks("python")
+    learn, build, listing = blocks("python")
     space: dict = {}
     exec(learn, space)
     g = space["g"]
@@ -31,6 +31,8 @@ def test_python_examples_run_and_give_what_their_comments_say(
     exec(build, space)
     assert space["model"].output_shape == (None, 28, 28, 1)
     assert "conv2d_transpose" in capsys.readouterr().out
+    exec(listing, space)
+    assert all(g is not None and np.abs(g.numpy()).max() > 0 for g in space["gradients"])
 
 
 def test_the_message_shown_is_the_message_raised() -> None:
