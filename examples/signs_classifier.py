@@ -9,6 +9,7 @@ end with the same network. It is tested on the photographs that are not among th
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -63,13 +64,13 @@ def train_by_hand(
             optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
             mean_loss.update_state(loss, sample_weight=len(images))
             accuracy.update_state(labels, predictions)
-            print(
-                f"\repoch {epoch + 1}/{epochs}, step {step}: loss {float(mean_loss.result()):.4f}, "
-                f"accuracy {float(accuracy.result()):.4f}",
-                end="",
-                flush=True,
+            line = (
+                f"epoch {epoch + 1}/{epochs}, step {step}: loss {float(mean_loss.result()):.4f}, "
+                f"accuracy {float(accuracy.result()):.4f}"
             )
-        print()
+            if sys.stdout.isatty():  # a file gets a line for each epoch alone
+                print(line, end="\r", flush=True)
+        print(line, flush=True)
         history["loss"].append(float(mean_loss.result()))
         history["accuracy"].append(float(accuracy.result()))
     return history
