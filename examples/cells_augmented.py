@@ -18,8 +18,8 @@ from pathlib import Path
 
 from common import Example
 
-from minicnn.applications.confusion import draw_curves
 from minicnn.applications.denoising import psnr
+from minicnn.applications.figures import draw_curves
 from minicnn.applications.runs import CHANGES, PRESETS, TrainingRun
 from minicnn.datasets import malaria, render_cells, split_by_slide
 

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
     example = Example(__doc__, "grown_autoencoder", argv, epochs=5)
     train, test = load_cells(example, SIZE, limit=500)
     epochs, stages, figures = example.epochs(), [], {}
-    curves: dict[str, tuple[list[int], list[float]]] = {}
+    curves: dict[str, list[float]] = {}
     rows = [("image", test[:6], None)]
     began = time.perf_counter()
     for number, filters in enumerate(FILTERS, 1):
@@ -44,19 +44,19 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
         losses = trained(model, train, test, epochs)
         code = stages[-1][-1].output.shape[1:]
         name = f"stage {number}, code {' x '.join(map(str, code))}"
-        first = (number - 1) * epochs
-        curves[name] = (list(range(first + 1, first + epochs + 1)), losses)
+        curves[name] = [np.nan] * (number - 1) * epochs + losses  # each begins where one ended
         figures[f"{name}: squared error"] = losses[-1]
         rows.append((f"stage {number}\n{np.prod(code)} numbers", model.predict(test[:6]), None))
     deep = autoencoder_of(
         (SIZE, SIZE, 3), [encoder_stage(filters, n) for n, filters in enumerate(FILTERS, 1)]
     )
     losses = trained(deep, train, test, epochs * len(FILTERS))
-    curves["deepest at once"] = (list(range(1, len(losses) + 1)), losses)
+    curves["deepest at once"] = losses
     figures["deepest at once: squared error"] = losses[-1]
     rows.append(("deepest\nat once", deep.predict(test[:6]), None))
     example.say_all(figures, time.perf_counter() - began)
-    example.picture(draw_curves(curves, "squared error on other slides"), "losses.png")
+    label = "squared error on other slides"
+    example.picture(draw_curves({label: curves}, logarithmic=[label]), "losses.png")
     example.picture(rows_of_images(rows), "reconstructions.png")
     return figures
 

@@ -20,7 +20,8 @@ from common import Example
 from minicnn import GradientTape, config, losses, metrics, optimizers
 from minicnn.applications.augmentation import hand_changes
 from minicnn.applications.classifiers import image_classifier
-from minicnn.applications.confusion import draw_confusion, draw_curves
+from minicnn.applications.confusion import draw_confusion
+from minicnn.applications.figures import draw_curves
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.datasets import render_signs, signs
 from minicnn.models import Model

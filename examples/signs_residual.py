@@ -18,7 +18,7 @@ from common import Example
 
 from minicnn import config, layers, optimizers
 from minicnn.applications.classifiers import residual_classifier
-from minicnn.applications.confusion import draw_curves
+from minicnn.applications.figures import draw_curves
 from minicnn.datasets import render_signs, signs
 
 BATCH, RATE, CLASSES = 32, 2e-3, 6

@@ -1,25 +1,22 @@
-"""What a classifier takes for what: the matrix of confusions, and pictures of it and of losses."""
+"""What a classifier takes for what: the matrix of confusions, and its picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.applications.figures import figure_of, show
+from minicnn.applications.figures import COLOURS, figure_of, show
 from minicnn.errors import ShapeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["confusion_matrix", "draw_confusion", "draw_curves"]
+__all__ = ["confusion_matrix", "draw_confusion"]
 
 Array = NDArray[Any]
-
-#: Of curves drawn together, and their marks; told apart by people with any colour vision.
-COLOURS, MARKS = ("#1f5fa8", "#c8541a", "#2a8a57", "#8b5fa8"), ("o", "s", "^", "D")
 
 
 def confusion_matrix(truth: Any, predicted: Any, classes: int) -> NDArray[np.int64]:
@@ -107,44 +104,3 @@ def _draw_matrix(axes: Any, matrix: Array, names: Sequence[str]) -> None:
     axes.set_xlabel("the network's class")
     axes.set_ylabel("true class")
     axes.set_title("how many of each", fontsize=10)
-
-
-def draw_curves(
-    panels: Mapping[str, Mapping[str, Sequence[float]]],
-    *,
-    logarithmic: Sequence[str] = (),
-    first: int = 1,
-) -> Figure:
-    """Return curves over epochs, one panel beside the other.
-
-    Args:
-        panels: for each panel, by the label of its axis, the curves by their names.
-        logarithmic: labels of the panels with a logarithmic axis.
-        first: number of the first epoch that is drawn.
-    """
-    figure = figure_of(4.4 * len(panels), 3.5)
-    for axes, (label, curves) in zip(
-        np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
-    ):
-        for number, (name, values) in enumerate(curves.items()):
-            colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
-            # The first ones are broader, so that they are seen where curves lie on each other.
-            width = 1.5 * (len(curves) - number)
-            epochs = np.arange(first, len(values) + 1)
-            axes.plot(
-                epochs,
-                values[first - 1 :],
-                marker=mark if len(epochs) <= 30 else None,
-                ms=width + 2,
-                lw=width,
-                color=colour,
-                label=name,
-            )
-        if label in logarithmic:
-            axes.set_yscale("log")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3, which="both", lw=0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False)
-    return figure

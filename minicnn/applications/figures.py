@@ -230,31 +230,48 @@ def _draw_channels(figure: Any, images: Array, codes: Array) -> None:
     )
 
 
-#: Colours of curves, told apart by people with any colour vision.
-CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#444444")
+#: Of curves drawn together, and their marks; told apart by people with any colour vision.
+COLOURS, MARKS = ("#1f5fa8", "#c8541a", "#2a8a57", "#8b5fa8", "#444444"), tuple("os^Dv")
 
 
 def draw_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    logarithmic: Sequence[str] = (),
+    first: int = 1,
 ) -> Figure:
-    """Return curves over epochs in one picture, on a logarithmic axis.
+    """Return curves over epochs, one panel beside the other.
 
     Args:
-        curves: epochs and values, by the curve's name.
-        label: what the values are.
+        panels: for each panel, by the label of its axis, the curves by their names.
+        logarithmic: labels of the panels with a logarithmic axis.
+        first: number of the first epoch that is drawn.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    figure = figure_of(7.6, 4.2)
-    axes = figure.subplots()
-    for number, (name, (epochs, values)) in enumerate(curves.items()):
-        axes.plot(epochs, values, marker="o", ms=3, label=name, color=CURVES[number % len(CURVES)])
-    axes.set_yscale("log")
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(label)
-    axes.grid(alpha=0.3, which="both", lw=0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9)
+    figure = figure_of(4.4 * len(panels), 3.5)
+    for axes, (label, curves) in zip(
+        np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
+    ):
+        for number, (name, values) in enumerate(curves.items()):
+            colour, mark = COLOURS[number % len(COLOURS)], MARKS[number % len(MARKS)]
+            # The first ones are broader, so that they are seen where curves lie on each other.
+            width = 1.5 * min(len(curves) - number, 2)
+            epochs = np.arange(first, len(values) + 1)
+            axes.plot(
+                epochs,
+                values[first - 1 :],
+                marker=mark if len(epochs) <= 30 else None,
+                ms=width + 2,
+                lw=width,
+                color=colour,
+                label=name,
+            )
+        if label in logarithmic:
+            axes.set_yscale("log")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3, which="both", lw=0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(frameon=False)
     return figure
 
 

@@ -5,7 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from minicnn.applications.confusion import confusion_matrix, draw_confusion, draw_curves
+from minicnn.applications.confusion import confusion_matrix, draw_confusion
+from minicnn.applications.figures import draw_curves
 from minicnn.errors import ShapeError
 
 
