@@ -24,6 +24,7 @@ from minicnn import (
 )
 from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
 from minicnn.autograd.check import check_gradients
+from minicnn.explain import explain
 from minicnn.kernels import backends
 from minicnn.layers import Input
 from minicnn.models import Model, Sequential
@@ -43,9 +44,9 @@ __all__ = [
     "GradientTape", "Input", "Model", "Sequential", "Tensor", "Variable", "activations",
     "applications", "average_pool2d", "backends", "callbacks", "check_gradients", "config",
     "constant", "constraints", "conv2d", "conv2d_transpose", "convert_to_tensor", "convolve2d",
-    "cross_correlate2d", "data", "datasets", "geometry", "initializers", "keras", "layers",
-    "losses", "max_pool2d", "metrics", "models", "ops", "optimizers", "regularizers", "upsample2d",
-    "utils",
+    "cross_correlate2d", "data", "datasets", "explain", "geometry", "initializers", "keras",
+    "layers", "losses", "max_pool2d", "metrics", "models", "ops", "optimizers", "regularizers",
+    "upsample2d", "utils",
 ]  # fmt: skip
 
 #: Loaded when first asked for: they need Pillow, or few ask for them.

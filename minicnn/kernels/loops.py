@@ -40,20 +40,25 @@ def window(g: Geometry, oh: int, ow: int) -> Iterator[tuple[int, int, int, int]]
                 yield i, j, h, w
 
 
+def products_of(
+    channels: int, filters: int, g: Geometry, y: Index
+) -> Iterator[tuple[Index, Index]]:
+    """Yield the indices (of x, of the kernel) of every product in one output y[n,oh,ow,f]."""
+    n, oh, ow, f = y
+    group_channels = channels // g.groups
+    first = f // (filters // g.groups) * group_channels
+    for i, j, h, w in window(g, oh, ow):
+        for c in range(group_channels):
+            yield (n, h, w, first + c), (i, j, c, f)
+
+
 def products(
     batch: int, channels: int, filters: int, g: Geometry
 ) -> Iterator[tuple[Index, Index, Index]]:
     """Yield the indices (of x, of the kernel, of y) of every product of a convolution."""
-    group_channels = channels // g.groups
-    group_filters = filters // g.groups
-    for n in range(batch):
-        for oh in range(g.out_height):
-            for ow in range(g.out_width):
-                for f in range(filters):
-                    first = f // group_filters * group_channels
-                    for i, j, h, w in window(g, oh, ow):
-                        for c in range(group_channels):
-                            yield (n, h, w, first + c), (i, j, c, f), (n, oh, ow, f)
+    for y in np.ndindex(batch, g.out_height, g.out_width, filters):
+        for at_x, at_kernel in products_of(channels, filters, g, y):
+            yield at_x, at_kernel, y
 
 
 def conv2d(x: Array, kernel: Array, g: Geometry) -> Array:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ShapeError, check_choice
-from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry, pair
+from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.kernels import kernel as kernel_function
 from minicnn.ops.fusion import convolution_layer, convolution_max_pool
 from minicnn.ops.windows import remembered
@@ -280,8 +280,21 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
                 f"{where}: {argument} has shape {matrix.shape}, but must be a matrix of at least "
                 f"one row and column."
             )
+    geometry = slide_geometry(where, image.shape, kernel.shape, mode, flip=flip)
+    dtype = np.result_type(image, kernel)
+    turned = kernel[::-1, ::-1] if flip else kernel
+    function = kernel_function("conv2d", geometry.out_height * geometry.out_width * kernel.size)
+    x = image.astype(dtype)[None, :, :, None]  # (1,H,W,1)
+    k = turned.astype(dtype)[:, :, None, None]  # (KH,KW,1,1)
+    return np.asarray(function(x, k, geometry)[0, :, :, 0])  # (OH,OW)
+
+
+def slide_geometry(
+    where: str, image_size: Sequence[int], kernel_size: Sequence[int], mode: str, *, flip: bool
+) -> Geometry:
+    """Return the geometry of a matrix slid over another in one of the three modes."""
     mode = check_choice(where, "mode", mode, ["full", "same", "valid"])
-    height, width = kernel.shape
+    height, width = kernel_size
     if mode == "full":
         padding: Any = ((height - 1, height - 1), (width - 1, width - 1))
     elif mode == "same" and flip:
@@ -291,10 +304,4 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
         padding = ((height // 2, (height - 1) // 2), (width // 2, (width - 1) // 2))
     else:
         padding = mode  # "same" of the geometry puts the odd padding last
-    geometry = conv2d_geometry(image.shape, kernel.shape, padding=padding, where=where)
-    dtype = np.result_type(image, kernel)
-    turned = kernel[::-1, ::-1] if flip else kernel
-    function = kernel_function("conv2d", geometry.out_height * geometry.out_width * kernel.size)
-    x = image.astype(dtype)[None, :, :, None]  # (1,H,W,1)
-    k = turned.astype(dtype)[:, :, None, None]  # (KH,KW,1,1)
-    return np.asarray(function(x, k, geometry)[0, :, :, 0])  # (OH,OW)
+    return conv2d_geometry(image_size, kernel_size, padding=padding, where=where)

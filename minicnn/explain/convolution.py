@@ -1,0 +1,257 @@
+"""Records of convolution, transposed convolution and their gradients.
+
+All of them join the same products: an element of x, one of the kernel and one of y. Whichever of
+the three is the result, the other two are the operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.explain.limits import Limits, TooLargeError
+from minicnn.explain.panel import Panel
+from minicnn.explain.record import Product, Record, make_record
+from minicnn.explain.words import convolution_notes, transposed_notes
+from minicnn.geometry import Geometry, valid_outputs
+from minicnn.kernels import loops
+
+__all__ = ["AS_IT_STANDS", "TURNED", "Convolution", "convolution_records"]
+
+Array = NDArray[Any]
+Index = tuple[int, ...]
+
+AS_IT_STANDS, TURNED = "as it stands", "turned by 180°"
+
+#: For each direction, which of x, kernel and y is the result, and which two are the operands.
+WANTED = {
+    "forward": ("y", ("x", "kernel")),
+    "gradient of x": ("x", ("y", "kernel")),
+    "gradient of kernel": ("kernel", ("x", "y")),
+}
+ROLES = {"x": "input", "kernel": "kernel", "y": "output"}
+
+MEANINGS = {
+    "gradient of x": "Every y that an x entered sends its dy back, times the kernel element "
+    "through which it entered.",
+    "gradient of kernel": "Every product in which a kernel element took part sends its dy back, "
+    "times the x that it met.",
+    "gradient of bias": "The bias was added to every y of its filter, so all their dy come back.",
+}
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A call of conv2d or conv2d_transpose, with the gradient of its result.
+
+    Args:
+        name: the operation, for titles.
+        x: the images that go in (N,H,W,C).
+        kernel: (KH,KW,C/groups,F); of a transposed convolution (KH,KW,F/groups,C).
+        bias: (F,) or None.
+        dy: the gradient with respect to the result (N,OH,OW,F).
+        geometry: of the convolution; of a transposed one, that of the convolution it reverses.
+        transposed: whether this is the transposed convolution.
+        turned: whether the kernel is turned by 180 degrees first: true convolution.
+    """
+
+    name: str
+    x: Array
+    kernel: Array
+    bias: Array | None
+    dy: Array
+    geometry: Geometry
+    transposed: bool = False
+    turned: bool = False
+
+    @property
+    def large(self) -> str:
+        """Which of x and y the kernel slides over; padding lies around it."""
+        return "y" if self.transposed else "x"
+
+    @property
+    def small(self) -> str:
+        """Which of x and y has one element for each place of the kernel."""
+        return "x" if self.transposed else "y"
+
+    def panel(self, noun: str, direction: str) -> Panel:
+        """Return the panel of x, kernel or y in one direction."""
+        wanted, backward = WANTED[direction][0], direction != "forward"
+        array = {"x": self.x, "kernel": self.kernel, "y": self.dy}[noun]
+        name = f"d{noun}" if backward and noun in ("y", wanted) else noun
+        if noun == wanted:
+            array = np.zeros_like(array)
+        if noun != self.large:
+            return Panel.of(name, ROLES[noun], array, axes=(0, 1) if noun == "kernel" else None)
+        g = self.geometry
+        around = ((0, 0), (g.pad_top, g.pad_bottom), (g.pad_left, g.pad_right), (0, 0))
+        outside = "cropped" if noun == wanted else "padding"
+        return Panel.of(name, ROLES[noun], array, padding=around, outside=outside)
+
+    def terms_each(self, wanted: str) -> int:
+        """Return how many products an element of a result has at most."""
+        g = self.geometry
+        if wanted == "kernel":
+            return self.x.shape[0] * g.out_height * g.out_width
+        taps = g.kernel_height * g.kernel_width
+        channels = self.kernel.shape[2 if wanted == self.small else 3]
+        return taps * channels // (1 if wanted == self.small else g.groups)
+
+    def products(self, direction: str, block: tuple[slice, ...] | None) -> Iterator[Product]:
+        """Yield the products that fall into a block of the result, padding included."""
+        g = self.geometry
+        padded = g._replace(
+            in_height=g.in_height + g.pad_top + g.pad_bottom,
+            in_width=g.in_width + g.pad_left + g.pad_right,
+            **dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), 0),
+        )
+        channels, filters = self.kernel.shape[2] * g.groups, self.kernel.shape[3]
+        wanted, (first, second) = WANTED[direction]
+        for small in self._small_elements(padded, wanted, block):
+            for large, slid in loops.products_of(channels, filters, padded, small):
+                at = {self.large: large, self.small: small, "kernel": self._as_given(slid)}
+                if block is None or _within(at[wanted], block):
+                    yield at[wanted], (at[first], at[second]), 1.0
+
+    def _as_given(self, slid: Index) -> Index:
+        """Return where in the kernel as it was given an element of the slid kernel stands."""
+        if not self.turned:
+            return slid
+        height, width = self.kernel.shape[:2]
+        return (height - 1 - slid[0], width - 1 - slid[1], *slid[2:])
+
+    def _small_elements(
+        self, padded: Geometry, wanted: str, block: tuple[slice, ...] | None
+    ) -> Iterator[Index]:
+        """Yield the elements of the small side that a block of the result needs."""
+        shape = self.x.shape if self.transposed else self.dy.shape
+        ranges = [range(n) for n in shape]
+        if block is not None and wanted == self.small:
+            ranges = [range(s.start, s.stop) for s in block]
+        elif block is not None and wanted == self.large:
+            ranges[0] = range(block[0].start, block[0].stop)
+            for axis, kernel, stride, dilation in (
+                (1, padded.kernel_height, padded.stride_height, padded.dilation_height),
+                (2, padded.kernel_width, padded.stride_width, padded.dilation_width),
+            ):
+                # The kernel's last element must reach the block, its first not pass it.
+                reach = dilation * (kernel - 1) - block[axis].start
+                first, _ = valid_outputs(block[axis].stop, shape[axis], stride, 0, reach)
+                last = min(shape[axis], (block[axis].stop - 1) // stride + 1)
+                ranges[axis] = range(first, max(first, last))
+        for index in np.ndindex(*(len(r) for r in ranges)):
+            yield tuple(r[i] for r, i in zip(ranges, index, strict=True))
+
+
+def _within(index: Index, block: tuple[slice, ...]) -> bool:
+    return all(s.start <= i < s.stop for i, s in zip(index, block, strict=True))
+
+
+def convolution_records(call: Convolution, limits: Limits) -> Iterator[Record]:
+    """Yield the records of a call: forward, and the gradients of x, kernel and bias.
+
+    Raises:
+        TooLargeError: the forward one has too many products; gradients are then left out.
+    """
+    yield _record(call, "forward", limits)
+    for direction in ("gradient of x", "gradient of kernel"):
+        try:
+            yield _record(call, direction, limits)
+        except TooLargeError as error:
+            limits.left_out.append(str(error))
+    if call.bias is not None:
+        try:
+            yield bias_record(call.name, call.dy, limits, _choice(call, "gradient of bias"))
+        except TooLargeError as error:
+            limits.left_out.append(str(error))
+
+
+def _choice(call: Convolution, direction: str) -> dict[str, str]:
+    return {"direction": direction, "kernel": TURNED if call.turned else AS_IT_STANDS}
+
+
+def _record(call: Convolution, direction: str, limits: Limits) -> Record:
+    """Return the record of one of the three linear maps."""
+    wanted, order = WANTED[direction]
+    result = call.panel(wanted, direction)
+    operands = [call.panel(noun, direction) for noun in order]
+    forward = direction == "forward"
+    title = call.name if forward else f"{call.name}, {direction}"
+    block = limits.block(title, result, call.terms_each(wanted))
+    notes = [*limits.notes(result, block)]
+    if forward:
+        notes += transposed_notes(call.geometry) if call.transposed else []
+        notes += [] if call.transposed else convolution_notes(call.geometry)
+    else:
+        notes.append(MEANINGS[direction])
+    if call.turned:
+        notes.append("True convolution: the kernel is turned by 180° before it slides.")
+    has_bias = forward and call.bias is not None
+    if has_bias:
+        operands.append(Panel.of("bias", "other", call.bias))
+    record = make_record(
+        title,
+        _formula(call, direction),
+        notes,
+        operands,
+        result,
+        call.products(direction, block),
+        bias=(2, 3) if has_bias else None,
+        window=block,
+        choice=_choice(call, direction),
+    ).filled()
+    return _with_turned_kernel(record) if call.turned else record
+
+
+def _formula(call: Convolution, direction: str) -> str:
+    """Return the definition in letters."""
+    bias = "" if call.bias is None else " + bias[f]"
+    if call.transposed:
+        place = "n, h*S - P + i*D, w*S - P + j*D, f"
+        return {
+            "forward": f"y[{place}] += x[n,h,w,c] * kernel[i,j,f,c]{bias and ', then' + bias}",
+            "gradient of x": f"dx[n,h,w,c] = sum over i,j,f of dy[{place}] * kernel[i,j,f,c]",
+            "gradient of kernel": f"dkernel[i,j,f,c] = sum over n,h,w of x[n,h,w,c] * dy[{place}]",
+        }[direction]
+    place = "n, oh*S - P + i*D, ow*S - P + j*D, c"
+    k = "kernel[KH-1-i,KW-1-j,c,f]" if call.turned else "kernel[i,j,c,f]"
+    return {
+        "forward": f"y[n,oh,ow,f] = sum over i,j,c of x[{place}] * {k}{bias}",
+        "gradient of x": f"dx[{place}] += dy[n,oh,ow,f] * {k}",
+        "gradient of kernel": f"d{k} = sum over n,oh,ow of x[{place}] * dy[n,oh,ow,f]",
+    }[direction]
+
+
+def _with_turned_kernel(record: Record) -> Record:
+    """Return the record with a view of the kernel as it slides."""
+    for operand, kernel in enumerate(record.operands):
+        if kernel.name == "kernel":
+            cells = np.arange(kernel.values.size).reshape(kernel.values.shape)
+            view = replace(
+                kernel,
+                name="kernel, turned",
+                values=kernel.values[::-1, ::-1],
+                mirror=(operand, cells[::-1, ::-1]),
+            )
+            return replace(record, operands=(*record.operands, view))
+    return record
+
+
+def bias_record(name: str, dy: Array, limits: Limits, choice: dict[str, str]) -> Record:
+    """Return the record of the gradient with respect to a bias along the last axis."""
+    result = Panel.of("dbias", "other", np.zeros(dy.shape[-1], dy.dtype))
+    title = f"{name}, gradient of bias"
+    limits.block(title, result, dy.size // dy.shape[-1])
+    return make_record(
+        title,
+        "dbias[f] = sum of dy[...,f] over all other axes",
+        [MEANINGS["gradient of bias"]],
+        [Panel.of("dy", "output", dy)],
+        result,
+        (((at[-1],), (at,), 1.0) for at in np.ndindex(*dy.shape)),
+        choice=choice,
+    ).filled()

@@ -1,0 +1,87 @@
+"""What happens one after the other in a call, each step explained with the gradient it receives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.autograd import GradientTape
+from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.errors import ShapeError
+from minicnn.explain.explanation import Explanation
+from minicnn.explain.limits import Limits
+from minicnn.explain.record import Record
+
+__all__ = ["Stage", "explain_stages"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One operation of a call.
+
+    Args:
+        name: what it is called where there are several.
+        run: from tensor to tensor.
+        records: from (x, y, dy, limits) to records; x, y and the gradient with respect to y.
+    """
+
+    name: str
+    run: Callable[[Any], Any]
+    records: Callable[[Array, Array, Array, Limits], Iterable[Record]]
+
+
+def explain_stages(
+    title: str, x: Any, stages: Sequence[Stage], output_gradients: Any, limits: Limits
+) -> Explanation:
+    """Return the explanation of operations that follow each other.
+
+    Args:
+        title: the call.
+        x: what enters the first.
+        stages: the operations.
+        output_gradients: gradient with respect to the last result, default ones.
+        limits: what part is shown.
+
+    Raises:
+        ShapeError: `output_gradients` has not the shape of the result.
+    """
+    values = [convert_to_tensor(x)]
+    with GradientTape(persistent=True) as tape:
+        tape.watch(values[0])
+        for stage in stages:
+            values.append(convert_to_tensor(stage.run(values[-1])))
+            # A result that no variable entered would not be followed any further.
+            tape.watch(values[-1])
+    dy = _last_gradient(title, values[-1], output_gradients)
+    records: list[Record] = []
+    for stage, before, after in zip(stages, values[:-1], values[1:], strict=True):
+        received = dy if after is values[-1] else _received(tape, values[-1], after, dy)
+        found = stage.records(before.numpy(), after.numpy(), received, limits)
+        for record in found:
+            name = {"stage": stage.name} if len(stages) > 1 else {}
+            records.append(replace(record, choice={**name, **record.choice}))
+    return Explanation(title, tuple(records), tuple(limits.left_out))
+
+
+def _last_gradient(title: str, y: Tensor, given: Any) -> Array:
+    if given is None:
+        return np.ones(y.shape, y.dtype)
+    dy = np.asarray(given, y.dtype)
+    if dy.shape != y.shape:
+        raise ShapeError(
+            f"explain: output_gradients has shape {dy.shape}, but the result of {title} has "
+            f"{y.shape}; they must be equal."
+        )
+    return dy
+
+
+def _received(tape: GradientTape, last: Tensor, tensor: Tensor, dy: Array) -> Array:
+    """Return the gradient that reaches a result inside."""
+    gradient = tape.gradient(last, tensor, output_gradients=Tensor(dy))
+    return np.zeros(tensor.shape, tensor.dtype) if gradient is None else np.asarray(gradient)

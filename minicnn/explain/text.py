@@ -1,0 +1,125 @@
+"""A record as text: each number of the result as the sum that it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minicnn.explain.record import Record
+
+__all__ = ["expression", "line", "number", "parts", "record_text"]
+
+#: How many lines of numbers a whole text shows before it says how to get the others.
+LINES = 40
+
+
+def number(value: Any) -> str:
+    """Return a number with up to six digits; whole ones without a point.
+
+    >>> number(2.0), number(-0.1234567), number(np.float32(0.1)), number(-np.inf)
+    ('2', '-0.123457', '0.1', '-inf')
+    """
+    value = float(value)
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.6g}"
+
+
+def _factor(value: Any) -> str:
+    text = number(value)
+    return f"({text})" if text.startswith("-") else text
+
+
+def _is_rounded(record: Record, cell: int) -> bool:
+    """Return whether a number that the sum shows has more digits than are shown."""
+    shown: list[Any] = [record.result.values.flat[cell]]
+    shown += [panel.values.flat[i] for term in record.elements(cell) for panel, i in term]
+    return any(np.isfinite(v) and type(v)(float(number(v))) != v for v in shown)
+
+
+def _term(record: Record, cell: int, term: int) -> str:
+    elements = record.elements(cell)[term]
+    factors = [_factor(panel.values.flat[i]) for panel, i in elements]
+    share = record.share(cell, term)
+    return "*".join([*factors, *([number(share)] if share != 1 else [])])
+
+
+def expression(record: Record, cell: int) -> str:
+    """Return the right side of an element's equation, without what it comes to."""
+    if record.form == "formula":
+        elements = record.elements(cell)[0]
+        return record.template.format(*(_factor(panel.values.flat[i]) for panel, i in elements))
+    inside = record.counted(cell)
+    left_out = len(record.terms[cell]) - len(inside)
+    summands = [_term(record, cell, t) for t in inside]
+    if record.form == "max":
+        padding = f" [{left_out} on the padding do not count]" if left_out else ""
+        return f"max({', '.join(summands)}){padding}"
+    if record.form == "mean":
+        padding = f" [{left_out} on the padding do not count]" if left_out else ""
+        return f"({' + '.join(summands)}) / {len(summands)}{padding}"
+    text = " + ".join(summands) or "0"
+    if left_out:
+        text += f" [+ {left_out} {'product' if left_out == 1 else 'products'} with padding, 0]"
+    if record.bias is not None:
+        text += f" + bias {_factor(record.bias_value(cell))}"
+    return text
+
+
+def line(record: Record, cell: int) -> str:
+    """Return an element of the result as an equation, e.g. `y[0,1,2,0] = 2*1 + 0*(-1) = 2`."""
+    equal = "≈" if _is_rounded(record, cell) else "="
+    value = number(record.result.values.flat[cell])
+    return f"{record.result.label(cell)} = {expression(record, cell)} {equal} {value}"
+
+
+def parts(record: Record, cell: int) -> list[tuple[str, list[int], float]]:
+    """Return the sum of each matrix of the first operand: (its name, terms, what they come to).
+
+    For an image of three channels these are the three partial sums of the slides.
+    """
+    if record.form != "sum":
+        return []
+    elements = record.elements(cell)
+    found: dict[str, list[int]] = {}
+    for t in record.counted(cell):
+        panel, flat = elements[t][0]
+        found.setdefault(panel.plane_label(flat), []).append(t)
+    return [
+        (
+            name,
+            terms,
+            sum(
+                math.prod(float(p.values.flat[i]) for p, i in elements[t]) * record.share(cell, t)
+                for t in terms
+            ),
+        )
+        for name, terms in found.items()
+    ]
+
+
+def record_text(record: Record, cells: Iterable[int] | None = None) -> str:
+    """Return title, definition, sentences and equations of a record.
+
+    Args:
+        record: what to tell.
+        cells: flat indices in the result's block, default all up to a limit, which is said.
+    """
+    lines = [record.title, f"  {record.formula}", *(f"  {note}" for note in record.notes), ""]
+    chosen = record.steps if cells is None else list(cells)
+    for cell in chosen[: LINES if cells is None else None]:
+        lines.append(line(record, cell))
+        sums = parts(record, cell)
+        if len(sums) > 1:
+            lines += [
+                f"    {name}: {' + '.join(_term(record, cell, t) for t in terms)} = {number(value)}"
+                for name, terms, value in sums
+            ]
+    if len(chosen) > LINES and cells is None:
+        lines.append(
+            f"... and {len(chosen) - LINES} more; .text((...)) of an index tells one of them."
+        )
+    return "\n".join(lines)
