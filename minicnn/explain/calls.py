@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minicnn import ops
+from minicnn import activations, ops
 from minicnn.autograd.tensor import convert_to_tensor
-from minicnn.errors import ArgumentError
-from minicnn.explain.convolution import TURNED, Array, Convolution, convolution_records
+from minicnn.errors import ArgumentError, ShapeError
+from minicnn.explain.dense import dense, flatten
+from minicnn.explain.elementwise import ACTIVATIONS
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.limits import Limits
-from minicnn.explain.record import Record
+from minicnn.explain.operations import (
+    activation_stage,
+    convolution_stage,
+    dense_stage,
+    flatten_stage,
+    matrix_stage,
+    normalization_stage,
+    pooling_stage,
+    resize_stage,
+)
 from minicnn.explain.stages import Stage, explain_stages
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from minicnn.ops.convolution import slide_geometry
 
-__all__ = ["CALLS", "Call", "convolution_stage"]
+__all__ = ["CALLS", "explain_call"]
 
 #: From the arguments of a call to its title, what enters it, and what happens then.
 Call = Callable[..., tuple[Any, list[Stage]]]
@@ -57,27 +66,6 @@ def explain_call(
     return explain_stages(name, x, stages, output_gradients, limits)
 
 
-def convolution_stage(name: str, y: Any, *, variants: bool = True, **window: Any) -> Stage:
-    """Return the stage of `conv2d` or `conv2d_transpose`.
-
-    Args:
-        name: what it is called.
-        y: the operation from x to y.
-        variants: show the true convolution as well.
-        **window: fields of `Convolution`.
-    """
-
-    def records(x: Array, _: Array, dy: Array, limits: Limits) -> Iterable[Record]:
-        call = Convolution(name, x=x, dy=dy, **window)
-        yield from convolution_records(call, limits)
-        if variants and not call.transposed:
-            left_out = list(limits.left_out)
-            yield from convolution_records(replace(call, turned=not call.turned), limits)
-            limits.left_out[:] = left_out
-
-    return Stage(name, y, records)
-
-
 def _floats(x: Any, kernel: Any) -> tuple[Any, Any]:
     """Return two arrays of the type in which the operation computes."""
     x, kernel = convert_to_tensor(x).numpy(), convert_to_tensor(kernel).numpy()
@@ -99,7 +87,12 @@ def _conv2d(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
         bias=bias,
         geometry=geometry,
     )
-    return x, [stage]
+    stages = [stage, *([activation_stage("relu")] if given["relu"] else [])]
+    if given["max_pool"] is not None:
+        size = (geometry.out_height, geometry.out_width)
+        pool = conv2d_geometry(size, given["max_pool"], given["max_pool"])
+        stages.append(pooling_stage("max_pool2d", pool, "max"))
+    return x, stages
 
 
 @call_of(ops.conv2d_transpose)
@@ -118,59 +111,72 @@ def _conv2d_transpose(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
         geometry=geometry,
         transposed=True,
     )
-    return x, [stage]
+    return x, [stage, *([activation_stage("relu")] if given["relu"] else [])]
 
 
 @call_of(ops.cross_correlate2d, ops.convolve2d)
 def _matrices(operation: Any, image: Any, kernel: Any, mode: str) -> tuple[Any, list[Stage]]:
-    operation(image, kernel, mode)
+    operation(image, kernel, mode)  # words what does not fit
     flip, name = operation is ops.convolve2d, operation.__name__
     x, k = np.asarray(image, np.float64), np.asarray(kernel, np.float64)
     geometry = slide_geometry(name, x.shape, k.shape, mode, flip=flip)
-    images = convolution_stage(
-        name,
-        lambda x: ops.conv2d(
-            x,
-            (k[::-1, ::-1] if flip else k)[:, :, None, None],
-            padding=(
-                (geometry.pad_top, geometry.pad_bottom),
-                (geometry.pad_left, geometry.pad_right),
-            ),
-        ),
-        kernel=k[:, :, None, None],
-        bias=None,
-        geometry=geometry,
-        turned=flip,
+    return x, [matrix_stage(name, k, geometry, turned=flip)]
+
+
+@call_of(ops.max_pool2d, ops.average_pool2d)
+def _pool(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
+    x = _images(operation(**given), given["x"])
+    strides = given["pool_size"] if given["strides"] is None else given["strides"]
+    geometry = conv2d_geometry(x.shape[1:3], given["pool_size"], strides, given["padding"])
+    form = "max" if operation is ops.max_pool2d else "mean"
+    return x, [pooling_stage(operation.__name__, geometry, form)]
+
+
+def _images(y: Any, x: Any) -> Any:
+    """Return images as numbers of the type of the result."""
+    return np.asarray(convert_to_tensor(x).numpy(), y.dtype)
+
+
+@call_of(ops.upsample2d, ops.resize2d)
+def _resize(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
+    y = operation(**given)
+    return _images(y, given["x"]), [
+        resize_stage(operation.__name__, y.shape[1:3], given["interpolation"].lower())
+    ]
+
+
+@call_of(dense)
+def _dense(operation: Any, x: Any, kernel: Any, bias: Any) -> tuple[Any, list[Stage]]:
+    x, k = _floats(x, kernel)
+    for argument, array in (("x", x), ("kernel", k)):
+        if array.ndim != 2:
+            raise ShapeError(
+                f"dense: {argument} has shape {array.shape}, but must be a matrix: x (N,D), "
+                f"kernel (D,U)."
+            )
+    b = None if bias is None else np.asarray(bias, x.dtype)
+    operation(x, k, b)
+    return x, [dense_stage("dense", k, b)]
+
+
+@call_of(flatten)
+def _flatten(operation: Any, x: Any) -> tuple[Any, list[Stage]]:
+    return x, [flatten_stage("flatten")]
+
+
+@call_of(ops.batch_normalization)
+def _batch_normalization(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
+    y = operation(**given)[0]
+    gamma, beta = (
+        None if given[n] is None else np.asarray(given[n], y.dtype) for n in ("gamma", "beta")
     )
-
-    def run(x: Any) -> Any:
-        y = images.run(ops.reshape(x, (1, *x.shape, 1)))
-        return ops.reshape(y, y.shape[1:3])
-
-    def records(x: Array, y: Array, dy: Array, limits: Limits) -> Iterable[Record]:
-        flat = slice(None), slice(None)
-        for record in images.records(x[None, *flat, None], y, dy[None, *flat, None], limits):
-            yield _as_matrices(record)
-
-    return x, [Stage(name, run, records)]
+    stages = [normalization_stage("batch_normalization", gamma, beta, given["epsilon"])]
+    return _images(y, given["x"]), [*stages, *([activation_stage("relu")] if given["relu"] else [])]
 
 
-def _as_matrices(record: Record) -> Record:
-    """Return the record of a convolution of single matrices, with two axes each."""
+def _activation(operation: Any, x: Any, **arguments: Any) -> tuple[Any, list[Stage]]:
+    y = operation(x, **arguments)
+    return _images(y, x), [activation_stage(operation.__name__, **arguments)]
 
-    def plain(panel: Any) -> Any:
-        return panel.without((2, 3) if panel.role == "kernel" else (0, 3))
 
-    k = "kernel[KH-1-i,KW-1-j]" if record.choice["kernel"] == TURNED else "kernel[i,j]"
-    place = "r - P + i, s - P + j"
-    formulas = {
-        "forward": f"y[r,s] = sum over i,j of x[{place}] * {k}",
-        "gradient of x": f"dx[{place}] += dy[r,s] * {k}",
-        "gradient of kernel": f"d{k} = sum over r,s of x[{place}] * dy[r,s]",
-    }
-    return replace(
-        record,
-        formula=formulas[record.choice["direction"]],
-        operands=tuple(map(plain, record.operands)),
-        result=plain(record.result),
-    )
+CALLS.update({getattr(activations, name): _activation for name in (*ACTIVATIONS, "softmax")})

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.explain.limits import Limits, TooLargeError
+from minicnn.explain.limits import Limits
 from minicnn.explain.panel import Panel
 from minicnn.explain.record import Product, Record, make_record
+from minicnn.explain.windows import around, indices, inside, padded, windows_at
 from minicnn.explain.words import convolution_notes, transposed_notes
-from minicnn.geometry import Geometry, valid_outputs
+from minicnn.geometry import Geometry
 from minicnn.kernels import loops
 
 __all__ = ["AS_IT_STANDS", "TURNED", "Convolution", "convolution_records"]
@@ -87,10 +89,9 @@ class Convolution:
             array = np.zeros_like(array)
         if noun != self.large:
             return Panel.of(name, ROLES[noun], array, axes=(0, 1) if noun == "kernel" else None)
-        g = self.geometry
-        around = ((0, 0), (g.pad_top, g.pad_bottom), (g.pad_left, g.pad_right), (0, 0))
         outside = "cropped" if noun == wanted else "padding"
-        return Panel.of(name, ROLES[noun], array, padding=around, outside=outside)
+        borders = around(self.geometry)
+        return Panel.of(name, ROLES[noun], array, padding=borders, outside=outside)
 
     def terms_each(self, wanted: str) -> int:
         """Return how many products an element of a result has at most."""
@@ -103,18 +104,13 @@ class Convolution:
 
     def products(self, direction: str, block: tuple[slice, ...] | None) -> Iterator[Product]:
         """Yield the products that fall into a block of the result, padding included."""
-        g = self.geometry
-        padded = g._replace(
-            in_height=g.in_height + g.pad_top + g.pad_bottom,
-            in_width=g.in_width + g.pad_left + g.pad_right,
-            **dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), 0),
-        )
+        g = padded(self.geometry)
         channels, filters = self.kernel.shape[2] * g.groups, self.kernel.shape[3]
         wanted, (first, second) = WANTED[direction]
-        for small in self._small_elements(padded, wanted, block):
-            for large, slid in loops.products_of(channels, filters, padded, small):
+        for small in self._small_elements(g, wanted, block):
+            for large, slid in loops.products_of(channels, filters, g, small):
                 at = {self.large: large, self.small: small, "kernel": self._as_given(slid)}
-                if block is None or _within(at[wanted], block):
+                if inside(at[wanted], block):
                     yield at[wanted], (at[first], at[second]), 1.0
 
     def _as_given(self, slid: Index) -> Index:
@@ -125,30 +121,13 @@ class Convolution:
         return (height - 1 - slid[0], width - 1 - slid[1], *slid[2:])
 
     def _small_elements(
-        self, padded: Geometry, wanted: str, block: tuple[slice, ...] | None
+        self, g: Geometry, wanted: str, block: tuple[slice, ...] | None
     ) -> Iterator[Index]:
         """Yield the elements of the small side that a block of the result needs."""
-        shape = self.x.shape if self.transposed else self.dy.shape
-        ranges = [range(n) for n in shape]
         if block is not None and wanted == self.small:
-            ranges = [range(s.start, s.stop) for s in block]
-        elif block is not None and wanted == self.large:
-            ranges[0] = range(block[0].start, block[0].stop)
-            for axis, kernel, stride, dilation in (
-                (1, padded.kernel_height, padded.stride_height, padded.dilation_height),
-                (2, padded.kernel_width, padded.stride_width, padded.dilation_width),
-            ):
-                # The kernel's last element must reach the block, its first not pass it.
-                reach = dilation * (kernel - 1) - block[axis].start
-                first, _ = valid_outputs(block[axis].stop, shape[axis], stride, 0, reach)
-                last = min(shape[axis], (block[axis].stop - 1) // stride + 1)
-                ranges[axis] = range(first, max(first, last))
-        for index in np.ndindex(*(len(r) for r in ranges)):
-            yield tuple(r[i] for r, i in zip(ranges, index, strict=True))
-
-
-def _within(index: Index, block: tuple[slice, ...]) -> bool:
-    return all(s.start <= i < s.stop for i, s in zip(index, block, strict=True))
+            return indices([range(s.start, s.stop) for s in block])
+        shape = self.x.shape if self.transposed else self.dy.shape
+        return windows_at(shape, g, block if wanted == self.large else None)
 
 
 def convolution_records(call: Convolution, limits: Limits) -> Iterator[Record]:
@@ -159,15 +138,10 @@ def convolution_records(call: Convolution, limits: Limits) -> Iterator[Record]:
     """
     yield _record(call, "forward", limits)
     for direction in ("gradient of x", "gradient of kernel"):
-        try:
-            yield _record(call, direction, limits)
-        except TooLargeError as error:
-            limits.left_out.append(str(error))
+        yield from limits.unless_too_large(partial(_record, call, direction, limits))
     if call.bias is not None:
-        try:
-            yield bias_record(call.name, call.dy, limits, _choice(call, "gradient of bias"))
-        except TooLargeError as error:
-            limits.left_out.append(str(error))
+        choice = _choice(call, "gradient of bias")
+        yield from limits.unless_too_large(lambda: bias_record(call.name, call.dy, limits, choice))
 
 
 def _choice(call: Convolution, direction: str) -> dict[str, str]:

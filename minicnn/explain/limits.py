@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from minicnn.errors import ArgumentError
 from minicnn.explain.panel import Panel
 
 __all__ = ["MAX_TERMS", "Limits", "TooLargeError"]
+
+T = TypeVar("T")
 
 #: Products that one record shows unless asked otherwise: a page of about 300 kB, in which a reader
 #: still finds her way.
@@ -88,6 +90,13 @@ class Limits:
                 f"fitting: 0 to {size - 1}."
             )
         return slice(first + shift, last + shift)
+
+    def unless_too_large(self, make: Callable[[], T]) -> Iterator[T]:
+        """Yield what a function makes; note it as left out if that has too many products."""
+        try:
+            yield make()
+        except TooLargeError as error:
+            self.left_out.append(str(error))
 
     def notes(self, result: Panel, block: Sequence[slice] | None) -> list[str]:
         """Return the sentence that says which part is shown."""

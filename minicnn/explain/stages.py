@@ -15,6 +15,7 @@ from minicnn.errors import ShapeError
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.limits import Limits
 from minicnn.explain.record import Record
+from minicnn.explain.steps import Step
 
 __all__ = ["Stage", "explain_stages"]
 
@@ -28,12 +29,12 @@ class Stage:
     Args:
         name: what it is called where there are several.
         run: from tensor to tensor.
-        records: from (x, y, dy, limits) to records; x, y and the gradient with respect to y.
+        records: from the numbers of this operation to its records.
     """
 
     name: str
     run: Callable[[Any], Any]
-    records: Callable[[Array, Array, Array, Limits], Iterable[Record]]
+    records: Callable[[Step, Limits], Iterable[Record]]
 
 
 def explain_stages(
@@ -60,10 +61,11 @@ def explain_stages(
             tape.watch(values[-1])
     dy = _last_gradient(title, values[-1], output_gradients)
     records: list[Record] = []
-    for stage, before, after in zip(stages, values[:-1], values[1:], strict=True):
-        received = dy if after is values[-1] else _received(tape, values[-1], after, dy)
-        found = stage.records(before.numpy(), after.numpy(), received, limits)
-        for record in found:
+    gradients = [_received(tape, values[-1], value, dy) for value in values[:-1]] + [dy]
+    for place, stage in enumerate(stages):
+        x, y = (value.numpy() for value in values[place : place + 2])
+        step = Step(x, y, dy=gradients[place + 1], dx=gradients[place])
+        for record in stage.records(step, limits):
             name = {"stage": stage.name} if len(stages) > 1 else {}
             records.append(replace(record, choice={**name, **record.choice}))
     return Explanation(title, tuple(records), tuple(limits.left_out))

@@ -57,10 +57,10 @@ def expression(record: Record, cell: int) -> str:
     summands = [_term(record, cell, t) for t in inside]
     if record.form == "max":
         padding = f" [{left_out} on the padding do not count]" if left_out else ""
-        return f"max({', '.join(summands)}){padding}"
+        return (f"max({', '.join(summands)})" if summands else "-inf") + padding
     if record.form == "mean":
         padding = f" [{left_out} on the padding do not count]" if left_out else ""
-        return f"({' + '.join(summands)}) / {len(summands)}{padding}"
+        return (f"({' + '.join(summands)}) / {len(summands)}" if summands else "0") + padding
     text = " + ".join(summands) or "0"
     if left_out:
         text += f" [+ {left_out} {'product' if left_out == 1 else 'products'} with padding, 0]"

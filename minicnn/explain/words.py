@@ -58,7 +58,7 @@ def _spans(g: Geometry) -> list[str]:
     ]
 
 
-def convolution_notes(g: Geometry, fill: str = "zeros") -> list[str]:
+def convolution_notes(g: Geometry, padding: str = "Padding with zeros") -> list[str]:
     """Return what there is to say about the sizes of a convolution or pooling.
 
     >>> from minicnn.geometry import conv2d_geometry
@@ -74,7 +74,7 @@ def convolution_notes(g: Geometry, fill: str = "zeros") -> list[str]:
         f"= {out}."
         for axis, n, out, k, s, before, after, d in _axes(g)
     ]
-    notes += filter(None, [_padding(g, f"Padding with {fill}")])
+    notes += filter(None, [_padding(g, padding)])
     notes += _spans(g)
     for axis, n, out, k, s, before, _, d in _axes(g):
         unused = _unused(n, out, k, s, before, d)

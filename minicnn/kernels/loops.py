@@ -25,6 +25,8 @@ from minicnn.geometry import Geometry, Resize, resize_taps
 
 Array = NDArray[Any]
 Index = tuple[int, ...]
+#: Two rows (or columns) and the share of the second, as `resize_taps` gives them.
+Taps = tuple[int, int, float]
 
 
 def window(g: Geometry, oh: int, ow: int) -> Iterator[tuple[int, int, int, int]]:
@@ -161,16 +163,23 @@ def average_pool2d_gradient(dy: Array, g: Geometry) -> Array:
     return dx
 
 
+def mixture(row: Taps, column: Taps) -> Iterator[tuple[int, int, float]]:
+    """Yield (h, w, share) for every input pixel that enters the pixel with these taps."""
+    (top, bottom, down), (left, right, across) = row, column
+    for h, row_share in ((top, 1 - down), (bottom, down)):
+        for w, column_share in ((left, 1 - across), (right, across)):
+            if row_share * column_share > 0:
+                yield h, w, row_share * column_share
+
+
 def mixtures(size: Resize, interpolation: str) -> Iterator[tuple[int, int, int, int, float]]:
     """Yield (oh, ow, h, w, share) for every input pixel that enters a resized pixel."""
     rows = resize_taps(size.in_height, size.out_height, interpolation)
     columns = resize_taps(size.in_width, size.out_width, interpolation)
-    for oh, (top, bottom, down) in enumerate(rows):
-        for ow, (left, right, across) in enumerate(columns):
-            for h, row_share in ((top, 1 - down), (bottom, down)):
-                for w, column_share in ((left, 1 - across), (right, across)):
-                    if row_share * column_share > 0:
-                        yield oh, ow, h, w, row_share * column_share
+    for oh, row in enumerate(rows):
+        for ow, column in enumerate(columns):
+            for h, w, share in mixture(row, column):
+                yield oh, ow, h, w, share
 
 
 def resize2d(x: Array, size: Resize, interpolation: str) -> Array:

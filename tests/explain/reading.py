@@ -1,0 +1,56 @@
+"""Reading an explanation back: the shown sums are evaluated, not the code that made them."""
+
+import math
+import re
+
+import numpy as np
+
+import minicnn as mc
+
+NAMES = {
+    **{name: getattr(math, name) for name in ("exp", "log", "sqrt", "tanh", "erf", "inf", "nan")},
+    "max": lambda *numbers: max(numbers),
+    "min": lambda *numbers: min(numbers),
+    "abs": abs,
+}
+
+#: Signs of multiplication, minus and square.
+TYPOGRAPHY = {0xD7: "*", 0x2212: "-", 0xB2: "**2"}
+
+
+def evaluate(text):
+    """The value of the right side of an equation as it is shown, in text or in a page."""
+    plain = text.translate(TYPOGRAPHY).replace("bias", "")
+    plain = re.sub(r"\[[^\]]*\]", "", plain)  # notes such as [+ 3 products with padding, 0]
+    assert set(re.findall(r"[a-z]+", re.sub(r"\de[+-]?\d", "", plain))) <= set(NAMES), text
+    return float(eval(plain, {"__builtins__": {}}, NAMES))
+
+
+def read(line):
+    """An equation as (name and index, value of the sum as shown, shown result)."""
+    found = re.fullmatch(r"(.*?\[[-\d,]*\]) = (.*) [=≈] (\S+)", line)
+    assert found, line
+    return found[1], evaluate(found[2]), evaluate(found[3])
+
+
+def check_record(record, expected=None, rel=2e-5):
+    """Every equation of a record adds up, and gives the expected array."""
+    from minicnn.explain.text import line
+
+    assert record.steps
+    for cell in record.steps:
+        name, value, shown = read(line(record, cell))
+        assert name == record.result.label(cell)
+        assert math.isclose(value, shown, rel_tol=rel, abs_tol=rel), line(record, cell)
+        if expected is not None:
+            truth = float(np.asarray(expected)[record.result.index(cell)])
+            assert math.isclose(value, truth, rel_tol=rel, abs_tol=rel), line(record, cell)
+
+
+def gradients(run, arrays, dy):
+    """What the tape says of the gradients of run(*arrays), where dy is that of the result."""
+    variables = [mc.Variable(a) for a in arrays]
+    with mc.GradientTape() as tape:
+        y = run(*variables)
+    found = tape.gradient(y, variables, output_gradients=mc.Tensor(dy))
+    return [np.asarray(g) for g in found]
