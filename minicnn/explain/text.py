@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.explain.record import Record
 
-__all__ = ["expression", "line", "number", "parts", "record_text"]
+__all__ = ["expression", "factor", "line", "number", "part_lines", "parts", "record_text"]
 
 #: How many lines of numbers a whole text shows before it says how to get the others.
 LINES = 40
@@ -28,7 +28,8 @@ def number(value: Any) -> str:
     return f"{value:.6g}"
 
 
-def _factor(value: Any) -> str:
+def factor(value: Any) -> str:
+    """Return a number as a factor: a negative one in brackets."""
     text = number(value)
     return f"({text})" if text.startswith("-") else text
 
@@ -42,7 +43,7 @@ def _is_rounded(record: Record, cell: int) -> bool:
 
 def _term(record: Record, cell: int, term: int) -> str:
     elements = record.elements(cell)[term]
-    factors = [_factor(panel.values.flat[i]) for panel, i in elements]
+    factors = [factor(panel.values.flat[i]) for panel, i in elements]
     share = record.share(cell, term)
     return "*".join([*factors, *([number(share)] if share != 1 else [])])
 
@@ -51,7 +52,7 @@ def expression(record: Record, cell: int) -> str:
     """Return the right side of an element's equation, without what it comes to."""
     if record.form == "formula":
         elements = record.elements(cell)[0]
-        return record.template.format(*(_factor(panel.values.flat[i]) for panel, i in elements))
+        return record.template.format(*(factor(panel.values.flat[i]) for panel, i in elements))
     inside = record.counted(cell)
     left_out = len(record.terms[cell]) - len(inside)
     summands = [_term(record, cell, t) for t in inside]
@@ -65,7 +66,7 @@ def expression(record: Record, cell: int) -> str:
     if left_out:
         text += f" [+ {left_out} {'product' if left_out == 1 else 'products'} with padding, 0]"
     if record.bias is not None:
-        text += f" + bias {_factor(record.bias_value(cell))}"
+        text += f" + bias {factor(record.bias_value(cell))}"
     return text
 
 
@@ -101,6 +102,16 @@ def parts(record: Record, cell: int) -> list[tuple[str, list[int], float]]:
     ]
 
 
+def part_lines(record: Record, cell: int) -> list[str]:
+    """Return the partial sums as equations, none if there is only one."""
+    sums = parts(record, cell)
+    return [
+        f"{name}: {' + '.join(_term(record, cell, t) for t in terms)} = {number(value)}"
+        for name, terms, value in sums
+        if len(sums) > 1
+    ]
+
+
 def record_text(record: Record, cells: Iterable[int] | None = None) -> str:
     """Return title, definition, sentences and equations of a record.
 
@@ -112,12 +123,7 @@ def record_text(record: Record, cells: Iterable[int] | None = None) -> str:
     chosen = record.steps if cells is None else list(cells)
     for cell in chosen[: LINES if cells is None else None]:
         lines.append(line(record, cell))
-        sums = parts(record, cell)
-        if len(sums) > 1:
-            lines += [
-                f"    {name}: {' + '.join(_term(record, cell, t) for t in terms)} = {number(value)}"
-                for name, terms, value in sums
-            ]
+        lines += [f"    {part}" for part in part_lines(record, cell)]
     if len(chosen) > LINES and cells is None:
         lines.append(
             f"... and {len(chosen) - LINES} more; .text((...)) of an index tells one of them."
