@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ __all__ = ["cell_texts", "font_path", "text_width", "wrap"]
 
 #: Widths of the characters of DejaVu Sans in its size, rounded up, in groups of alike ones.
 WIDTHS = {
-    **dict.fromkeys("'ijlIJ ,.", 0.32),
+    **dict.fromkeys("'ijlIJ ,.\u00a0", 0.32),
     **dict.fromkeys("/:;\\|f-·", 0.37),
     **dict.fromkeys("()[]!rt", 0.42),
     **dict.fromkeys('"*_`sz?°', 0.53),
@@ -23,7 +24,7 @@ WIDTHS = {
 OTHERS = 0.74
 
 #: Signs that begin a line rather than end one.
-OPERATORS = ("+", "=", "≈", "/", "*", "+=")
+OPERATORS = ("+", "=", "≈", "/", "*")
 
 
 def font_path() -> Path:
@@ -41,6 +42,7 @@ def font_path() -> Path:
     return Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
+@functools.lru_cache(8192)
 def text_width(text: str, size: float = 1.0) -> float:
     """Return how wide a text is at most, in the unit of `size`."""
     return size * sum(WIDTHS.get(character, OTHERS) for character in text)
@@ -50,11 +52,11 @@ def wrap(text: str, width: float, size: float) -> list[str]:
     """Return the lines of a text that is at most so wide; nothing is left out.
 
     Args:
-        text: one or several paragraphs.
+        text: one or several paragraphs; they do not break at a no-break space.
         width: of a line, in the unit of `size`.
         size: of the font.
 
-    >>> wrap("y[0,1] = 2*1 + 3*4 = 14", 7.0, 1.0)
+    >>> wrap("y[0,1] = 2*1 + 3*4 = 14", 5.0, 1.0)
     ['y[0,1]', '= 2*1', '+ 3*4', '= 14']
     """
     lines: list[str] = []
@@ -73,7 +75,7 @@ def wrap(text: str, width: float, size: float) -> list[str]:
                 longer = longer[fitting:]
             line = longer
         lines.append(line)
-    return lines
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def _words(text: str) -> Iterable[str]:

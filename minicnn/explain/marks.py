@@ -134,7 +134,7 @@ def _summand(record: Record, element: int, uses: list[tuple[int, int, float]]) -
         text = f"{factor(own)}*{factor(float(copied.values.flat[other]))}{shares}"
         given.setdefault(cell, []).append(text)
     parts = [
-        f"{record.result.label(cell)} += {' + '.join(texts)}"
+        f"{record.result.label(cell)}\u00a0+=\u00a0{' + '.join(texts)}"
         for cell, texts in given.items()
         if not record.result.is_outside(cell)
     ]
