@@ -8,9 +8,10 @@ from typing import Any
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.explain.calls import CALLS, explain_call
 from minicnn.explain.explanation import Explanation
+from minicnn.explain.implementations import implementations
 from minicnn.explain.limits import MAX_TERMS, Limits
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain", "implementations"]
 
 
 def explain(
@@ -52,3 +53,7 @@ def explain(
         return explain_call(op, args, kwargs, output_gradients, limits)
     known = ", ".join(sorted(f.__name__ for f in CALLS))
     raise ArgumentError(f"explain: op={op!r} cannot be explained; give one of {known}.")
+
+
+# `minicnn.explain` is the function: what else the room offers is found on it.
+explain.__dict__["implementations"] = implementations

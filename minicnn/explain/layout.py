@@ -34,7 +34,7 @@ STACK = 30.0
 STRIP = 30.0
 MARGIN = 0.5
 #: Text has at least this width.
-TEXT = 17.0
+TEXT = 19.0
 
 #: Numbers that one picture shows unless asked otherwise: they still fit on a page.
 MAX_NUMBERS = 1500
