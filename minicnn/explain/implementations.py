@@ -23,7 +23,7 @@ __all__ = ["Function", "Implementation", "Implementations", "implementations"]
 #: What each backend is; those without a sentence are shown by their name alone.
 BACKENDS = {
     "loops": "the definition, as plain loops",
-    "numpy": "NumPy: strided windows and matrix products",
+    "numpy": "strided windows and matrix products",
     "numba": "compiled by Numba for this processor",
     "cupy": "CUDA, one thread for each number of the result",
 }
