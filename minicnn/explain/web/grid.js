@@ -87,8 +87,9 @@ class Grids {
       grid.append(row);
     });
     grid.querySelector("[role=gridcell]")?.setAttribute("tabindex", "0");
-    const caption = make("figcaption", {}, matrix.label);
-    return make("figure", { class: "matrix" }, caption, grid);
+    // The only matrix of an array has its name, which stands above already.
+    const caption = matrix.label === panel.name ? [] : [make("figcaption", {}, matrix.label)];
+    return make("figure", { class: "matrix" }, ...caption, grid);
   }
 
   cell(panel, which, flat, text) {
