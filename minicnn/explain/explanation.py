@@ -12,6 +12,7 @@ from minicnn.errors import ArgumentError
 from minicnn.explain.animation import MAX_FRAMES, write_gif
 from minicnn.explain.figure import draw
 from minicnn.explain.layout import MAX_NUMBERS
+from minicnn.explain.page import notebook_html, page_html
 from minicnn.explain.record import Record
 from minicnn.explain.text import line, record_text
 from minicnn.files import replacing
@@ -103,6 +104,14 @@ class Explanation:
         """Return `to_json()` as text."""
         return json.dumps(self.to_json(), separators=(",", ":"), allow_nan=False)
 
+    def html(self) -> str:
+        """Return the interactive page: one HTML file that needs nothing else."""
+        return page_html(self)
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, which notebooks show."""
+        return notebook_html(self)
+
     def figure(
         self,
         cell: Sequence[int] | None = None,
@@ -137,20 +146,23 @@ class Explanation:
         """Write the explanation to a file; the ending of its name says how.
 
         Args:
-            path: a name that ends in `.png`, `.svg` or `.pdf` (a figure) or `.gif` (an animation).
-            **options: of a figure, those of `figure`; of an animation `reading`, `milliseconds`,
-                `max_frames`, `max_numbers` and the choice of a record.
+            path: a name that ends in `.html` (the page), `.json`, `.txt`, `.png`, `.svg` or `.pdf`
+                (a figure), or `.gif` (an animation).
+            **options: of a text those of `text`; of a figure those of `figure`; of an animation
+                `reading`, `milliseconds`, `max_frames`, `max_numbers` and the choice of a record.
+                A page and JSON hold everything and take none.
 
         Raises:
             ArgumentError: another ending, or an option is outside its rule.
             OutputError: the file cannot be written.
 
         >>> import minicnn as mc, pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "sum.svg"
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "sum.txt"
         >>> e = mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]])
         >>> e.save(path, cell=(1, 1), direction="forward")
-        >>> path.read_text()[:5]
-        '<?xml'
+        >>> path.read_text().strip()
+        'y[1,1] = 5*1 + 6*0 = 5'
+        >>> e.save(path.with_suffix(".png"), cell=(1, 1))
         """
         write = _WRITERS.get(Path(path).suffix.lower())
         if write is None:
@@ -160,6 +172,24 @@ class Explanation:
             )
         with replacing(path) as temporary:
             write(self, temporary, **options)
+
+
+def _write_whole(read: Callable[[Explanation], str]) -> Callable[..., None]:
+    """Return the writer of a reading that holds everything."""
+
+    def write(explanation: Explanation, path: Path, **options: Any) -> None:
+        if options:
+            raise ArgumentError(
+                f"explain: save: a {path.suffix} file holds the whole explanation and takes no "
+                f"{', '.join(options)}; leave that out."
+            )
+        path.write_text(read(explanation) + "\n", encoding="utf-8")
+
+    return write
+
+
+def _write_text(explanation: Explanation, path: Path, **options: Any) -> None:
+    path.write_text(explanation.text(**options) + "\n", encoding="utf-8")
 
 
 def _write_figure(explanation: Explanation, path: Path, **options: Any) -> None:
@@ -181,6 +211,9 @@ def _write_gif(
 
 #: For each ending of a file name, how `save` writes it.
 _WRITERS: dict[str, Callable[..., None]] = {
+    ".html": _write_whole(Explanation.html),
+    ".json": _write_whole(Explanation.json),
+    ".txt": _write_text,
     ".png": _write_figure,
     ".svg": _write_figure,
     ".pdf": _write_figure,
