@@ -123,7 +123,7 @@ class Explanation:
 
         Args:
             cell: index of an element of the result, e.g. `(0, 1, 2, 0)`; default the first one in
-                which the most terms count.
+                which the most terms count and are not zero.
             reading: `"gather"`; or `"scatter"`, the strip of what each element of the first
                 operand lays into the result, which takes no cell.
             max_numbers: how many numbers it may show.

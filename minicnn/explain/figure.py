@@ -55,8 +55,8 @@ def draw(
 
     Args:
         record: what is drawn.
-        cell: flat index in the result's block of the element in question; default the first one
-            in which the most terms count. It has no meaning for a strip of summands.
+        cell: flat index in the result's block of the element in question; default the one that
+            shows most, see `default_cell`. It has no meaning for a strip of summands.
         reading: `"gather"` shows one element and its terms; `"scatter"` what each element of the
             first operand lays into the result, as the slides show the transposed convolution.
         max_numbers: how many numbers the figure may show.

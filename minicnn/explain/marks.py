@@ -63,8 +63,19 @@ def check_reading(reading: str) -> str:
 
 
 def default_cell(record: Record) -> int:
-    """Return the first element of the result in which the most terms count."""
-    return max(record.steps, key=lambda cell: len(record.counted(cell)))
+    """Return the element of the result that shows most.
+
+    It is the first one in which the most terms count, and of these the most are not zero.
+    """
+
+    def shown(cell: int) -> tuple[int, int]:
+        counted = record.counted(cell)
+        elements = record.elements(cell)
+        return len(counted), sum(
+            all(panel.values.flat[i] for panel, i in elements[t]) for t in counted
+        )
+
+    return max(record.steps, key=shown)
 
 
 def gathered(record: Record, cell: int) -> Marks:

@@ -146,14 +146,15 @@ def _article(worked: Worked, folder: Path) -> str:
         f'<article id="{html.escape(e["id"])}"><header><h3>{html.escape(worked.title)}</h3>'
         f'<span class="printed">{where}</span></header>',
         f'<p class="note">{html.escape(e["note"])}</p>',
-        _tables(worked.tables),
+        _tables(worked.tables) if worked.tables else "",
         _sentences(worked.sentences, mark),
         *(_figure(drawing) for drawing in worked.drawings),
     ]
     if worked.drawings:
         page = folder / f"{e['id']}.html"
         _write(page, worked.drawings[0].explanation.html())
-        parts.append(f'<p><a href="{html.escape(page.name)}">Step through it</a></p>')
+        link = f"Step through it: {worked.title}"
+        parts.append(f'<p><a href="{html.escape(page.name)}">{html.escape(link)}</a></p>')
     sources = "; ".join(e["source"])
     return "".join([*parts, f'<p class="source">{html.escape(sources)}</p></article>\n'])
 
