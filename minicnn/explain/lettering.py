@@ -17,7 +17,7 @@ WIDTHS = {
     **dict.fromkeys("'ijlIJ ,.\u00a0", 0.32),
     **dict.fromkeys("/:;\\|f-·", 0.37),
     **dict.fromkeys("()[]!rt", 0.42),
-    **dict.fromkeys('"*_`sz?°', 0.53),
+    **dict.fromkeys('"*_`sz?°', 0.54),
     **dict.fromkeys("0123456789abcdeghknpquvxyELFSPTY{}$", 0.64),
     **dict.fromkeys("#+<=>^~≈∞→wOQ&DGHNMm%W@", 1.0),
 }

@@ -228,8 +228,9 @@ def _tensor_shapes(e: Example) -> Worked:
 
 def _batch_shape(e: Example) -> Worked:
     worked = Worked(e, "A batch of images")
-    batch = np.stack([np.zeros(e["expected"], np.int8)] * 4)
-    told = f"4 images of {_shape(e['expected'])}: {_shape(batch.shape)}."
+    image = np.zeros((100, 100, 3), np.int8)
+    batch = np.stack([image] * 4)
+    told = f"4 images of {_shape(image.shape)}: {_shape(batch.shape)}."
     worked.compare(told, list(batch.shape[1:]), e["expected"])
     return worked
 
