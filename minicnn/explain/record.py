@@ -69,8 +69,8 @@ class Record:
     @property
     def steps(self) -> list[int]:
         """The elements of the result in the order in which they are shown, matrix by matrix."""
-        flat = self.result.planes().ravel().tolist()
-        return [cell for cell in flat if not self.result.is_outside(cell)]
+        flat = self.result.planes().ravel()
+        return [int(cell) for cell in flat[~self.result.outside_all[flat]]]
 
     def cell(self, index: Sequence[int] | None) -> int:
         """Return the flat index of an element of the result, the first one for None.
@@ -98,11 +98,11 @@ class Record:
 
     def counted(self, cell: int) -> list[int]:
         """Return which terms of an element lie inside their arrays."""
-        return [
-            number
-            for number, term in enumerate(self.elements(cell))
-            if not any(panel.is_outside(i) for panel, i in term)
-        ]
+        terms = self.terms[cell]
+        outside = np.zeros(len(terms), bool)
+        for factor, o in enumerate(self.factors):
+            outside |= self.operands[o].outside_all[terms[:, factor]]
+        return [int(t) for t in np.flatnonzero(~outside)]
 
     def share(self, cell: int, term: int) -> float:
         """Return with which share a term is counted."""
