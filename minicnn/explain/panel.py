@@ -105,7 +105,7 @@ class Panel:
     def outside_all(self) -> NDArray[np.bool_]:
         """Which elements of the block lie outside the array, flat."""
         found = np.zeros(self.values.shape, bool)
-        places = np.indices(self.values.shape, sparse=True)
+        places: tuple[NDArray[Any], ...] = np.indices(self.values.shape, sparse=True)
         for place, first, n in zip(places, self.origin, self.shape, strict=True):
             found |= (place + first < 0) | (place + first >= n)
         return found.ravel()
