@@ -28,7 +28,8 @@ TITLE, EQUATION, NOTE = 0.58, 0.44, 0.38
 LABEL_HEIGHT, INDEX_HEIGHT, GAP = 0.7, 0.5, 0.9
 #: A single row is broken into lines of this many cells.
 ROW = 16
-#: Matrices are stacked to this height before the next ones stand beside them.
+#: The matrices of a panel are stacked to this height before the next ones stand beside them, and
+#: stand beside each other to this width before the next ones stand below.
 STACK = 30.0
 #: A strip of summands is broken into lines of this width.
 STRIP = 30.0
@@ -243,6 +244,10 @@ def _block(where: Where, panel: Panel, texts: Sequence[str], cell: float) -> _Bl
         columns = -(-len(rows) // fitting)
         deep = -(-len(rows) // columns)
         rows = [[row[0] for row in rows[i::deep]] for i in range(deep)]
+    fitting = max(1, int(STACK // (max(box.width for row in rows for box in row) + GAP / 2)))
+    if len(rows[0]) > fitting:  # many images or filters: the next ones below
+        starts = range(0, len(rows[0]), fitting)
+        rows = [row[i : i + fitting] for i in starts for row in rows if row[i:]]
     return _Block(tuple(tuple(row) for row in rows))
 
 

@@ -195,6 +195,26 @@ def test_all_references_lead_somewhere_inside(gallery):
     assert LIGHT.input.fill in text
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_read_on_a_phone_and_by_everyone(gallery, open_page, axe, scheme):
+    index, _ = gallery
+    page = open_page(
+        index.read_text(encoding="utf-8"),
+        viewport={"width": 390, "height": 800},
+        color_scheme=scheme,
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.evaluate(axe)
+    violations = page.evaluate("axe.run().then(found => found.violations)")
+    assert [(v["id"], v["nodes"][0]["html"]) for v in violations] == []
+    example = page.locator("#convT_2x2_k2")
+    moving = example.locator("details img").first
+    assert not moving.is_visible()
+    example.locator("summary").first.press("Enter")
+    assert moving.is_visible()
+    assert moving.evaluate("image => image.decode().then(() => image.naturalWidth)") > 300
+
+
 def test_text_is_never_markup_and_what_differs_is_said(tmp_path, monkeypatch):
     bad = "<script>alert('x')</script><b>&amp;"
     example = {**slide_example("size_7_f3_s2"), "note": bad, "source": [bad], "expected": 4}

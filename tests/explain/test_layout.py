@@ -10,6 +10,7 @@ from minicnn.explain.layout import LABEL_HEIGHT, gather_layout, plane_grid, stri
 from minicnn.explain.lettering import cell_texts, font_path, text_width, wrap
 from minicnn.explain.marks import default_cell, summands
 from minicnn.explain.panel import Panel
+from minicnn.explain.record import make_record
 from tests.explain.records import records
 
 RECORDS = records()
@@ -69,6 +70,18 @@ def test_channels_stand_below_each_other_and_filters_beside():
                 index = panel.index(int(panel.planes()[plane][0, 0]))
                 channel = index[3] if panel is images else index[2]
                 assert channel == row
+
+
+def test_many_matrices_are_folded():
+    for shape in ((20, 3, 4, 2), (1, 3, 4, 20)):  # many images, many channels
+        x = Panel.of("x", "input", np.zeros(shape))
+        products = [(at, (at,), 1.0) for at in np.ndindex(*shape)]
+        layout = gather_layout(make_record("copy", "y = x", (), [x], x, products))
+        apart(layout)
+        assert layout.width < 70
+        assert layout.height < 70
+        cells = [m.cells.ravel() for m in layout.matrices if m.where == 0]
+        assert sorted(np.concatenate(cells).tolist()) == list(range(x.values.size))
 
 
 def test_a_long_row_is_broken_into_lines():
