@@ -199,7 +199,7 @@ def _draw_cell(axes: Axes, matrix: Matrix, row: int, column: int, flat: int, is_
     if outside:
         face = shades.pale if is_lit else LIGHT.padding
         strokes = shades.fill if is_lit else LIGHT.hatch
-        axes.add_patch(
+        axes.add_artist(
             Rectangle(
                 matrix.corner(row, column),
                 matrix.cell,
@@ -213,7 +213,7 @@ def _draw_cell(axes: Axes, matrix: Matrix, row: int, column: int, flat: int, is_
         )
     name = "result" if matrix.where is None else f"operand{matrix.where}"
     name = name if matrix.part is None else f"summand{matrix.part}"
-    axes.add_patch(
+    axes.add_artist(
         Rectangle(
             matrix.corner(row, column),
             matrix.cell,
@@ -245,7 +245,7 @@ def _frame(
     from matplotlib.patches import Rectangle
 
     x, y, wide, high = bounds
-    axes.add_patch(
+    axes.add_artist(
         Rectangle(
             (x, y), wide, high, facecolor="none", edgecolor=colour, lw=width, zorder=2, gid=name
         )

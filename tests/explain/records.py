@@ -59,6 +59,7 @@ def records():
         "gradient of bias": strided.record(direction="gradient of bias"),
         "transposed": back.record(),
         "flipped": flipped.record(),
+        "flipped gradient": flipped.record(direction="gradient of x"),
         "window": shown.record(),
         "max": mc.explain(mc.max_pool2d, pooled, (2, 3), (2, 2), "same").record(),
         "mean": mc.explain(mc.average_pool2d, pooled, (2, 3), (2, 2), "same").record(),

@@ -11,6 +11,7 @@ import minicnn as mc
 from minicnn.errors import ArgumentError, OutputError
 from minicnn.explain.animation import write_gif
 from minicnn.explain.colours import LIGHT
+from minicnn.explain.layout import MARGIN, NOTE
 from minicnn.explain.marks import summands
 from tests.explain.records import lit_of, numbers, records
 from tests.helpers import run_python
@@ -120,6 +121,17 @@ def test_no_sentence_reaches_beyond_the_picture(tmp_path):
         ]:
             for edge in (frame[:4], frame[-4:], frame[:, :4], frame[:, -4:]):
                 assert is_colour(edge, LIGHT.paper).all()
+
+
+def test_the_longest_equation_leaves_the_notes_alone(tmp_path):
+    # A corner of x met one place of the kernel, its middle six: the first equation is the shortest.
+    e = mc.explain(mc.conv2d, numbers(0, 1, 4, 5, 1), numbers(1, 3, 3, 1, 6))
+    record = e.record(direction="gradient of x")
+    frames, _ = pictures(write_gif(record, tmp_path / "a.gif"))
+    notes = round((len(record.notes) * 1.5 * NOTE + MARGIN) * 40)
+    for frame in frames[1:]:
+        assert (frame[-notes:] == frames[0][-notes:]).all()
+    assert is_colour(frames[0][-notes:], LIGHT.muted).any()
 
 
 def test_pictures_are_the_same_each_time(tmp_path):

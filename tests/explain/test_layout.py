@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from minicnn.explain.layout import LABEL_HEIGHT, gather_layout, plane_grid, strip_layout
+from minicnn.explain.layout import (
+    INDEX_HEIGHT,
+    LABEL_HEIGHT,
+    gather_layout,
+    plane_grid,
+    strip_layout,
+)
 from minicnn.explain.lettering import cell_texts, font_path, text_width, wrap
 from minicnn.explain.marks import default_cell, summands
 from minicnn.explain.panel import Panel
@@ -18,13 +24,15 @@ RECORDS = records()
 
 def box(matrix):
     rows, columns = matrix.cells.shape
-    name = LABEL_HEIGHT if matrix.label else 0
-    return matrix.x, matrix.y - name, matrix.x + columns * matrix.cell, matrix.y + rows
+    above = INDEX_HEIGHT + (LABEL_HEIGHT if matrix.label else 0)
+    return matrix.x, matrix.y - above, matrix.x + columns * matrix.cell, matrix.y + rows
 
 
 def apart(layout):
     for a, b in itertools.combinations(map(box, layout.matrices), 2):
-        assert a[2] <= b[0] + 1e-9 or b[2] <= a[0] + 1e-9 or a[3] <= b[1] or b[3] <= a[1], (a, b)
+        assert (
+            a[2] <= b[0] + 1e-9 or b[2] <= a[0] + 1e-9 or a[3] <= b[1] + 1e-9 or b[3] <= a[1] + 1e-9
+        ), (a, b)
     for x, y, right, bottom in map(box, layout.matrices):
         assert x >= 0
         assert y >= -1e-9
