@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
-from minicnn.errors import ArgumentError, check_choice
-from minicnn.explain.calls import CALLS, explain_call
+from minicnn.errors import ArgumentError
+from minicnn.explain.calls import CALLS, explain_call, operation_named
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.implementations import implementations
 from minicnn.explain.limits import MAX_TERMS, Limits
@@ -55,7 +55,8 @@ def explain(
         output_gradients: gradient with respect to the result, for the backward explanations;
             default ones, as `GradientTape.gradient` takes it.
         window: (rows, columns) or (rows, columns, channels) of the result to show, each
-            (first, last + 1); default all of it.
+            (first, last + 1); default all of it. Gradients show the same places, of a kernel the
+            same channels and filters.
         max_terms: how many products one record may show, default 20,000.
         **kwargs: further arguments of the operation.
 
@@ -81,8 +82,7 @@ def explain(
     if isinstance(op, Layer):
         return _explain_layer(op, args, kwargs, output_gradients, limits)
     if isinstance(op, str):
-        names = {f.__name__: f for f in CALLS}
-        op = names[check_choice("explain", "op", op, names)]
+        op = operation_named(op)
     if op in CALLS:
         return explain_call(op, args, kwargs, output_gradients, limits)
     known = ", ".join(sorted(f.__name__ for f in CALLS))

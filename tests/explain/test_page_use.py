@@ -542,6 +542,16 @@ def test_it_prints_its_arithmetic_without_controls(page):
     assert not page.locator(".walk, .choices, .theme, details").first.is_visible()
 
 
+def test_it_prints_dark_on_light(open_page, html):
+    page = open_page(html, color_scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(ground)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(ground) == before
+
+
 AUDIT = "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']})"
 
 
