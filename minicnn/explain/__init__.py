@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 from minicnn.errors import ArgumentError
 from minicnn.explain.calls import CALLS, explain_call, operation_named
 from minicnn.explain.explanation import Explanation
-from minicnn.explain.implementations import implementations
+from minicnn.explain.implementations import Implementations, implementations
 from minicnn.explain.limits import MAX_TERMS, Limits
 from minicnn.explain.models import ModelExplanation, explain_layer, explain_model
 from minicnn.layers.base import Layer
@@ -17,28 +17,43 @@ from minicnn.models import Model
 __all__ = ["Explanation", "ModelExplanation", "explain", "implementations"]
 
 
-@overload
-def explain(
-    op: Model,
-    *args: Any,
-    output_gradients: Any = None,
-    window: Any = None,
-    max_terms: int = MAX_TERMS,
-    **kwargs: Any,
-) -> ModelExplanation: ...
+class _Explain(Protocol):
+    """What `explain` is: a function on which the other things of this room are found."""
+
+    @overload
+    def __call__(
+        self,
+        op: Model,
+        *args: Any,
+        output_gradients: Any = None,
+        window: Any = None,
+        max_terms: int = MAX_TERMS,
+        **kwargs: Any,
+    ) -> ModelExplanation: ...
+
+    @overload
+    def __call__(
+        self,
+        op: str | Callable[..., Any],
+        *args: Any,
+        output_gradients: Any = None,
+        window: Any = None,
+        max_terms: int = MAX_TERMS,
+        **kwargs: Any,
+    ) -> Explanation: ...
+
+    @staticmethod
+    def implementations(op: str | Callable[..., Any]) -> Implementations:
+        """Return the source of an operation in every backend, side by side."""
 
 
-@overload
-def explain(
-    op: str | Callable[..., Any],
-    *args: Any,
-    output_gradients: Any = None,
-    window: Any = None,
-    max_terms: int = MAX_TERMS,
-    **kwargs: Any,
-) -> Explanation: ...
+def _with_implementations(function: Any) -> _Explain:
+    """Let `minicnn.explain`, which is the function and hides this module, offer its source too."""
+    function.implementations = implementations
+    return function
 
 
+@_with_implementations
 def explain(
     op: str | Callable[..., Any],
     *args: Any,
@@ -99,7 +114,3 @@ def _explain_layer(
             f"{layer.name!r} got {len(args)} inputs and {', '.join(kwargs) or 'nothing else'}."
         )
     return explain_layer(layer, args[0], output_gradients, limits, training)
-
-
-# `minicnn.explain` is the function: what else the room offers is found on it.
-explain.__dict__["implementations"] = implementations
