@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from minicnn.errors import ArgumentError
+from minicnn.explain.page import notebook_html, page_html
 from minicnn.explain.record import Record
 from minicnn.explain.text import line, record_text
+from minicnn.files import replacing
 
 __all__ = ["Explanation"]
 
@@ -94,3 +97,53 @@ class Explanation:
     def json(self) -> str:
         """Return `to_json()` as text."""
         return json.dumps(self.to_json(), separators=(",", ":"), allow_nan=False)
+
+    def html(self) -> str:
+        """Return the interactive page: one HTML file that needs nothing else."""
+        return page_html(self)
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, which notebooks show."""
+        return notebook_html(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the explanation to a file; the ending of its name says how.
+
+        Args:
+            path: a name that ends in `.html` (the page), `.json` or `.txt`.
+
+        Raises:
+            ArgumentError: another ending.
+            OutputError: the file cannot be written.
+
+        >>> import minicnn as mc, pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "sum.txt"
+        >>> mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]]).save(path)
+        >>> path.read_text().splitlines()[-1]
+        'y[1,1] = 5*1 + 6*0 = 5'
+        """
+        write = _WRITERS.get(Path(path).suffix.lower())
+        if write is None:
+            raise ArgumentError(
+                f"explain: save({str(path)!r}): the name must end in one of "
+                f"{', '.join(_WRITERS)}, which says what to write."
+            )
+        with replacing(path) as temporary:
+            write(self, temporary)
+
+
+def _write_text(read: Callable[[Explanation], str]) -> Callable[[Explanation, Path], None]:
+    """Return the writer of a reading that is text."""
+
+    def write(explanation: Explanation, path: Path) -> None:
+        path.write_text(read(explanation) + "\n", encoding="utf-8")
+
+    return write
+
+
+#: For each ending of a file name, how `save` writes it.
+_WRITERS: dict[str, Callable[[Explanation, Path], None]] = {
+    ".html": _write_text(Explanation.html),
+    ".json": _write_text(Explanation.json),
+    ".txt": _write_text(Explanation.text),
+}

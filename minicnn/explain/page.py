@@ -1,0 +1,130 @@
+"""The page of an explanation: one HTML file that needs nothing else, or a frame in a notebook.
+
+What it does stands in `web/`, in plain JavaScript: `record.js` what meets what, `sum.js` the
+arithmetic as text, `grid.js` the grids, `look.js` what there is to see of an element, `link.js` the
+address, `controls.js` and `viewer.js` the rest.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from minicnn.errors import ArgumentError
+from minicnn.explain.colours import css_variables
+
+if TYPE_CHECKING:
+    from minicnn.explain.explanation import Explanation
+
+__all__ = [
+    "embedded_json",
+    "filled_template",
+    "notebook_html",
+    "page_html",
+    "viewer_script",
+    "viewer_style",
+    "web_file",
+]
+
+#: The files of the viewer, in the order in which they build on each other.
+SCRIPTS = ("record.js", "sum.js", "grid.js", "look.js", "link.js", "controls.js", "viewer.js")
+
+#: Height of a notebook's frame in pixels: controls, arithmetic and grids of the slides' sizes.
+FRAME_HEIGHT = 680
+
+
+def page_html(explanation: Explanation) -> str:
+    """Return the page of an explanation as one HTML file without any outside part.
+
+    Args:
+        explanation: what the page shows.
+
+    >>> import minicnn as mc
+    >>> page = page_html(mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]]))
+    >>> page.startswith("<!doctype html>"), "src=" in page, "http://www.w3.org/2000/svg" in page
+    (True, False, True)
+    """
+    return filled_template(
+        web_file("page.html"),
+        title=html.escape(explanation.title),
+        style=viewer_style(),
+        script=viewer_script(),
+        explanation=embedded_json(explanation.to_json()),
+    )
+
+
+def notebook_html(explanation: Explanation, height: int = FRAME_HEIGHT) -> str:
+    """Return the page in a frame, for a notebook's output.
+
+    Args:
+        explanation: what the page shows.
+        height: of the frame, in pixels.
+
+    Raises:
+        ArgumentError: the height is no positive integer.
+
+    >>> import minicnn as mc
+    >>> e = mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]])
+    >>> notebook_html(e, height=300)[:28], "<!doctype" in notebook_html(e)
+    ('<iframe title="cross_correla', False)
+    """
+    if isinstance(height, bool) or not isinstance(height, int) or height < 1:
+        raise ArgumentError(
+            f"notebook_html: height={height!r} must be a positive integer, in pixels, e.g. "
+            f"{FRAME_HEIGHT}."
+        )
+    return (
+        f'<iframe title="{html.escape(explanation.title)}" '
+        f'style="width: 100%; height: {height}px; border: 0; resize: vertical" '
+        f'srcdoc="{html.escape(page_html(explanation))}"></iframe>'
+    )
+
+
+def viewer_script() -> str:
+    """Return the JavaScript that defines `minicnnViewer`, to stand in a script element.
+
+    >>> viewer_script().count("globalThis.")
+    1
+    """
+    files = "\n".join(web_file(name) for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n\n{files}\n}})();\n'
+
+
+def viewer_style() -> str:
+    """Return the CSS of the viewer with the colours of all readings.
+
+    >>> "--input-fill" in viewer_style(), ".minicnn-viewer" in viewer_style()
+    (True, True)
+    """
+    return f"{css_variables()}\n{web_file('viewer.css')}"
+
+
+def web_file(name: str) -> str:
+    """Return the text of a file in `web/`.
+
+    >>> web_file("page.html").splitlines()[0]
+    '<!doctype html>'
+    """
+    return resources.files("minicnn.explain").joinpath("web", name).read_text(encoding="utf-8")
+
+
+def embedded_json(value: Any) -> str:
+    r"""Return JSON for a script element: nothing in it ends the element or begins another.
+
+    >>> embedded_json({"title": "</script>"})
+    '{"title":"\\u003c/script>"}'
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def filled_template(template: str, **values: str) -> str:
+    """Return a template with each `{{name}}` replaced; what stands in the values stays as it is.
+
+    >>> filled_template("<p>{{a}}, {{b}}</p>", a="{{b}}", b="2")
+    '<p>{{b}}, 2</p>'
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], template)
