@@ -112,7 +112,7 @@ const minicnnConvolution = (() => {
       `${name}: bias has shape (${bias.length},), but there are ${filters} filters; it must have ` +
         `shape (${filters},).`,
       [
-        { label: `use ${many(filters, "bias").replace("biass", "biases")}`, change: { bias_length: filters } },
+        { label: `use ${many(filters, "bias", "biases")}`, change: { bias_length: filters } },
         { label: "use no bias", change: { bias_length: 0 } },
       ],
     );

@@ -23,7 +23,7 @@ const minicnnGeometry = (() => {
   const kernelSpan = (kernel, dilation) => dilation * (kernel - 1) + 1;
 
   /** A number of things: `1 row`, `2 rows`. */
-  const many = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+  const many = (count, noun, plural = `${noun}s`) => `${count} ${count === 1 ? noun : plural}`;
 
   /** A pair with one of its two numbers exchanged. */
   const withAxis = (pair, axis, value) => pair.map((old, a) => (a === axis ? value : old));
@@ -116,7 +116,7 @@ const minicnnGeometry = (() => {
         change: { kernel_size: withAxis(kernel, a, fits) },
       },
       {
-        label: `use padding ${pad} ${first} and ${last}`.replace("left and", "on the left and"),
+        label: `use padding ${pad} ${first} and ${last}`,
         change: { padding: withAxis(sides, a, [pad, pad]) },
       },
       {

@@ -105,7 +105,8 @@ const minicnnNumbers = (() => {
         throw new Unreadable(`The bracket “${open[0]}” of line ${lineOf(open)} is never closed.`);
       }
       next++;
-      return items;
+      // As in Python, round brackets around one thing are that thing: array([[1, 2]]).
+      return open[0] === "(" && items.length === 1 ? items[0] : items;
     }
 
     if (!"[(".includes(tokens[0][0])) {
@@ -119,14 +120,14 @@ const minicnnNumbers = (() => {
       }
       lists.push(list());
     }
-    return regular(lists.length === 1 ? lists[0] : lists);
+    const [first] = lists;
+    return regular(lists.length > 1 || !Array.isArray(first) ? lists : first);
   }
 
   /** A nested list as an array; all lists of one depth must be equally long. */
   function regular(nested) {
     const shape = [];
     for (let part = nested; Array.isArray(part); part = part[0]) shape.push(part.length);
-    // Brackets that hold nothing but one other bracket, as those of np.array([[1, 2]]) do.
     const values = [];
     function visit(part, depth) {
       if (depth === shape.length) {
@@ -143,7 +144,6 @@ const minicnnNumbers = (() => {
     }
     visit(nested, 0);
     if (!values.length) throw new Unreadable("There are no numbers here.");
-    while (shape.length > 4 && shape[0] === 1) shape.shift();
     if (shape.length > 4) throw new Unreadable(`There are ${shape.length} axes; at most 4 are read.`);
     if (shape.length === 1) shape.unshift(1);
     return { shape, values };
@@ -171,14 +171,14 @@ const minicnnNumbers = (() => {
 
   /** Images (1,H,W,C) from what was read: one matrix for each channel, or channels last. */
   function readImage(text) {
-    const read_ = read(text);
-    let { shape } = read_;
+    const found = read(text);
+    let { shape } = found;
     if (shape.length === 4) {
       if (shape[0] !== 1) throw new Unreadable(`These are ${shape[0]} images; give one.`);
       shape = shape.slice(1);
     }
     if (shape.length === 2) shape = [1, ...shape];
-    const array = { shape, values: read_.values };
+    const array = { shape, values: found.values };
     // A last axis of one, three or four numbers beside larger ones is one of channels.
     const last = shape[2] <= 4 && shape[0] > 4 && shape[1] > shape[2];
     const image = last ? array : transposed(array, [1, 2, 0]);
@@ -189,29 +189,44 @@ const minicnnNumbers = (() => {
     return { array: { shape: [1, ...image.shape], values: image.values }, told };
   }
 
-  /** A kernel (KH,KW,third,fourth) from what was read; matrices come filter by filter. */
-  function readKernel(text, third) {
+  /**
+   * A kernel (KH,KW,third,fourth) from what was read. Matrices come as PyTorch has them: of a
+   * convolution filter by filter, `known.third` to each; of a transposed one channel by channel,
+   * of which there are `known.fourth`. Four axes may also come as minicnn and Keras have them.
+   */
+  function readKernel(text, known) {
     const array = read(text);
     if (array.shape.length === 2) array.shape.unshift(1);
     if (array.shape.length === 3) {
       const [count, ...size] = array.shape;
-      if (count % third) {
-        throw new Unreadable(
-          `${count === 1 ? "1 matrix" : `${count} matrices`} cannot be filters of ` +
-            `${many(third, "channel")} each; give ${third}, ${2 * third}, ${3 * third} ... of them.`,
-        );
-      }
-      array.shape = [count / third, third, ...size];
-    } else if (array.shape[2] === third && array.shape[1] !== third) {
-      const [height, width, , fourth] = array.shape;
-      return { array, told: toldKernel(height, width, third, fourth, ", filters last") };
+      const each = known.third ?? known.fourth;
+      if (count % each) throw new Unreadable(notShared(count, each, known));
+      const rest = count / each;
+      array.shape = [...(known.third ? [rest, each] : [each, rest]), ...size];
+    } else if (isKernelLast(array.shape, known)) {
+      return { array, told: toldKernel(array.shape, ", filters last") };
     }
     const kernel = transposed(array, [2, 3, 1, 0]);
-    return { array: kernel, told: toldKernel(...kernel.shape, "") };
+    return { array: kernel, told: toldKernel(kernel.shape, "") };
+  }
+
+  /** The sentence for matrices that cannot be shared among filters or channels. */
+  function notShared(count, each, known) {
+    const found = `${count} ${count === 1 ? "matrix" : "matrices"}`;
+    const sizes = `give ${each}, ${2 * each}, ${3 * each} ... of them.`;
+    return known.third
+      ? `${found} cannot be filters of ${many(each, "channel")} each; ${sizes}`
+      : `${found} cannot be shared by ${many(each, "channel")}; ${sizes}`;
+  }
+
+  /** Whether four axes are (KH,KW,third,fourth) and not (fourth,third,KH,KW). */
+  function isKernelLast(shape, { third, fourth }) {
+    if (third) return shape[2] === third && shape[1] !== third;
+    return shape[3] === fourth && shape[0] !== fourth;
   }
 
   /** The sentence that says how a kernel was read. */
-  function toldKernel(height, width, third, fourth, order) {
+  function toldKernel([height, width, third, fourth], order) {
     return (
       `Read as ${many(height, "row")}, ${many(width, "column")}, ${fourth} x ${third} ` +
       `${third * fourth === 1 ? "matrix" : "matrices"}${order}.`

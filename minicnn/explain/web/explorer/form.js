@@ -1,0 +1,295 @@
+/* The settings as a form. `page` is what it changes: page.state, page.linked, page.change(change,
+ * typing) and page.open(state).
+ */
+"use strict";
+
+const minicnnForm = (() => {
+  const S = minicnnState;
+  const { button, chooser, fixed, group, make, numberField, textField, tick } = minicnnControls;
+  const { imageText, kernelText, readBias, readImage, readKernel, written } = minicnnNumbers;
+  const AXES = ["height", "width"];
+  const SIDES = [["top", "bottom"], ["left", "right"]];
+  const OPERATIONS = [
+    ["conv2d", "convolution"],
+    ["conv2d_transpose", "transposed convolution"],
+    ["max_pool2d", "max-pooling"],
+    ["average_pool2d", "average-pooling"],
+    ["upsample2d", "upsampling"],
+  ];
+
+  /** The form for a page: {element, refresh(state, the text in which is typed)}. */
+  function build(page) {
+    const groups = [presets, operation, input, kernel, size, strides, padding, dilation, more].map(
+      (make_) => make_(page),
+    );
+    const element = make(
+      "form",
+      { class: "controls", "aria-label": "settings", submit: (event) => event.preventDefault() },
+      ...groups.map((each) => each.element),
+    );
+    const refresh = (state, typing = null) => groups.forEach((each) => each.refresh(state, typing));
+    return { element, refresh };
+  }
+
+  /** Buttons in a row. */
+  function buttons(label, names, click) {
+    const made = names.map((name, place) => button(name, () => click(place)));
+    return fixed(make("div", { class: "buttons", role: "group", "aria-label": label }, ...made));
+  }
+
+  /** Fields for height and width: {name, change, least, most, typed, read(state)}. */
+  function pair(page, { name, change, read, shows, ...range }) {
+    return AXES.map((axis, a) =>
+      numberField({
+        ...range,
+        label: axis,
+        name: `${name}, ${axis}`,
+        shows,
+        read: (state) => read(state)[a],
+        write: (value) => {
+          const both = read(page.state).map((old, b) => (page.linked || b === a ? value : old));
+          page.change({ [change]: both });
+        },
+      }),
+    );
+  }
+
+  function presets(page) {
+    const { PRESETS } = minicnnPresets;
+    const names = PRESETS.map(({ name }) => name);
+    return group("Start from", [buttons("presets", names, (p) => page.open(PRESETS[p].state))]);
+  }
+
+  function operation(page) {
+    return group("Operation", [
+      chooser({
+        label: "operation",
+        values: OPERATIONS,
+        read: (state) => state.operation,
+        write: (name) => page.change({ operation: name }),
+      }),
+      chooser({
+        label: "kernel",
+        values: [
+          ["no", "as it stands: cross-correlation"],
+          ["yes", "turned by 180°: true convolution"],
+        ],
+        read: (state) => (state.turned ? "yes" : "no"),
+        write: (value) => page.change({ turned: value === "yes" }),
+        shows: (state) => state.operation === "conv2d",
+      }),
+      chooser({
+        label: "pixels",
+        values: [
+          ["nearest", "copied: nearest"],
+          ["bilinear", "mixed: bilinear"],
+        ],
+        read: (state) => state.interpolation,
+        write: (interpolation) => page.change({ interpolation }),
+        shows: (state) => state.operation === "upsample2d",
+      }),
+      tick({
+        label: "change height and width together",
+        read: () => page.linked,
+        write: (isOn) => {
+          page.linked = isOn;
+        },
+      }),
+    ]);
+  }
+
+  function input(page) {
+    const { fillings, filledImage } = minicnnPresets;
+    const fill = (f) => page.change({ input: filledImage(page.state.input, fillings[f]) });
+    const text = textField({
+      label: "numbers of the input",
+      hint: "Type or paste rows; a blank line begins the next channel.",
+      rows: 5,
+      read: (state) => imageText(state.input),
+      write: (typed) => {
+        const { array, told } = readImage(typed);
+        page.change({ input: array }, text);
+        return told;
+      },
+    });
+    return group("Input", [
+      ...pair(page, {
+        name: "input",
+        change: "input_size",
+        ...{ least: 1, most: 12, typed: 64 },
+        read: (state) => state.input.shape.slice(1, 3),
+      }),
+      numberField({
+        label: "channels",
+        name: "input channels",
+        ...{ least: 1, most: 6, typed: 64 },
+        read: (state) => state.input.shape[3],
+        write: (channels) => page.change({ channels }),
+      }),
+      buttons("fill the input with", fillings, fill),
+      text,
+    ]);
+  }
+
+  function kernel(page) {
+    const { kernelFillings, filledKernel } = minicnnPresets;
+    const fill = (f) => page.change({ kernel: filledKernel(page.state.kernel, kernelFillings[f]) });
+    const text = textField({
+      label: "numbers of the kernel",
+      hint: "Type or paste rows; a blank line begins the next matrix.",
+      rows: 5,
+      read: (state) => kernelText(state.kernel, S.isTransposed(state)),
+      write: (typed) => {
+        const { state } = page;
+        const known = S.isTransposed(state)
+          ? { fourth: state.input.shape[3] }
+          : { third: S.channelsEach(state) ?? state.kernel.shape[2] };
+        const { array, told } = readKernel(typed, known);
+        page.change({ kernel: array }, text);
+        return told;
+      },
+    });
+    return group(
+      "Kernel",
+      [
+        ...pair(page, {
+          name: "kernel",
+          change: "kernel_size",
+          ...{ least: 1, most: 7, typed: 32 },
+          read: (state) => state.kernel.shape.slice(0, 2),
+        }),
+        numberField({
+          label: "filters",
+          ...{ least: 1, most: 6, typed: 64 },
+          read: (state) => state.filters,
+          write: (filters) => page.change({ filters }),
+        }),
+        buttons("fill the kernel with", kernelFillings, fill),
+        text,
+        ...biases(page),
+      ],
+      S.isConvolution,
+    );
+  }
+
+  /** Whether there is a bias, and its numbers. */
+  function biases(page) {
+    const text = textField({
+      label: "numbers of the bias, one to a filter",
+      hint: "",
+      rows: 1,
+      read: (state) => (state.bias ?? []).map(written).join(" "),
+      write: (typed) => {
+        const bias = readBias(typed);
+        page.change({ bias }, text);
+        return "";
+      },
+      shows: (state) => state.bias !== null,
+    });
+    const has = tick({
+      label: "add a bias",
+      read: (state) => state.bias !== null,
+      write: (isOn) => page.change({ bias: isOn ? Array(page.state.filters).fill(1) : null }),
+    });
+    return [has, text];
+  }
+
+  /** The size of a pooling window, or the factor of an upsampling. */
+  function size(page) {
+    const isUpsampling = (state) => state.operation === "upsample2d";
+    const of = (name) => ({ change: name, least: 1, most: 5, typed: 32, read: (state) => state[name] });
+    return group(
+      "Window or factor",
+      [
+        ...pair(page, { name: "window", ...of("pool_size"), shows: S.isPool }),
+        ...pair(page, { name: "factor", ...of("size"), shows: isUpsampling }),
+      ],
+      (state) => !S.isConvolution(state),
+    );
+  }
+
+  const slides = (state) => state.operation !== "upsample2d";
+
+  function strides(page) {
+    const range = { least: 1, most: 4, typed: 32 };
+    const read = (state) => state.strides;
+    return group("Stride", pair(page, { name: "stride", change: "strides", ...range, read }), slides);
+  }
+
+  function padding(page) {
+    const isExplicit = (state) => typeof state.padding !== "string";
+    const words = chooser({
+      label: "padding",
+      values: [
+        ["valid", "valid: none"],
+        ["same", "same"],
+        ["numbers", "numbers for the four sides"],
+      ],
+      read: (state) => (isExplicit(state) ? "numbers" : state.padding),
+      write: (word) => page.change({ padding: word === "numbers" ? sidesNow(page) : word }),
+    });
+    const fields = SIDES.flatMap((ends, axis) =>
+      ends.map((side, end) =>
+        numberField({
+          label: side,
+          name: `padding, ${side}`,
+          ...{ least: 0, most: 4, typed: 32 },
+          shows: isExplicit,
+          read: (state) => state.padding[axis][end],
+          write: (value) => {
+            const old = page.state.padding;
+            const one = (pair_, a) => pair_.map((v, e) => (a === axis && e === end ? value : v));
+            const all = [[value, value], [value, value]];
+            page.change({ padding: page.linked ? all : old.map(one) });
+          },
+        }),
+      ),
+    );
+    return group("Padding", [words, ...fields], slides);
+  }
+
+  /** The amounts of padding in numbers that a word stands for at the moment. */
+  function sidesNow(page) {
+    const { geometry } = S.explained(page.state);
+    return geometry ? geometry.sides : [[0, 0], [0, 0]];
+  }
+
+  function dilation(page) {
+    const range = { least: 1, most: 4, typed: 32 };
+    const read = (state) => state.dilation;
+    const fields = pair(page, { name: "dilation", change: "dilation", ...range, read });
+    return group("Dilation", fields, S.isConvolution);
+  }
+
+  /** Groups, and the extra rows and columns of a transposed convolution. */
+  function more(page) {
+    const hasExtra = (state) => S.isTransposed(state) && state.output_padding !== null;
+    return group(
+      "Groups",
+      [
+        numberField({
+          label: "groups",
+          ...{ least: 1, most: 6, typed: 64 },
+          read: (state) => state.groups,
+          write: (groups) => page.change({ groups }),
+        }),
+        tick({
+          label: "give the output padding",
+          read: (state) => state.output_padding !== null,
+          write: (isOn) => page.change({ output_padding: isOn ? [0, 0] : null }),
+          shows: S.isTransposed,
+        }),
+        ...pair(page, {
+          name: "output padding",
+          change: "output_padding",
+          ...{ least: 0, most: 3, typed: 31 },
+          read: (state) => state.output_padding,
+          shows: hasExtra,
+        }),
+      ],
+      S.isConvolution,
+    );
+  }
+
+  return { build };
+})();
