@@ -22,14 +22,25 @@ const minicnnControls = (() => {
   /** A button. */
   const button = (label, click) => make("button", { type: "button", click }, label);
 
-  /** A group of controls with a heading; `shows(state)` says whether it is there. */
-  function group(title, controls, shows = () => true) {
-    const element = make("fieldset", {}, make("legend", {}, title), ...controls.map((c) => c.element));
+  /**
+   * A group of controls under a heading, to be opened; closed, it says what is set.
+   *
+   * `value(state)` is what it says, `shows(state)` whether it is there at all.
+   */
+  function group(title, controls, { value = () => "", shows = () => true } = {}) {
+    const set = make("small", {});
+    const head = make("summary", {}, make("span", {}, title), " ", set);
+    const inside = make("div", {}, ...controls.map((control) => control.element));
+    // Beside the picture there is room for all; above it, as on a phone, for the headings.
+    const isWide = window.matchMedia("(width >= 1000px)").matches;
+    const element = make("details", { class: "group", open: isWide }, head, inside);
     return {
       element,
-      refresh(state) {
+      refresh(state, typing) {
         element.hidden = !shows(state);
-        controls.forEach((control) => control.refresh(state));
+        if (element.hidden) return;
+        set.textContent = value(state);
+        controls.forEach((control) => control.refresh(state, typing));
       },
     };
   }
@@ -106,7 +117,7 @@ const minicnnControls = (() => {
   }
 
   /**
-   * Numbers to type or paste: {label, hint, rows, read(state) -> text, write(text) -> sentence}.
+   * Numbers to type or paste: {label, hint, rows, read(state) -> text, write(text, field) -> sentence}.
    * What is no number is said, and the last good numbers stay.
    */
   function textField({ label, hint, rows, read, write, shows }) {
@@ -121,7 +132,7 @@ const minicnnControls = (() => {
       "aria-describedby": `${id}-told`,
     });
     const told = make("p", { class: "told", id: `${id}-told`, "aria-live": "polite" }, hint);
-    let shown = null;
+    let given = null; // the text that was written here, until the reader types another one
 
     function say(sentence, isTrouble) {
       told.textContent = sentence;
@@ -129,26 +140,26 @@ const minicnnControls = (() => {
       area.setAttribute("aria-invalid", String(isTrouble));
     }
     area.addEventListener("input", () => {
-      shown = area.value;
+      given = null;
       try {
-        say(write(area.value), false);
+        say(write(area.value, field), false);
       } catch (error) {
         if (!(error instanceof minicnnNumbers.Unreadable)) throw error;
         say(`${error.message} The last good numbers stay.`, true);
       }
     });
     const element = make("div", { class: "numbers" }, make("label", { for: id }, label), area, told);
-    return {
+    const field = {
       element,
-      refresh(state, isTyped = false) {
+      refresh(state, typing = null) {
         element.hidden = shows ? !shows(state) : false;
         const text = read(state);
-        if (isTyped || text === shown) return;
-        shown = area.value = text;
+        if (typing === field || text === given) return;
+        given = area.value = text;
         say(hint, false);
       },
-      area,
     };
+    return field;
   }
 
   return { button, chooser, fixed, group, make, newId, numberField, textField, tick };

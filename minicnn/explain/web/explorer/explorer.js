@@ -71,6 +71,7 @@ const minicnnExplorer = (() => {
         return;
       }
       this.misfit.hidden = true;
+      this.summary.hidden = false;
       this.showPicture(explanation);
       this.say(S.summary(state, geometry));
       this.programs.show(minicnnCalls.programs(S.settingsOf(state), geometry));
@@ -115,6 +116,7 @@ const minicnnExplorer = (() => {
         make("div", { class: "buttons" }, ...buttons),
       );
       this.misfit.hidden = false;
+      this.summary.hidden = this.picture.classList.contains("stale");
     }
 
     /** Keep the settings in the address. */

@@ -5,6 +5,7 @@
 
 const minicnnForm = (() => {
   const S = minicnnState;
+  const { many } = minicnnGeometry;
   const { button, chooser, fixed, group, make, numberField, textField, tick } = minicnnControls;
   const { imageText, kernelText, readBias, readImage, readKernel, written } = minicnnNumbers;
   const AXES = ["height", "width"];
@@ -16,6 +17,9 @@ const minicnnForm = (() => {
     ["average_pool2d", "average-pooling"],
     ["upsample2d", "upsampling"],
   ];
+
+  /** Sizes with multiplication signs, which no line break parts. */
+  const times = (sizes) => sizes.join("\u00a0×\u00a0");
 
   /** The form for a page: {element, refresh(state, the text in which is typed)}. */
   function build(page) {
@@ -57,11 +61,12 @@ const minicnnForm = (() => {
   function presets(page) {
     const { PRESETS } = minicnnPresets;
     const names = PRESETS.map(({ name }) => name);
-    return group("Start from", [buttons("presets", names, (p) => page.open(PRESETS[p].state))]);
+    const start = buttons("presets", names, (p) => page.open(PRESETS[p].state));
+    return group("Start from", [start], { value: () => "examples" });
   }
 
   function operation(page) {
-    return group("Operation", [
+    const controls = [
       chooser({
         label: "operation",
         values: OPERATIONS,
@@ -71,8 +76,8 @@ const minicnnForm = (() => {
       chooser({
         label: "kernel",
         values: [
-          ["no", "as it stands: cross-correlation"],
-          ["yes", "turned by 180°: true convolution"],
+          ["no", "as it stands"],
+          ["yes", "turned by 180°"],
         ],
         read: (state) => (state.turned ? "yes" : "no"),
         write: (value) => page.change({ turned: value === "yes" }),
@@ -95,7 +100,8 @@ const minicnnForm = (() => {
           page.linked = isOn;
         },
       }),
-    ]);
+    ];
+    return group("Operation", controls, { value: ({ operation: o }) => Object.fromEntries(OPERATIONS)[o] });
   }
 
   function input(page) {
@@ -106,13 +112,13 @@ const minicnnForm = (() => {
       hint: "Type or paste rows; a blank line begins the next channel.",
       rows: 5,
       read: (state) => imageText(state.input),
-      write: (typed) => {
+      write: (typed, field) => {
         const { array, told } = readImage(typed);
-        page.change({ input: array }, text);
+        page.change({ input: array }, field);
         return told;
       },
     });
-    return group("Input", [
+    const controls = [
       ...pair(page, {
         name: "input",
         change: "input_size",
@@ -128,7 +134,8 @@ const minicnnForm = (() => {
       }),
       buttons("fill the input with", fillings, fill),
       text,
-    ]);
+    ];
+    return group("Input", controls, { value: (state) => times(state.input.shape.slice(1)) });
   }
 
   function kernel(page) {
@@ -139,13 +146,13 @@ const minicnnForm = (() => {
       hint: "Type or paste rows; a blank line begins the next matrix.",
       rows: 5,
       read: (state) => kernelText(state.kernel, S.isTransposed(state)),
-      write: (typed) => {
+      write: (typed, field) => {
         const { state } = page;
         const known = S.isTransposed(state)
           ? { fourth: state.input.shape[3] }
           : { third: S.channelsEach(state) ?? state.kernel.shape[2] };
         const { array, told } = readKernel(typed, known);
-        page.change({ kernel: array }, text);
+        page.change({ kernel: array }, field);
         return told;
       },
     });
@@ -168,7 +175,10 @@ const minicnnForm = (() => {
         text,
         ...biases(page),
       ],
-      S.isConvolution,
+      {
+        value: (s) => `${times(s.kernel.shape.slice(0, 2))}, ${many(s.filters, "filter")}`,
+        shows: S.isConvolution,
+      },
     );
   }
 
@@ -179,9 +189,9 @@ const minicnnForm = (() => {
       hint: "",
       rows: 1,
       read: (state) => (state.bias ?? []).map(written).join(" "),
-      write: (typed) => {
+      write: (typed, field) => {
         const bias = readBias(typed);
-        page.change({ bias }, text);
+        page.change({ bias }, field);
         return "";
       },
       shows: (state) => state.bias !== null,
@@ -204,7 +214,10 @@ const minicnnForm = (() => {
         ...pair(page, { name: "window", ...of("pool_size"), shows: S.isPool }),
         ...pair(page, { name: "factor", ...of("size"), shows: isUpsampling }),
       ],
-      (state) => !S.isConvolution(state),
+      {
+        value: (state) => times(isUpsampling(state) ? state.size : state.pool_size),
+        shows: (state) => !S.isConvolution(state),
+      },
     );
   }
 
@@ -213,7 +226,8 @@ const minicnnForm = (() => {
   function strides(page) {
     const range = { least: 1, most: 4, typed: 32 };
     const read = (state) => state.strides;
-    return group("Stride", pair(page, { name: "stride", change: "strides", ...range, read }), slides);
+    const fields = pair(page, { name: "stride", change: "strides", ...range, read });
+    return group("Stride", fields, { value: (state) => times(state.strides), shows: slides });
   }
 
   function padding(page) {
@@ -245,7 +259,8 @@ const minicnnForm = (() => {
         }),
       ),
     );
-    return group("Padding", [words, ...fields], slides);
+    const value = (state) => (isExplicit(state) ? state.padding.flat().join(", ") : state.padding);
+    return group("Padding", [words, ...fields], { value, shows: slides });
   }
 
   /** The amounts of padding in numbers that a word stands for at the moment. */
@@ -258,7 +273,8 @@ const minicnnForm = (() => {
     const range = { least: 1, most: 4, typed: 32 };
     const read = (state) => state.dilation;
     const fields = pair(page, { name: "dilation", change: "dilation", ...range, read });
-    return group("Dilation", fields, S.isConvolution);
+    const value = (state) => times(state.dilation);
+    return group("Dilation", fields, { value, shows: S.isConvolution });
   }
 
   /** Groups, and the extra rows and columns of a transposed convolution. */
@@ -287,7 +303,7 @@ const minicnnForm = (() => {
           shows: hasExtra,
         }),
       ],
-      S.isConvolution,
+      { value: (state) => String(state.groups), shows: S.isConvolution },
     );
   }
 

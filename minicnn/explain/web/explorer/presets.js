@@ -41,6 +41,10 @@ const minicnnPresets = (() => {
     Array.from({ length: rows }, (_, r) =>
       Array.from({ length: columns }, (_, c) => start + r * columns + c),
     );
+  const waves = (rows, columns) =>
+    Array.from({ length: rows }, (_, r) =>
+      Array.from({ length: columns }, (_, c) => (r * r + 2 * c * c) % 10),
+    );
   const ones = (rows, columns) => Array.from({ length: rows }, () => Array(columns).fill(1));
   const pooled = image([[1, 3, 2, 9], [5, 4, 1, 1], [5, 8, 2, 3], [4, 2, 1, 0]]);
 
@@ -84,12 +88,12 @@ const minicnnPresets = (() => {
     ["True convolution", { input: spot, kernel: kernel([[[1, 2, 3], [4, 5, 6]]]), turned: true }],
     [
       "Dilated",
-      { input: image(ramp(7, 8)), kernel: kernel([[[1, 0, -1], [2, 0, -2], [1, 0, -1]]]), dilation: [2, 2] },
+      { input: image(waves(7, 8)), kernel: kernel([[[1, 0, -1], [2, 0, -2], [1, 0, -1]]]), dilation: [2, 2] },
     ],
     [
       "Grouped",
       {
-        input: image(ramp(3, 4), ramp(3, 4, 0), ones(3, 4), ramp(3, 4, -5)),
+        input: image(ramp(3, 4), waves(3, 4), ones(3, 4), ramp(3, 4, -5)),
         kernel: kernel([[[1, 0], [0, 1]], [[1, 2], [0, 0]]], [[[0, 1], [1, 0]], [[1, -1], [1, -1]]]),
         filters: 2,
         groups: 2,
@@ -98,7 +102,7 @@ const minicnnPresets = (() => {
     [
       "Depthwise",
       {
-        input: image(ramp(4, 5), ramp(4, 5, -9), ones(4, 5)),
+        input: image(waves(4, 5), ramp(4, 5, -9), ones(4, 5)),
         kernel: kernel([[[1, 0, -1]]], [[[1, 1, 1]]], [[[0, 2, 0]]]),
         filters: 3,
         groups: 3,

@@ -166,15 +166,16 @@ const minicnnState = (() => {
   /** The costs in a sentence. */
   function summary(state, geometry) {
     const { output, weights, biases, multiplyAdds, seen } = costs(state, geometry);
-    const size = (shape) => shape.slice(1).join(" × ");
-    const parts = [`Input ${size(state.input.shape)}, output ${size(output)} (height × width × channels)`];
+    const times = (sizes) => sizes.join("\u00a0×\u00a0"); // no line break parts them
+    const [from, to] = [state.input.shape, output].map((shape) => times(shape.slice(1)));
+    const parts = [`Input ${from}, output ${to} (height × width × channels)`];
     if (weights) {
       const which = biases ? ` (${weights} weights, ${many(biases, "bias", "biases")})` : "";
       parts.push(`${many(weights + biases, "parameter")}${which}`, many(multiplyAdds, "multiply-add"));
     } else {
       parts.push("no parameters");
     }
-    parts.push(`each output sees ${seen.join(" × ")} of the input`);
+    parts.push(`each output sees ${times(seen)} of the input`);
     return `${parts.join("; ")}.`;
   }
 
