@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.explain.calls import CALLS, explain_call
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.limits import MAX_TERMS, Limits
+from minicnn.explain.models import ModelExplanation, explain_layer, explain_model
+from minicnn.layers.base import Layer
+from minicnn.models import Model
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "ModelExplanation", "explain"]
+
+
+@overload
+def explain(
+    op: Model,
+    *args: Any,
+    output_gradients: Any = None,
+    window: Any = None,
+    max_terms: int = MAX_TERMS,
+    **kwargs: Any,
+) -> ModelExplanation: ...
+
+
+@overload
+def explain(
+    op: str | Callable[..., Any],
+    *args: Any,
+    output_gradients: Any = None,
+    window: Any = None,
+    max_terms: int = MAX_TERMS,
+    **kwargs: Any,
+) -> Explanation: ...
 
 
 def explain(
@@ -20,7 +45,7 @@ def explain(
     window: Any = None,
     max_terms: int = MAX_TERMS,
     **kwargs: Any,
-) -> Explanation:
+) -> Explanation | ModelExplanation:
     """Return the arithmetic of a call: which numbers meet in each number of its result.
 
     Args:
@@ -45,6 +70,15 @@ def explain(
     y[1,1] = 5*1 + 6*0 = 5
     """
     limits = Limits(window, max_terms)
+    if isinstance(op, Model):
+        if args and window is None and max_terms == MAX_TERMS and not args[1:] and not kwargs:
+            return explain_model(op, args[0], output_gradients)
+        raise ArgumentError(
+            f"explain: a model is explained as explain(model, x); say window and max_terms when "
+            f"opening one of its layers: explain({op.name}, x).open(name, window=...)."
+        )
+    if isinstance(op, Layer):
+        return _explain_layer(op, args, kwargs, output_gradients, limits)
     if isinstance(op, str):
         names = {f.__name__: f for f in CALLS}
         op = names[check_choice("explain", "op", op, names)]
@@ -52,3 +86,15 @@ def explain(
         return explain_call(op, args, kwargs, output_gradients, limits)
     known = ", ".join(sorted(f.__name__ for f in CALLS))
     raise ArgumentError(f"explain: op={op!r} cannot be explained; give one of {known}.")
+
+
+def _explain_layer(
+    layer: Layer, args: Any, kwargs: dict[str, Any], output_gradients: Any, limits: Limits
+) -> Explanation:
+    training = kwargs.pop("training", False)
+    if len(args) != 1 or kwargs:
+        raise ArgumentError(
+            f"explain: a layer is explained as explain(layer, x), and training=True if wanted; "
+            f"{layer.name!r} got {len(args)} inputs and {', '.join(kwargs) or 'nothing else'}."
+        )
+    return explain_layer(layer, args[0], output_gradients, limits, training)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
+from minicnn import activations
 from minicnn.explain.limits import Limits
 from minicnn.explain.panel import Panel
 from minicnn.explain.record import Record, make_record
@@ -151,15 +154,18 @@ def activation_formulas(name: str, **arguments: Any) -> tuple[str, str]:
     >>> activation_formulas("leaky_relu", negative_slope=0.25)[0]
     'max({0}, 0) + 0.25 * min({0}, 0)'
     """
-    given = {k: v for k, v in arguments.items() if v is not None}
+    defaults = inspect.signature(getattr(activations, name)).parameters.values()
+    given = {p.name: p.default for p in defaults if isinstance(p.default, float | int)}
+    given |= {k: v for k, v in arguments.items() if v is not None}
     if name == "relu" and any(given.values()):
         return _general_relu(**given)
     if name == "gelu" and given.get("approximate"):
         return _GELU_BY_TANH
-    texts = ACTIVATIONS[name]
+    forward, backward = ACTIVATIONS[name]
     for argument, value in given.items():
-        texts = (texts[0].replace(argument, f"{value:g}"), texts[1].replace(argument, f"{value:g}"))
-    return texts
+        whole_word = re.compile(rf"\b{argument}\b")
+        forward, backward = (whole_word.sub(f"{value:g}", t) for t in (forward, backward))
+    return forward, backward
 
 
 def _general_relu(

@@ -79,7 +79,13 @@ class Explanation:
         return "\n".join([record_text(record), *self.notes])
 
     def __str__(self) -> str:
-        return self.text()
+        others = [
+            f"  {key}: {', '.join(map(repr, values))}"
+            for key, values in self.choices.items()
+            if len(values) > 1
+        ]
+        hint = ["", ".text(...) takes", *others] if others else []
+        return "\n".join([self.text(), *hint])
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as the page reads it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,9 +101,18 @@ class Panel:
         """Return the name of an element, e.g. `x[0,1,2,0]`."""
         return f"{self.name}[{','.join(map(str, self.index(flat)))}]"
 
+    @cached_property
+    def outside_all(self) -> NDArray[np.bool_]:
+        """Which elements of the block lie outside the array, flat."""
+        found = np.zeros(self.values.shape, bool)
+        places: tuple[NDArray[Any], ...] = np.indices(self.values.shape, sparse=True)
+        for place, first, n in zip(places, self.origin, self.shape, strict=True):
+            found |= (place + first < 0) | (place + first >= n)
+        return found.ravel()
+
     def is_outside(self, flat: int) -> bool:
         """Return whether an element of the block lies outside the array."""
-        return any(not 0 <= i < n for i, n in zip(self.index(flat), self.shape, strict=True))
+        return bool(self.outside_all[flat])
 
     def plane(self, flat: int) -> tuple[int, ...]:
         """Return in which of the matrices an element stands: its index without row and column."""

@@ -21,6 +21,7 @@ __all__ = ["Product", "Record", "make_record"]
 
 #: What a record's products are made from: index in the result, indices in the operands, share.
 Product = tuple[tuple[int, ...], tuple[tuple[int, ...], ...], float]
+Index = tuple[int, ...]
 
 Integers = NDArray[np.int64]
 
@@ -68,8 +69,8 @@ class Record:
     @property
     def steps(self) -> list[int]:
         """The elements of the result in the order in which they are shown, matrix by matrix."""
-        flat = self.result.planes().ravel().tolist()
-        return [cell for cell in flat if not self.result.is_outside(cell)]
+        flat = self.result.planes().ravel()
+        return [int(cell) for cell in flat[~self.result.outside_all[flat]]]
 
     def cell(self, index: Sequence[int] | None) -> int:
         """Return the flat index of an element of the result, the first one for None.
@@ -97,11 +98,11 @@ class Record:
 
     def counted(self, cell: int) -> list[int]:
         """Return which terms of an element lie inside their arrays."""
-        return [
-            number
-            for number, term in enumerate(self.elements(cell))
-            if not any(panel.is_outside(i) for panel, i in term)
-        ]
+        terms = self.terms[cell]
+        outside = np.zeros(len(terms), bool)
+        for factor, o in enumerate(self.factors):
+            outside |= self.operands[o].outside_all[terms[:, factor]]
+        return [int(t) for t in np.flatnonzero(~outside)]
 
     def share(self, cell: int, term: int) -> float:
         """Return with which share a term is counted."""
@@ -110,15 +111,13 @@ class Record:
     def filled(self) -> Record:
         """Return a record of the form `"sum"` with the numbers that its sums come to."""
         panel = self.result
-        values = np.zeros(panel.values.shape, panel.values.dtype)
-        for cell in range(values.size):
-            terms = self.elements(cell)
-            total = math.fsum(
-                math.prod(float(p.values.flat[i]) for p, i in term) * self.share(cell, t)
-                for t, term in enumerate(terms)
-            )
-            values.flat[cell] = total + (self.bias_value(cell) if self.bias else 0.0)
-        return replace(self, result=replace(panel, values=values))
+        values = np.zeros(panel.values.size, panel.values.dtype)
+        for cell, terms in enumerate(self.terms):
+            numbers = np.ones(len(terms)) if self.shares is None else self.shares[cell]
+            for factor, o in enumerate(self.factors):
+                numbers = numbers * self.operands[o].values.ravel()[terms[:, factor]]
+            values[cell] = math.fsum(numbers) + (self.bias_value(cell) if self.bias else 0.0)
+        return replace(self, result=replace(panel, values=values.reshape(panel.values.shape)))
 
     def bias_value(self, cell: int) -> float:
         """Return the bias of an element of the result."""
@@ -194,38 +193,24 @@ def make_record(
     """
     kept = [o for o in range(len(operands)) if bias is None or o != bias[0]]
     used = kept if factors is None else list(factors)
-    terms: dict[tuple[int, ...], list[tuple[tuple[int, ...], ...]]] = {}
-    shares: dict[tuple[int, ...], list[float]] = {}
+    terms: dict[Index, list[tuple[Index, ...]]] = {}
+    shares: dict[Index, list[float]] = {}
     for at, elements, share in products:
         terms.setdefault(at, []).append(elements)
         shares.setdefault(at, []).append(share)
     panels, shown = list(operands), result
-    shifts = {o: np.zeros(p.values.ndim, np.int64) for o, p in enumerate(panels)}
     first = np.zeros(result.values.ndim, np.int64)
+    shifts = {o: np.zeros(p.values.ndim, np.int64) for o, p in enumerate(panels)}
     if window is not None:
         first = np.array([s.start for s in window], np.int64)
         shown = result.cut(first.tolist(), [s.stop - 1 for s in window])
-        for place, o in enumerate(used):
-            every = np.array([e[place] for elements in terms.values() for e in elements])
-            if every.size:
-                shifts[o] = every.min(axis=0)
-                panels[o] = operands[o].cut(shifts[o].tolist(), every.max(axis=0).tolist())
+        for o, (low, high) in _taking_part(used, terms).items():
+            shifts[o], panels[o] = low, operands[o].cut(low.tolist(), high.tolist())
         if bias is not None:
             axis = bias[1] % result.values.ndim
-            low, high = first[axis], first[axis] + shown.values.shape[axis] - 1
-            panels[bias[0]] = operands[bias[0]].cut([low], [high])
+            end = first[axis] + shown.values.shape[axis] - 1
+            panels[bias[0]] = operands[bias[0]].cut([first[axis]], [end])
     cells = [tuple(int(i) for i in c + first) for c in np.ndindex(*shown.values.shape)]
-    strides = {o: _strides(panels[o]) for o in used}
-    flat = tuple(
-        np.array(
-            [
-                [(np.subtract(e, shifts[o]) @ strides[o]) for o, e in zip(used, term, strict=True)]
-                for term in terms.get(c, [])
-            ],
-            np.int64,
-        ).reshape(-1, len(used))
-        for c in cells
-    )
     all_one = all(s == 1.0 for each in shares.values() for s in each)
     return Record(
         title,
@@ -235,12 +220,41 @@ def make_record(
         shown,
         form,
         tuple(used),
-        flat,
+        tuple(_flat_terms(terms.get(c, []), used, panels, shifts) for c in cells),
         None if all_one else tuple(np.array(shares.get(c, [])) for c in cells),
         None if bias is None else (bias[0], _bias_cells(shown, bias[1])),
         template,
         dict(choice or {}),
     )
+
+
+def _taking_part(
+    used: Sequence[int], terms: dict[Index, list[tuple[Index, ...]]]
+) -> dict[int, tuple[Integers, Integers]]:
+    """Return for each operand the first and the last index, axis by axis, that any term has."""
+    found = {}
+    for o in set(used):
+        places = [p for p, operand in enumerate(used) if operand == o]
+        every = np.array([e[p] for each in terms.values() for e in each for p in places], np.int64)
+        if every.size:
+            found[o] = (every.min(axis=0), every.max(axis=0))
+    return found
+
+
+def _flat_terms(
+    terms: list[tuple[Index, ...]],
+    used: Sequence[int],
+    panels: Sequence[Panel],
+    shifts: dict[int, Integers],
+) -> Integers:
+    """Return the terms of one element as flat indices in the operands' blocks (terms, factors)."""
+    if not terms:
+        return np.zeros((0, len(used)), np.int64)
+    columns = [
+        (np.array([term[place] for term in terms], np.int64) - shifts[o]) @ _strides(panels[o])
+        for place, o in enumerate(used)
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _strides(panel: Panel) -> Integers:

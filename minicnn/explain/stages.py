@@ -17,7 +17,7 @@ from minicnn.explain.limits import Limits
 from minicnn.explain.record import Record
 from minicnn.explain.steps import Step
 
-__all__ = ["Stage", "explain_stages"]
+__all__ = ["Stage", "explain_stages", "last_gradient"]
 
 Array = NDArray[Any]
 
@@ -59,7 +59,7 @@ def explain_stages(
             values.append(convert_to_tensor(stage.run(values[-1])))
             # A result that no variable entered would not be followed any further.
             tape.watch(values[-1])
-    dy = _last_gradient(title, values[-1], output_gradients)
+    dy = last_gradient(title, values[-1], output_gradients)
     records: list[Record] = []
     gradients = [_received(tape, values[-1], value, dy) for value in values[:-1]] + [dy]
     for place, stage in enumerate(stages):
@@ -71,7 +71,12 @@ def explain_stages(
     return Explanation(title, tuple(records), tuple(limits.left_out))
 
 
-def _last_gradient(title: str, y: Tensor, given: Any) -> Array:
+def last_gradient(title: str, y: Tensor, given: Any) -> Array:
+    """Return the gradient with respect to a result as it was given, or ones.
+
+    Raises:
+        ShapeError: it has not the shape of the result.
+    """
     if given is None:
         return np.ones(y.shape, y.dtype)
     dy = np.asarray(given, y.dtype)

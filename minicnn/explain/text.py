@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.explain.record import Record
 
-__all__ = ["expression", "line", "number", "parts", "record_text"]
+__all__ = ["expression", "line", "number", "parts", "record_text", "terms"]
 
 #: How many lines of numbers a whole text shows before it says how to get the others.
 LINES = 40
@@ -40,11 +40,14 @@ def _is_rounded(record: Record, cell: int) -> bool:
     return any(np.isfinite(v) and type(v)(float(number(v))) != v for v in shown)
 
 
-def _term(record: Record, cell: int, term: int) -> str:
-    elements = record.elements(cell)[term]
-    factors = [_factor(panel.values.flat[i]) for panel, i in elements]
-    share = record.share(cell, term)
-    return "*".join([*factors, *([number(share)] if share != 1 else [])])
+def terms(record: Record, cell: int) -> list[str]:
+    """Return each term of an element as a product, e.g. `2*(-1)`."""
+    texts = []
+    for t, elements in enumerate(record.elements(cell)):
+        factors = [_factor(panel.values.flat[i]) for panel, i in elements]
+        share = record.share(cell, t)
+        texts.append("*".join([*factors, *([number(share)] if share != 1 else [])]))
+    return texts
 
 
 def expression(record: Record, cell: int) -> str:
@@ -52,14 +55,13 @@ def expression(record: Record, cell: int) -> str:
     if record.form == "formula":
         elements = record.elements(cell)[0]
         return record.template.format(*(_factor(panel.values.flat[i]) for panel, i in elements))
-    inside = record.counted(cell)
-    left_out = len(record.terms[cell]) - len(inside)
-    summands = [_term(record, cell, t) for t in inside]
-    if record.form == "max":
+    inside, texts = record.counted(cell), terms(record, cell)
+    left_out = len(texts) - len(inside)
+    summands = [texts[t] for t in inside]
+    if record.form in ("max", "mean"):
         padding = f" [{left_out} on the padding do not count]" if left_out else ""
-        return (f"max({', '.join(summands)})" if summands else "-inf") + padding
-    if record.form == "mean":
-        padding = f" [{left_out} on the padding do not count]" if left_out else ""
+        if record.form == "max":
+            return (f"max({', '.join(summands)})" if summands else "-inf") + padding
         return (f"({' + '.join(summands)}) / {len(summands)}" if summands else "0") + padding
     text = " + ".join(summands) or "0"
     if left_out:
@@ -112,11 +114,11 @@ def record_text(record: Record, cells: Iterable[int] | None = None) -> str:
     chosen = record.steps if cells is None else list(cells)
     for cell in chosen[: LINES if cells is None else None]:
         lines.append(line(record, cell))
-        sums = parts(record, cell)
+        sums, texts = parts(record, cell), terms(record, cell)
         if len(sums) > 1:
             lines += [
-                f"    {name}: {' + '.join(_term(record, cell, t) for t in terms)} = {number(value)}"
-                for name, terms, value in sums
+                f"    {name}: {' + '.join(texts[t] for t in inside)} = {number(value)}"
+                for name, inside, value in sums
             ]
     if len(chosen) > LINES and cells is None:
         lines.append(

@@ -55,6 +55,12 @@ class Operation(Layer):
         self._named = {name: _read(a) for name, a in named.items()}
         self.built = True
 
+    @property
+    def takes_only_inputs(self) -> bool:
+        """Whether all arguments are symbolic inputs, each once and in order."""
+        numbers = [a.number for a in self._positional if isinstance(a, _Place)]
+        return not self._named and numbers == list(range(len(self._positional)))
+
     def _base_name(self) -> str:
         return self.operation.rpartition(".")[2]
 

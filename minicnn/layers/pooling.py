@@ -45,7 +45,7 @@ class _Pooling(SpatialLayer):
         self.padding = check_padding(self.where, padding)
 
     @property
-    def _flat_window(self) -> tuple[Any, Any, Any]:
+    def flat_window(self) -> tuple[Any, Any, Any]:
         """Window, strides and padding as the operation on images takes them."""
         padding = self.padding
         if self.rank == 1 and not isinstance(padding, str):
@@ -53,7 +53,7 @@ class _Pooling(SpatialLayer):
         return self.flat(self.pool_size), self.flat(self.strides), padding
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        y = type(self).reduce(self.as_images(inputs), *self._flat_window, name=self.where)
+        y = type(self).reduce(self.as_images(inputs), *self.flat_window, name=self.where)
         return self.as_given(y)
 
     @property
@@ -63,7 +63,7 @@ class _Pooling(SpatialLayer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         def fitting(sizes: Any) -> tuple[int, int]:
-            g = conv2d_geometry(sizes, *self._flat_window, where=self.where)
+            g = conv2d_geometry(sizes, *self.flat_window, where=self.where)
             return g.out_height, g.out_width
 
         return (input_shape[0], *self.sizes_after(input_shape, fitting), input_shape[-1])

@@ -224,14 +224,15 @@ class _ZeroPadding(SpatialLayer):
         self.padding = self.sides("padding", padding)
 
     @property
-    def _flat_sides(self) -> Any:
+    def flat_sides(self) -> Any:
+        """Rows and columns to add, as for images."""
         return self.padding if self.rank == 2 else ((0, 0), self.padding)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        return self.as_given(ops.pad2d(self.as_images(inputs), self._flat_sides))
+        return self.as_given(ops.pad2d(self.as_images(inputs), self.flat_sides))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        rows, columns = map(sum, self._flat_sides)
+        rows, columns = map(sum, self.flat_sides)
         sizes = self.sizes_after(input_shape, lambda s: (s[0] + rows, s[1] + columns))
         return (input_shape[0], *sizes, input_shape[-1])
 
@@ -267,15 +268,16 @@ class _Cropping(SpatialLayer):
     cropping: Any
 
     @property
-    def _flat_sides(self) -> Any:
+    def flat_sides(self) -> Any:
+        """Rows and columns to cut off, as for images."""
         return self.cropping if self.rank == 2 else ((0, 0), self.cropping)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         self.compute_output_shape(inputs.shape)
-        return self.as_given(ops.crop2d(self.as_images(inputs), self._flat_sides))
+        return self.as_given(ops.crop2d(self.as_images(inputs), self.flat_sides))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        rows, columns = map(sum, self._flat_sides)
+        rows, columns = map(sum, self.flat_sides)
 
         def smaller(sizes: Any) -> tuple[int, int]:
             height, width = sizes

@@ -63,7 +63,8 @@ class _ConvTranspose(Convolution):
         )
 
     @property
-    def _flat_extra(self) -> Any:
+    def flat_extra(self) -> Any:
+        """Extra rows and columns, as for images."""
         return None if self.output_padding is None else self.flat(self.output_padding, 0)
 
     def build(self, input_shape: Any) -> None:
@@ -84,7 +85,7 @@ class _ConvTranspose(Convolution):
             dilation,
             self.groups,
             relu=relu,
-            output_padding=self._flat_extra,
+            output_padding=self.flat_extra,
             name=self.where,
         )
         return self.as_given(y if relu else self.activation(y))
@@ -99,7 +100,7 @@ class _ConvTranspose(Convolution):
                 padding,
                 dilation,
                 self.groups,
-                output_padding=self._flat_extra,
+                output_padding=self.flat_extra,
                 where=self.where,
             )
             return g.in_height, g.in_width

@@ -23,7 +23,18 @@ def evaluate(text):
     plain = text.translate(TYPOGRAPHY).replace("bias", "")
     plain = re.sub(r"\[[^\]]*\]", "", plain)  # notes such as [+ 3 products with padding, 0]
     assert set(re.findall(r"[a-z]+", re.sub(r"\de[+-]?\d", "", plain))) <= set(NAMES), text
-    return float(eval(plain, {"__builtins__": {}}, NAMES))
+    return math.fsum(eval(part, {"__builtins__": {}}, NAMES) for part in summands(plain))
+
+
+def summands(text):
+    """The parts of a sum between the plus signs outside brackets: long sums nest too deeply."""
+    depth, parts, begin = 0, [], 0
+    for place, sign in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if depth == 0 and text.startswith(" + ", place):
+            parts.append(text[begin:place])
+            begin = place + 3
+    return [*parts, text[begin:]]
 
 
 def read(line):

@@ -1,0 +1,286 @@
+"""A model explained: its chain of layers, shapes and receptive fields, each layer to be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from io import StringIO
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn import layers
+from minicnn.autograd import GradientTape
+from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.errors import ArgumentError
+from minicnn.explain.explanation import Explanation
+from minicnn.explain.layers import layer_stages
+from minicnn.explain.limits import MAX_TERMS, Limits, TooLargeError
+from minicnn.explain.merging import explain_merging, merging_kind
+from minicnn.explain.stages import explain_stages, last_gradient
+from minicnn.layers.base import Layer
+
+__all__ = ["LayerRow", "ModelExplanation", "explain_layer", "explain_model"]
+
+Array = NDArray[Any]
+
+#: Parts of a result that are tried, the largest that fits is shown: rows, columns, channels.
+_PARTS = ((6, 8, 4), (4, 5, 2), (3, 4, 1), (2, 3, 1), (1, 2, 1), (1, 1, 1))
+
+
+class Seen(NamedTuple):
+    """How many input pixels an element sees along one axis, and how far neighbours are apart."""
+
+    field: Fraction
+    jump: Fraction
+
+    def after(self, kernel: int, stride: int, dilation: int = 1) -> Seen:
+        """Return what is seen after a window: r + D*(K - 1)*jump, and jump*S."""
+        return Seen(self.field + dilation * (kernel - 1) * self.jump, self.jump * stride)
+
+    def enlarged(self, kernel: int, stride: int) -> Seen:
+        """Return what is seen after an enlargement in which ceil(K/S) inputs meet."""
+        return Seen(self.field + (-(-kernel // stride) - 1) * self.jump, self.jump / stride)
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One call of a layer in a model.
+
+    Args:
+        name: the layer's name; a number is added where a layer is called again.
+        layer: the layer.
+        inputs: what entered.
+        output: what came out.
+        dy: the gradient of the model's output with respect to this output.
+        field: receptive field (height, width) in input pixels, None where all is seen.
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[Array, ...]
+    output: Array
+    dy: Array
+    field: tuple[int, int] | None
+
+    @property
+    def title(self) -> str:
+        """The name and the class."""
+        return f"{self.name} ({type(self.layer).__name__})"
+
+    @property
+    def seen(self) -> str:
+        """The receptive field in words."""
+        return "all" if self.field is None else f"{self.field[0]} x {self.field[1]}"
+
+
+@dataclass(frozen=True)
+class ModelExplanation:
+    """The chain of a model's layers on one input; `open` explains one of them.
+
+    Args:
+        title: the model's name.
+        rows: the calls of its layers, in order.
+
+    >>> import minicnn as mc
+    >>> model = mc.Sequential([
+    ...     mc.Input((6, 8, 1)),
+    ...     mc.layers.Conv2D(2, 3, strides=2, kernel_initializer="ones", name="conv"),
+    ...     mc.layers.GlobalMaxPooling2D(name="largest"),
+    ... ])
+    >>> chain = mc.explain(model, np.ones((1, 6, 8, 1)))
+    >>> [(row.name, row.output.shape, row.seen) for row in chain.rows]
+    [('conv', (1, 2, 3, 2), '3 x 3'), ('largest', (1, 2), 'all')]
+    >>> chain.open("conv").text((0, 1, 2, 0))
+    'y[0,1,2,0] = 1*1 + 1*1 + 1*1 + 1*1 + 1*1 + 1*1 + 1*1 + 1*1 + 1*1 + bias 0 = 9'
+    """
+
+    title: str
+    rows: tuple[LayerRow, ...]
+
+    def open(self, name: str, window: Any = None, max_terms: int = MAX_TERMS) -> Explanation:
+        """Return the explanation of one layer, on what entered it.
+
+        Args:
+            name: the layer's.
+            window: the part of its result to show; default all of it, or the middle if that is
+                too much.
+            max_terms: how many products one record may show.
+
+        Raises:
+            ArgumentError: there is no such layer, or it cannot be explained.
+            TooLargeError: even one number of the result has more products.
+        """
+        row = next((row for row in self.rows if row.name == name), None)
+        if row is None:
+            raise ArgumentError(
+                f"explain: {self.title} has no layer {name!r}; it has "
+                f"{', '.join(repr(r.name) for r in self.rows)}."
+            )
+        windows = [window] if window is not None else [None, *_middle(row.output.shape)]
+        for place, part in enumerate(windows):
+            try:
+                return _explain_row(row, Limits(part, max_terms))
+            except TooLargeError:
+                if place == len(windows) - 1:
+                    raise
+        raise AssertionError
+
+    def __str__(self) -> str:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=f"{self.title}: what each layer sees", title_justify="left")
+        table.box = box.ROUNDED
+        table.add_column("layer (type)")
+        table.add_column("output shape")
+        for column in ("sees of the input", "parameters"):
+            table.add_column(column, justify="right")
+        for row in self.rows:
+            parameters = f"{row.layer.count_params():,}"
+            table.add_row(row.title, str(row.output.shape), row.seen, parameters)
+        console = Console(file=StringIO(), width=88, highlight=False, force_terminal=False)
+        console.print(table, markup=False)
+        console.print('.open("name") explains a layer number by number.', markup=False)
+        text: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return text
+
+
+def _middle(shape: Sequence[int]) -> Iterator[Any]:
+    """Yield ever smaller windows in the middle of an image."""
+    if len(shape) != 4:
+        return
+    for part in _PARTS:
+        starts = [max(0, (n - p) // 2) for n, p in zip(shape[1:3], part, strict=False)]
+        rows, columns = ((s, s + p) for s, p in zip(starts, part, strict=False))
+        yield rows, columns, (0, part[2])
+
+
+def explain_layer(
+    layer: Layer, x: Any, output_gradients: Any, limits: Limits, training: bool = False
+) -> Explanation:
+    """Return the explanation of a layer called on x, or on a list of inputs."""
+    if merging_kind(layer) is not None:
+        return explain_merging(layer, x, output_gradients, limits)
+    if isinstance(x, list | tuple) and all(hasattr(a, "shape") for a in x):
+        raise ArgumentError(
+            f"explain: layer {layer.name!r} got a list of {len(x)} arrays; give it one."
+        )
+    x = convert_to_tensor(np.asarray(x, layer.dtype))
+    layer(x)  # makes its weights, and words what does not fit
+    title = f"{layer.name} ({type(layer).__name__})"
+    stages = layer_stages(layer, x.shape, training)
+    return explain_stages(title, x, stages, output_gradients, limits)
+
+
+def _explain_row(row: LayerRow, limits: Limits) -> Explanation:
+    inputs = list(row.inputs) if len(row.inputs) > 1 else row.inputs[0]
+    return explain_layer(row.layer, inputs, row.dy, limits)
+
+
+def explain_model(model: Any, x: Any, output_gradients: Any = None) -> ModelExplanation:
+    """Return the chain of a model's layers on an input, and how each can be opened.
+
+    Raises:
+        ArgumentError: the model is not drawn up: a subclass that calls layers in its own way.
+    """
+    if model.graph is None and not model.built:
+        model(x)
+    if model.graph is None:
+        raise ArgumentError(
+            f"explain: {model.name} is a subclass that calls its layers in its own way, so there "
+            f"is no chain to show; explain its layers one by one."
+        )
+    inputs = list(x) if isinstance(x, list | tuple) and len(model.graph.inputs) > 1 else [x]
+    values: dict[int, Tensor] = {}
+    seen: dict[int, tuple[Seen, Seen] | None] = {}
+    start = Seen(Fraction(1), Fraction(1))
+    with GradientTape(persistent=True) as tape:
+        for place, given in zip(model.graph.inputs, inputs, strict=True):
+            tensor = convert_to_tensor(np.asarray(given, place.dtype))
+            tape.watch(tensor)
+            values[id(place)] = tensor
+            seen[id(place)] = (start, start)
+        for call in model.graph.calls:
+            entering = [values[id(p)] for p in call.input_list]
+            found = call.layer(entering if isinstance(call.inputs, list | tuple) else entering[0])
+            for place, result in zip(
+                call.outputs, found if isinstance(found, list | tuple) else [found], strict=True
+            ):
+                tape.watch(result)
+                values[id(place)] = result
+                seen[id(place)] = _seen_after(call.layer, [seen[id(p)] for p in call.input_list])
+    target = values[id(model.graph.outputs[0])]
+    dy = convert_to_tensor(last_gradient(model.name, target, output_gradients))
+    rows = []
+    for call, name in zip(model.graph.calls, _names(model.graph.calls), strict=True):
+        output = values[id(call.outputs[0])]
+        gradient = dy if output is target else tape.gradient(target, output, output_gradients=dy)
+        both = seen[id(call.outputs[0])]
+        sizes = values[id(model.graph.inputs[0])].shape[1:3]
+        rows.append(
+            LayerRow(
+                name,
+                call.layer,
+                tuple(values[id(p)].numpy() for p in call.input_list),
+                output.numpy(),
+                np.zeros(output.shape, output.dtype) if gradient is None else gradient.numpy(),
+                _field(both, sizes),
+            )
+        )
+    return ModelExplanation(model.name, tuple(rows))
+
+
+def _names(calls: Sequence[Any]) -> Iterator[str]:
+    """Yield the layers' names, numbered where a layer is called again."""
+    met: dict[str, int] = {}
+    for call in calls:
+        name = call.layer.name
+        met[name] = met.get(name, 0) + 1
+        yield name if met[name] == 1 else f"{name}, call {met[name]}"
+
+
+def _field(both: tuple[Seen, Seen] | None, sizes: Sequence[int]) -> tuple[int, int] | None:
+    if both is None or len(sizes) < 2:
+        return None
+    height, width = (int(-(-s.field // 1)) for s in both)
+    return None if height >= sizes[0] and width >= sizes[1] else (height, width)
+
+
+def _seen_after(layer: Any, before: Sequence[tuple[Seen, Seen] | None]) -> tuple[Seen, Seen] | None:
+    """Return what an element of a layer's result sees along both axes; None is everything."""
+    if any(b is None for b in before) or not before:
+        return None
+    known = [b for b in before if b is not None]
+    axes = tuple(Seen(max(b[axis].field for b in known), known[0][axis].jump) for axis in (0, 1))
+    windowed = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+    enlarging = (layers.Conv2DTranspose, layers.UpSampling2D)
+    if isinstance(layer, windowed):
+        kernels, strides, dilations = layer.kernel_size, layer.strides, layer.dilation_rate
+    elif isinstance(layer, layers.MaxPooling2D | layers.AveragePooling2D):
+        kernels, strides, dilations = layer.pool_size, layer.strides, (1, 1)
+    elif isinstance(layer, enlarging):
+        factors = layer.strides if isinstance(layer, layers.Conv2DTranspose) else layer.size
+        mixed = getattr(layer, "interpolation", "") == "bilinear"
+        sizes = getattr(layer, "kernel_size", [2 * f if mixed else f for f in factors])
+        return axes[0].enlarged(sizes[0], factors[0]), axes[1].enlarged(sizes[1], factors[1])
+    elif isinstance(layer, _PLACE_BY_PLACE) or merging_kind(layer) is not None:
+        return axes[0], axes[1]
+    else:
+        return None
+    return (
+        axes[0].after(kernels[0], strides[0], dilations[0]),
+        axes[1].after(kernels[1], strides[1], dilations[1]),
+    )
+
+
+#: Layers whose result at a place depends on the input at that place alone.
+_PLACE_BY_PLACE = (
+    *(layers.Activation, layers.ReLU, layers.LeakyReLU, layers.ELU, layers.PReLU, layers.Softmax),
+    *(layers.BatchNormalization, layers.LayerNormalization, layers.Rescaling, layers.Identity),
+    *(layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise, layers.GaussianDropout),
+    *(layers.ActivityRegularization, layers.Concatenate, layers.ZeroPadding2D, layers.Cropping2D),
+)
