@@ -7,7 +7,7 @@ from minicnn.errors import MinicnnError
 from minicnn.explain.limits import Limits
 from minicnn.explain.operations import convolution_stage
 from minicnn.explain.stages import explain_stages
-from minicnn.geometry import conv2d_geometry
+from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 
 CONVOLUTIONS = ("conv2d", "conv2d_transpose")
 OPERATIONS = (*CONVOLUTIONS, "max_pool2d", "average_pool2d", "upsample2d")
@@ -31,7 +31,7 @@ def random_settings(seed):
     """The settings of one call; now and then some that do not fit."""
     rng = np.random.default_rng(seed)
     operation = OPERATIONS[seed % 7 % 5]  # the convolutions twice as often
-    height, width = rng.choice(np.arange(1, 8), 2, replace=False).tolist()
+    height, width = rng.choice(np.arange(2, 9), 2, replace=False).tolist()
     groups = int(rng.choice([1, 1, 2, 3]))
     settings = {
         "operation": operation,
@@ -52,13 +52,14 @@ def random_settings(seed):
         settings |= {
             "kernel": array_of(rng, [*kernel, *last]),
             "bias": rng.integers(-3, 4, filters * groups).tolist() if rng.random() < 0.5 else None,
-            "dilation": rng.choice([1, 1, 2, 3], 2).tolist(),
+            "dilation": rng.choice([1, 1, 1, 2, 3], 2).tolist(),
             "groups": groups,
         }
     if operation == "conv2d":
         settings["turned"] = bool(rng.random() < 0.3)
     elif operation == "conv2d_transpose":
-        settings["output_padding"] = rng.integers(0, 3, 2).tolist() if rng.random() < 0.4 else None
+        below = settings["strides"] if rng.random() < 0.8 else [3, 3]
+        settings["output_padding"] = rng.integers(0, below).tolist() if rng.random() < 0.5 else None
     elif operation == "upsample2d":
         settings["size"] = rng.choice([1, 2, 3, 4], 2, replace=False).tolist()
         settings["interpolation"] = str(rng.choice(["nearest", "bilinear"]))
@@ -66,9 +67,7 @@ def random_settings(seed):
         settings["pool_size"] = rng.choice(np.arange(1, 5), 2, replace=False).tolist()
     settings["input"] = array_of(rng, [1, height, width, channels])
     if rng.random() < 0.05:
-        settings[str(rng.choice(["strides", "padding"]))] = [[0, 1], [-1, 2]][:2]
-        if settings["strides"] == [[0, 1], [-1, 2]]:
-            settings["strides"] = [0, 1]
+        settings |= {"strides": [0, 1]} if rng.random() < 0.5 else {"padding": [[0, 1], [-1, 2]]}
     if rng.random() < 0.04:
         settings["max_terms"] = int(rng.integers(20, 300))
     return settings
@@ -76,12 +75,13 @@ def random_settings(seed):
 
 def with_gradient(settings, seed):
     """The same settings with a gradient of the result by chance, where there is a result."""
-    explanation = explained(settings)
-    if "error" in explanation or seed % 2:
+    operation, x, arguments = call_of(settings)
+    try:
+        shape = operation(x, **arguments).shape
+    except MinicnnError:
         return settings
-    shape = explanation["explanation"]["records"][0]["result"]["shape"]
     values = np.random.default_rng(seed).integers(-3, 4, int(np.prod(shape)))
-    return settings | {"dy": values.tolist()}
+    return settings | {"dy": values.tolist() if seed % 2 else None}
 
 
 def _array(given):
@@ -140,3 +140,12 @@ def _turned(x, arguments, dy, limits):
         turned=True,
     )
     return explain_stages("conv2d", x, [stage], dy, limits)
+
+
+def geometry_of(settings):
+    """The geometry of a convolution of either kind."""
+    window = call_of(settings)[2]
+    kernel = window.pop("kernel")
+    window.pop("bias")
+    make = conv2d_geometry if settings["operation"] == "conv2d" else conv2d_transpose_geometry
+    return make(settings["input"]["shape"][1:3], kernel.shape[:2], **window)

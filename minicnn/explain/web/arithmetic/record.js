@@ -124,10 +124,21 @@ const minicnnRecord = (() => {
         numbers.push(record.shares === null ? product : product * record.shares[cell][t]);
       }
     }
-    const sum = numbers.reduce((total, value) => total + value, 0);
+    const sum = exactSum(numbers);
     if (form === "max") return numbers.length ? Math.max(...numbers) : "-Infinity";
     if (form === "mean") return numbers.length ? sum / numbers.length : 0;
     return sum + (bias ? operands[bias.operand].values[bias.cells[cell]] : 0);
+  }
+
+  /** A sum in which the digits that each addition loses are added at the end. */
+  function exactSum(numbers) {
+    let [sum, lost] = [0, 0];
+    for (const value of numbers) {
+      const next = sum + value;
+      lost += Math.abs(sum) >= Math.abs(value) ? sum - next + value : value - next + sum;
+      sum = next;
+    }
+    return sum + lost;
   }
 
   /** Refuse a record with more products than may be shown. */

@@ -93,7 +93,7 @@ const minicnnPresets = (() => {
     [
       "Grouped",
       {
-        input: image(ramp(3, 4), waves(3, 4), ones(3, 4), ramp(3, 4, -5)),
+        input: image(ramp(3, 4), ones(3, 4), waves(3, 4), ramp(3, 4, -5)),
         kernel: kernel([[[1, 0], [0, 1]], [[1, 2], [0, 0]]], [[[0, 1], [1, 0]], [[1, -1], [1, -1]]]),
         filters: 2,
         groups: 2,

@@ -129,7 +129,7 @@ const minicnnState = (() => {
     if (!isConvolution(state)) {
       const seen = isPool(state)
         ? state.pool_size
-        : [0, 1].map((a) => (state.interpolation === "bilinear" ? Math.min(2, input.shape[1 + a]) : 1));
+        : [0, 1].map((a) => (isMixed(state, a) ? 2 : 1));
       const out = geometry
         ? geometry.small
         : [0, 1].map((a) => input.shape[1 + a] * state.size[a]);
@@ -149,6 +149,11 @@ const minicnnState = (() => {
       multiplyAdds: small[0] * small[1] * weights,
       seen,
     };
+  }
+
+  /** Whether an upsampling mixes two neighbours along an axis. */
+  function isMixed({ input, interpolation, size }, axis) {
+    return interpolation === "bilinear" && input.shape[1 + axis] > 1 && size[axis] > 1;
   }
 
   /** How many neighbouring inputs reach one output of a transposed convolution at most. */
@@ -175,7 +180,7 @@ const minicnnState = (() => {
     } else {
       parts.push("no parameters");
     }
-    parts.push(`each output sees ${times(seen)} of the input`);
+    parts.push(`an output sees up to ${times(seen)} of the input`);
     return `${parts.join("; ")}.`;
   }
 
