@@ -37,6 +37,10 @@ def _is_rounded(record: Record, cell: int) -> bool:
     """Return whether a number that the sum shows has more digits than are shown."""
     shown: list[Any] = [record.result.values.flat[cell]]
     shown += [panel.values.flat[i] for term in record.elements(cell) for panel, i in term]
+    shown += [] if record.shares is None else list(record.shares[cell])
+    if record.bias is not None:
+        operand, cells = record.bias
+        shown.append(record.operands[operand].values.flat[cells[cell]])
     return any(np.isfinite(v) and type(v)(float(number(v))) != v for v in shown)
 
 

@@ -121,6 +121,10 @@ function help() {
   const pointing =
     "Point at a number of the result to see what enters it, at any other to see where it is " +
     "used. A click or tap pins it, a second one lets it go.";
+  const readings =
+    "Gather steps over the numbers of the result, each of which collects its terms. Scatter steps " +
+    "over the numbers of the first array, each of which lays its multiples into the result, " +
+    "which shows what has come together so far.";
   const summary = make("summary", {}, "How to use this page");
-  return make("details", {}, summary, make("p", {}, pointing), make("dl", {}, ...rows));
+  return make("details", {}, summary, make("p", {}, pointing), make("p", {}, readings), make("dl", {}, ...rows));
 }

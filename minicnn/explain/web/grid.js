@@ -28,10 +28,17 @@ function drawLine(tag, className, line, upTo) {
     if (last && last.state === state && last.role === shown) last.text += text;
     else runs.push({ text, state, role: shown });
   }
-  const children = runs.map(({ text, state, role }) =>
-    state || role ? make("span", { class: state || null, "data-role": role || null }, text) : text,
-  );
-  return make(tag, { class: className }, ...children);
+  const element = make(tag, { class: className });
+  let group = element;
+  let groupState = "";
+  for (const { text, state, role: name } of runs) {
+    if (state !== groupState) {
+      group = state ? element.appendChild(make("span", { class: state })) : element;
+      groupState = state;
+    }
+    group.append(name ? make("span", { "data-role": name }, text) : text);
+  }
+  return element;
 }
 
 /** The grids of all arrays of a record. */
@@ -61,9 +68,11 @@ class Grids {
     const section = make("section", { class: "panel", "data-role": panel.role });
     if (isResult) section.classList.add("result");
     const box = make("div", { class: "box" });
-    const texts = panel.values.map(cellNumber);
+    const format = cellFormat(panel.values);
+    if (isResult) this.format = format;
+    const texts = panel.values.map(format);
     const width = Math.max(2, ...new Set(texts.map((text) => text.length)));
-    box.style.setProperty("--width", `${width + 1}ch`);
+    box.style.setProperty("--width", `${width + 1.4}ch`);
     for (const matrix of panel.matrices(withOutside)) {
       box.append(this.matrix(panel, which, matrix, texts));
     }
@@ -87,8 +96,10 @@ class Grids {
       grid.append(row);
     });
     grid.querySelector("[role=gridcell]")?.setAttribute("tabindex", "0");
-    // The only matrix of an array has its name, which stands above already.
-    const caption = matrix.label === panel.name ? [] : [make("figcaption", {}, matrix.label)];
+    // The only matrix of an array has its name, which stands above already. So has a second view.
+    const name = panel.mirror ? this.record.operands[panel.mirror.operand].name : panel.name;
+    const label = matrix.label.replace(panel.name, name);
+    const caption = label === name ? [] : [make("figcaption", {}, label)];
     return make("figure", { class: "matrix" }, ...caption, grid);
   }
 
@@ -146,7 +157,7 @@ class Grids {
       const shown = `${values[flat]}${far}`;
       if (this.shown.get(flat) === shown) continue;
       this.shown.set(flat, shown);
-      cell.textContent = cellNumber(values[flat]);
+      cell.textContent = this.format(values[flat]);
       const outside = panel.isOutside(flat) ? `, ${panel.outside || "outside"}` : "";
       const label = `${panel.label(flat)} = ${fullNumber(values[flat])}${far}${outside}`;
       cell.setAttribute("aria-label", label);

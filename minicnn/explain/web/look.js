@@ -36,7 +36,7 @@ function lookAtResult(record, cell, upTo, withOutside) {
   parts.forEach((part, i) => {
     marks.push(...termMarks(record, cell, part.bias ? -1 : part.term, stateOf(i, upTo)));
   });
-  if (record.form === "max" && upTo === 0) {
+  if (record.form === "max" && upTo === 0 && parts.length) {
     marks.push(...termMarks(record, cell, record.winner(cell), ["winner"]));
   }
   marks.push([result, cell, "on"], [result, cell, "question"]);
@@ -64,7 +64,7 @@ function outsideRemark(record, cell) {
 function lookAtLaid(record, steps, step, upTo, withOutside) {
   const source = steps[step];
   const laid = record.laid(source, withOutside);
-  const before = record.accumulated(steps.slice(0, step));
+  const before = record.accumulated(steps, step);
   const marks = laid.flatMap(([cell, term], part) => {
     const names = stateOf(part, upTo);
     const own = names.map((name) => [record.resultNumber, cell, name]);

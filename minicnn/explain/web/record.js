@@ -22,7 +22,11 @@ class Panel {
   }
 
   isOutside(flat) {
-    return this.index(flat).some((i, axis) => i < 0 || i >= this.shape[axis]);
+    // Asked for every factor of every term, so answered once for all.
+    this.outsides ??= this.values.map((_, each) =>
+      this.index(each).some((i, axis) => i < 0 || i >= this.shape[axis]),
+    );
+    return this.outsides[flat];
   }
 
   hasOutside() {
@@ -189,12 +193,14 @@ class Arithmetic {
   }
 
   /** The result after so many whole steps of the scattered reading. */
-  accumulated(steps) {
-    const values = new Float64Array(this.result.values.length);
-    steps.forEach((source) => {
-      this.laid(source, true).forEach(([cell, term]) => (values[cell] += this.added(cell, term)));
-    });
-    return values;
+  accumulated(steps, count) {
+    const known = this.known?.steps === steps && this.known.count <= count ? this.known : null;
+    const values = known ? known.values.slice() : new Float64Array(this.result.values.length);
+    for (const source of steps.slice(known?.count ?? 0, count)) {
+      for (const [cell, term] of this.laid(source, true)) values[cell] += this.added(cell, term);
+    }
+    this.known = { steps, count, values }; // the next step goes on from there
+    return values.slice();
   }
 }
 

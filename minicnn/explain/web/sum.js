@@ -29,7 +29,32 @@ function cellNumber(value) {
     const text = number(value, digits);
     if (text.length <= 6) return text;
   }
+  if (!Number.isFinite(value)) return number(value);
   return general(value, 2).replace("e+", "e").replace(/e(-?)0/, "e$1").replaceAll("-", "−");
+}
+
+/**
+ * How the numbers of an array are written in its cells: with equally many decimals, so that they
+ * line up, where six characters hold enough of each.
+ */
+function cellFormat(values) {
+  const some = values.filter((value) => Number.isFinite(value) && value !== 0);
+  const fixed = (value, decimals) => value.toFixed(decimals).replace("-", "−");
+  const fits = (decimals) =>
+    some.every((value) => {
+      const text = fixed(value, decimals);
+      const isExact = Number(value.toFixed(decimals)) === value;
+      return text.length <= 6 && (isExact || Math.abs(value) >= 10 ** (1 - decimals));
+    });
+  const isExact = (decimals) => some.every((value) => Number(value.toFixed(decimals)) === value);
+  if (isExact(0)) return cellNumber;
+  const enough = [1, 2, 3, 4].find(isExact) ?? 4;
+  const decimals = range(enough).map((i) => enough - i).find(fits);
+  if (decimals === undefined) return cellNumber;
+  return (value) => {
+    const text = Number.isFinite(value) && value !== 0 ? fixed(value, decimals) : number(value);
+    return text.length <= 7 && !/^−?0\.0+$/.test(text) ? text : cellNumber(value);
+  };
 }
 
 /** Whether a number has more digits than are shown. Float32 numbers have those of float32. */
@@ -54,9 +79,12 @@ function bracketed(value) {
   return text.startsWith("−") ? `(${text})` : text;
 }
 
-/** Letters of a definition with the signs that mathematics uses. */
+/** Text of Python with the signs that mathematics uses; hyphens in words stay. */
 function typographic(text) {
-  return text.replaceAll("**", "^").replace(/\s?\*\s?/g, (s) => s.replace("*", "×")).replaceAll("-", "−");
+  return text
+    .replaceAll("**2", "²")
+    .replaceAll("*", "×")
+    .replace(/(?<= )-(?= )|-(?=\d)|(?<=^|[\s([,=])-|(?<=\d)-(?=[a-z]\b)/g, "−");
 }
 
 /** The product of a term's elements and its share. */
@@ -90,7 +118,8 @@ function expression(record, cell, withOutside) {
   if (record.form !== "sum") {
     const verb = left === 1 ? "does" : "do";
     const note = left ? ` [${left} on the padding ${verb} not count]` : "";
-    if (record.form === "max") return ["max(", ...joined(lines, ", "), ")", note];
+    if (!products) return [record.form === "max" ? "−∞" : "0", note];
+    if (record.form === "max") return ["max(", ...joined(lines.map(bare), ", "), ")", note];
     return ["(", ...joined(lines, " + "), `) / ${products}`, note];
   }
   const outside = left ? ` [+ ${left} ${left === 1 ? "product" : "products"} with padding, 0]` : "";
@@ -101,11 +130,19 @@ function expression(record, cell, withOutside) {
 /** The template of a formula with the elements of its one term put in. */
 function formulaLine(record, cell) {
   const elements = record.elements(cell, 0);
-  return record.template.split(/\{(\d+)\}/).map((piece, i) => {
+  const pieces = record.template.split(/\{(\d+)\}/);
+  return pieces.map((piece, i) => {
     if (i % 2 === 0) return typographic(piece);
     const [operand, flat] = elements[Number(piece)];
-    return factor(record.operands[operand], flat, 0);
+    const line = [factor(record.operands[operand], flat, 0)];
+    const isArgument = /\($/.test(pieces[i - 1]) && /^[,)]/.test(pieces[i + 1]);
+    return (isArgument ? bare(line) : line)[0];
   });
+}
+
+/** A line whose only number needs no brackets around it: it stands between others. */
+function bare(line) {
+  return line.map((piece) => ({ ...piece, text: piece.text.replace(/^\((.*)\)$/, "$1") }));
 }
 
 /** Whether a number that the equation of an element shows has more digits than are shown. */

@@ -81,7 +81,7 @@ class Viewer {
     this.title.textContent = record.title;
     this.formula.textContent = typographic(record.formula);
     const notes = [...record.notes, ...this.explanation.notes];
-    this.notes.replaceChildren(...notes.map((note) => make("li", {}, note)));
+    this.notes.replaceChildren(...notes.map((note) => make("li", {}, typographic(note))));
     this.letGo();
     this.readSteps(label);
     this.drawGrids();
@@ -176,11 +176,21 @@ class Viewer {
     return flat === -1 ? "bias" : this.record.operands[this.record.factors[0]].label(flat);
   }
 
-  /** How many parts the step has. */
-  partCount() {
-    const at = this.steps[this.step];
+  /** How many parts a step has, by default the present one. */
+  partCount(step = this.step) {
+    const at = this.steps[step];
     if (this.scatters) return this.record.laid(at, this.withOutside).length;
     return this.record.parts(at, this.withOutside).length;
+  }
+
+  /** How many parts the longest step has: with one, there is nothing to walk through. */
+  mostParts() {
+    const key = `${this.reading} ${this.withOutside}`;
+    if (this.most?.record !== this.record || this.most.key !== key) {
+      const value = Math.max(...this.steps.map((_, step) => this.partCount(step)));
+      this.most = { record: this.record, key, value };
+    }
+    return this.most.value;
   }
 
   goTo(step, part = 0) {
@@ -353,7 +363,8 @@ class Viewer {
     const parts = this.partCount();
     const shown = this.part ? `${this.part} / ${parts}` : `all ${parts}`;
     this.partSlider.set(0, parts, this.part, this.part ? `${shown}` : `all ${parts} terms`, shown);
-    this.partSlider.element.hidden = parts < 2;
+    this.partSlider.element.hidden = this.mostParts() < 2;
+    this.partSlider.input.disabled = parts < 2;
   }
 
   /** Let the first and the last marked element of each array be seen. */
