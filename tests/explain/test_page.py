@@ -263,7 +263,7 @@ def test_every_sum_of_a_random_call_adds_up(open_page, seed):
         check_gathered(page, record, "hidden" if seed % 3 == 1 else "shown")
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_addition_of_the_scattered_reading_is_right(open_page, seed):
     explanation = random_call(seed)
     page = open_page(explanation.html())
@@ -374,32 +374,27 @@ def test_the_terms_of_an_element_add_up_one_by_one(open_page):
             assert value_of(seen["shown"]) == total
 
 
-#: Go to some steps and return each equation, and how many milliseconds it took to show it.
-TIMED = """(steps) => steps.map((step) => {
+#: Go to some steps and return each equation, and of how many elements it is drawn.
+LONG_SUMS = """(steps) => steps.map((step) => {
   const slider = document.querySelector("input[type=range]");
-  const before = performance.now();
   slider.value = step;
   slider.dispatchEvent(new Event("input"));
-  document.body.getBoundingClientRect();
-  const time = performance.now() - before;
-  return [document.querySelector(".sum p").textContent, time];
+  const line = document.querySelector(".sum p");
+  return [line.textContent, line.querySelectorAll("*").length];
 })"""
 
 
-def test_a_sum_of_thousands_stays_whole_and_quick(open_page):
+def test_sums_of_thousands_stay_whole_and_are_drawn_as_one_text(open_page):
     x, kernel = rng_integers(0, (1, 40, 50, 1)), rng_integers(1, (3, 3, 1, 1))
     explanation = mc.explain("conv2d", x, kernel, padding="same")
     record = explanation.record(direction="gradient of kernel", kernel="as it stands")
     assert sum(map(len, record.terms)) == 18_000
     page = open_page(explanation.html(), "#step=1&direction=gradient+of+kernel")
-    shown = page.evaluate(TIMED, list(range(1, 10)))
-    for cell, (equation, time) in zip(record.steps, shown, strict=True):
-        assert sides(equation)[1] == record.result.values.flat[cell]
+    shown = page.evaluate(LONG_SUMS, [1, 6, 9])
+    for step, (equation, elements) in zip((1, 6, 9), shown, strict=True):
+        assert sides(equation)[1] == record.result.values.flat[record.steps[step - 1]]
         assert equation.count("×") == 2000
-        assert time < 1500, "milliseconds; 60 on a quiet machine"
-    page.locator("input[value=scatter]").check(force=True)
-    times = [time for _, time in page.evaluate(TIMED, [2, 1000, 1001, 2000])]
-    assert max(times) < 1500
+        assert elements < 10, "six thousand would take a second"
 
 
 def test_text_never_becomes_markup(open_page):
