@@ -271,7 +271,9 @@ def draw_curves(
         axes.set_ylabel(label)
         axes.grid(alpha=0.3, which="both", lw=0.5)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False)
+        # Above the axes, where no curve can run through it.
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+        axes.legend(frameon=False, fontsize="small", ncols=2 if len(curves) > 2 else 1, **above)
     return figure
 
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from minicnn import config
 from minicnn.errors import BackendError
+from minicnn.kernels.threads import wait_briefly
 
 __all__ = ["FUSED", "MAPS", "Availability", "backend_module", "backends", "fused", "kernel"]
 
@@ -69,6 +70,8 @@ def _probe(name: str) -> Availability:
     """Find out once whether a backend can be used; a broken package gives a sentence."""
     if name == "cupy":
         return Availability(False, "this version of minicnn has no CUDA kernels yet")
+    if name == "numba":
+        wait_briefly()
     try:
         importlib.import_module(MODULES[name])
         if name == "numba":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = ["while_compiling"]
 
-#: Seconds of waiting after which it is plain that nothing was found on disk.
+#: Seconds of work after which it is plain that nothing was found on disk. Work, not waiting: where
+#: other programs take the cores, reading from disk may take long too.
 PATIENCE = 1.0
 
 TEXT = (
@@ -20,11 +22,17 @@ TEXT = (
 
 @contextmanager
 def while_compiling() -> Iterator[None]:
-    """Say on the standard error stream that kernels are compiled, if the block takes long."""
-    timer = threading.Timer(PATIENCE, lambda: print(TEXT, file=sys.stderr, flush=True))
-    timer.daemon = True
-    timer.start()
+    """Say on the standard error stream that kernels are compiled, if the block works for long."""
+    done, began = threading.Event(), time.process_time()
+
+    def watch() -> None:
+        while not done.wait(PATIENCE / 10):
+            if time.process_time() - began >= PATIENCE:
+                print(TEXT, file=sys.stderr, flush=True)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()

@@ -257,3 +257,20 @@ def test_without_a_compiler_numpy_does_the_work():
     assert output(code, NUMBA_DISABLE_JIT="1") == ["(398,", "299)"]
     done = run_python(code, NUMBA_DISABLE_JIT="1", MINICNN_BACKEND="numba")
     assert "NUMBA_DISABLE_JIT forbids compiling" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "3000 None"), ({"OMP_WAIT_POLICY": "active"}, "None active"),
+     ({"GOMP_SPINCOUNT": "7"}, "7 None")],
+)  # fmt: skip
+def test_threads_of_openmp_do_not_wait_long_unless_told_to(given, expected):
+    code = (
+        "import os\n"
+        "from minicnn.kernels import backend_module\n"
+        "backend_module('numba')\n"
+        "print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    )
+    unset = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} - set(given)
+    done = run_python(f"import os\nfor k in {unset}: os.environ.pop(k, None)\n{code}", **given)
+    assert done.stdout.strip() == expected, done.stderr

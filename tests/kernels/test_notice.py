@@ -7,12 +7,24 @@ import pytest
 from minicnn.kernels import notice
 
 
-def test_a_long_wait_is_explained_once(monkeypatch, capsys):
-    monkeypatch.setattr(notice, "PATIENCE", 0.01)
+def work(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_long_work_is_explained_once(monkeypatch, capsys):
+    monkeypatch.setattr(notice, "PATIENCE", 0.02)
     with notice.while_compiling():
-        time.sleep(0.1)
-    time.sleep(0.05)
+        work(0.2)
     assert capsys.readouterr().err == f"{notice.TEXT}\n"
+
+
+def test_waiting_is_no_work(monkeypatch, capsys):
+    monkeypatch.setattr(notice, "PATIENCE", 0.2)
+    with notice.while_compiling():
+        time.sleep(0.5)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("error", [None, ValueError])
