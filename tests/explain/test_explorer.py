@@ -54,11 +54,8 @@ def matrix(page, role="output"):
 
 
 def shown_settings(page):
-    """The settings that the page's address leads to, once it is written."""
-    page.wait_for_timeout(260)
-    text = page.evaluate(
-        "JSON.stringify(minicnnState.settingsOf(minicnnState.stateOf(location.hash.slice(1))))"
-    )
+    """The settings that the page shows."""
+    text = page.evaluate("JSON.stringify(minicnnState.settingsOf(explorer.state))")
     return json.loads(text) | {"dy": None}
 
 
@@ -333,6 +330,10 @@ def test_a_link_opens_its_settings(explorer):
     page.evaluate("location.hash = '#operation=upsample2d&input=1,1,2,1:3,4&size=1,2'")
     page.get_by_role("heading", name="upsample2d").wait_for()
     assert matrix(page) == [3, 3, 4, 4]
+    page.get_by_label("factor, width", exact=True).fill("3")
+    page.wait_for_url("**/*size=1,3&interpolation=nearest")
+    page.reload()
+    assert matrix(page) == [3, 3, 3, 4, 4, 4]
 
 
 @pytest.mark.parametrize(
