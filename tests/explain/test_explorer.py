@@ -177,7 +177,8 @@ def test_bad_text_keeps_the_last_good_numbers(explorer):
     assert area.get_attribute("aria-invalid") == "true"
     assert area.input_value() == "0 1\n2 three"
     assert matrix(page) == [19, 25, 37, 43]
-    area.fill("0 1\n2 4")
+    area.fill("0,  1\n2,  4")
+    assert area.input_value() == "0,  1\n2,  4"
     assert area.get_attribute("aria-invalid") == "false"
     assert matrix(page) == [23, 30, 44, 51]
     area.fill("0 1\n2 three")

@@ -254,14 +254,14 @@ const minicnnCalls = (() => {
     ];
   }
 
-  /** PyTorch crops both sides equally, and adds less than a stride; anything else by slicing. */
+  /** PyTorch crops both sides equally; anything else by slicing. */
   function torchTransposed(f) {
     const { geometry: g } = f;
     const natural = [0, 1].map(
       (a) => (g.small[a] - 1) * f.strides[a] + f.dilation[a] * (g.kernel[a] - 1) + 1,
     );
     const extra = natural.map((n, a) => g.large[a] - (n - g.sides[a][0] - g.sides[a][1]));
-    const direct = f.even && extra.every((e, a) => e >= 0 && e < Math.max(f.strides[a], f.dilation[a]));
+    const direct = f.even;
     const args = [
       ...torchWeights(f, direct && f.bias),
       direct && f.padded && [`padding=${tuple(f.sides.map(([before]) => before))}`],

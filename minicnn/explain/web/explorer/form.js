@@ -23,9 +23,9 @@ const minicnnForm = (() => {
 
   /** The form for a page: {element, refresh(state, the text in which is typed)}. */
   function build(page) {
-    const groups = [presets, operation, input, kernel, size, strides, padding, dilation, more].map(
-      (make_) => make_(page),
-    );
+    const makers = [presets, operation, input, kernel, windowSize, factor];
+    makers.push(strides, padding, dilation, more);
+    const groups = makers.map((maker) => maker(page));
     const element = make(
       "form",
       { class: "controls", "aria-label": "settings", submit: (event) => event.preventDefault() },
@@ -204,21 +204,21 @@ const minicnnForm = (() => {
     return [has, text];
   }
 
-  /** The size of a pooling window, or the factor of an upsampling. */
-  function size(page) {
-    const isUpsampling = (state) => state.operation === "upsample2d";
-    const of = (name) => ({ change: name, least: 1, most: 5, typed: 32, read: (state) => state[name] });
-    return group(
-      "Window or factor",
-      [
-        ...pair(page, { name: "window", ...of("pool_size"), shows: S.isPool }),
-        ...pair(page, { name: "factor", ...of("size"), shows: isUpsampling }),
-      ],
-      {
-        value: (state) => times(isUpsampling(state) ? state.size : state.pool_size),
-        shows: (state) => !S.isConvolution(state),
-      },
-    );
+  /** The size of a pooling window. */
+  function windowSize(page) {
+    const range = { least: 1, most: 5, typed: 32 };
+    const read = (state) => state.pool_size;
+    const fields = pair(page, { name: "window", change: "pool_size", ...range, read });
+    return group("Window", fields, { value: (state) => times(state.pool_size), shows: S.isPool });
+  }
+
+  /** The factor of an upsampling. */
+  function factor(page) {
+    const range = { least: 1, most: 5, typed: 32 };
+    const read = (state) => state.size;
+    const fields = pair(page, { name: "factor", change: "size", ...range, read });
+    const shows = (state) => state.operation === "upsample2d";
+    return group("Factor", fields, { value: (state) => times(state.size), shows });
   }
 
   const slides = (state) => state.operation !== "upsample2d";
@@ -303,7 +303,13 @@ const minicnnForm = (() => {
           shows: hasExtra,
         }),
       ],
-      { value: (state) => String(state.groups), shows: S.isConvolution },
+      {
+        value: (state) =>
+          hasExtra(state)
+            ? `${state.groups}, output padding ${times(state.output_padding)}`
+            : String(state.groups),
+        shows: S.isConvolution,
+      },
     );
   }
 
