@@ -1,4 +1,4 @@
-"""The `minicnn` command: demo, train, denoise, search, datasets, info."""
+"""The `minicnn` command: demo, train, denoise, search, datasets, explain, info."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.table import Table
 
 import minicnn
 from minicnn.cli.datasets import datasets
+from minicnn.cli.explain import explain, explore, slides
 from minicnn.cli.shared import console, errors, told
 from minicnn.errors import ArgumentError, DataError
 
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(datasets)
+for command in (explain, explore, slides):
+    app.command()(command)
 
 DEMO_FOLDER, RUN_FOLDER = Path("minicnn-demo"), Path("runs/cells")
 DEMO_SIZE = (48, 48)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, overload
 
-from minicnn.errors import ArgumentError, check_choice
-from minicnn.explain.calls import CALLS, explain_call
+from minicnn.errors import ArgumentError
+from minicnn.explain.calls import CALLS, explain_call, operation_named
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.limits import MAX_TERMS, Limits
 from minicnn.explain.models import ModelExplanation, explain_layer, explain_model
@@ -80,8 +80,7 @@ def explain(
     if isinstance(op, Layer):
         return _explain_layer(op, args, kwargs, output_gradients, limits)
     if isinstance(op, str):
-        names = {f.__name__: f for f in CALLS}
-        op = names[check_choice("explain", "op", op, names)]
+        op = operation_named(op)
     if op in CALLS:
         return explain_call(op, args, kwargs, output_gradients, limits)
     known = ", ".join(sorted(f.__name__ for f in CALLS))

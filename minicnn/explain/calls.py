@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import activations, ops
 from minicnn.autograd.tensor import convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.explain.dense import dense, flatten
 from minicnn.explain.elementwise import ACTIVATIONS
 from minicnn.explain.explanation import Explanation
@@ -29,7 +29,7 @@ from minicnn.explain.stages import Stage, explain_stages
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from minicnn.ops.convolution import slide_geometry
 
-__all__ = ["CALLS", "explain_call"]
+__all__ = ["CALLS", "explain_call", "operation_named"]
 
 #: From the arguments of a call to its title, what enters it, and what happens then.
 Call = Callable[..., tuple[Any, list[Stage]]]
@@ -45,6 +45,16 @@ def call_of(*operations: Callable[..., Any]) -> Callable[[Call], Call]:
         return function
 
     return enter
+
+
+def operation_named(name: str) -> Callable[..., Any]:
+    """Return the operation of the table that has this name.
+
+    Raises:
+        ArgumentError: there is none; the message lists them.
+    """
+    names = {operation.__name__: operation for operation in CALLS}
+    return names[check_choice("explain", "op", name, names)]
 
 
 def explain_call(

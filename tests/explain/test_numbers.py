@@ -1,0 +1,89 @@
+"""Arrays from what a person types or has in a file."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicnn.errors import ArgumentError, DataError
+from minicnn.explain.numbers import as_images, as_kernels, read_numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0 1 2; 3 4 5", [[0, 1, 2], [3, 4, 5]]),
+        ("0,1,2\n3,4,5\n", [[0, 1, 2], [3, 4, 5]]),
+        ("  1\t-2.5e0 ", [[1, -2.5]]),
+        ("[[0, 1], [2, 3], [4, 5]]", [[0, 1], [2, 3], [4, 5]]),
+        ("1.5", [[1.5]]),
+        ("7", [[7]]),
+    ],
+)
+def test_typed_numbers(text, expected):
+    found = read_numbers(text)
+    assert found.tolist() == expected
+    assert (found.dtype.kind == "i") == (np.asarray(expected) == np.round(expected)).all()
+
+
+def test_files(tmp_path):
+    array = np.arange(24.0).reshape(2, 3, 4)
+    np.save(tmp_path / "a.npy", array)
+    np.savez(tmp_path / "b.npz", array=array)
+    (tmp_path / "c.csv").write_text("\ufeff1,2,3\n4,5,6.5\n", encoding="utf-8")
+    (tmp_path / "d.txt").write_text("1 2\n\n3 4\n", encoding="utf-8")
+    assert read_numbers(str(tmp_path / "a.npy")).tolist() == array.tolist()
+    assert read_numbers(str(tmp_path / "b.npz")).tolist() == array.tolist()
+    assert read_numbers(str(tmp_path / "c.csv")).tolist() == [[1, 2, 3], [4, 5, 6.5]]
+    assert read_numbers(str(tmp_path / "d.txt")).tolist() == [[1, 2], [3, 4]]
+
+
+def test_images(tmp_path):
+    grey = np.array([[0, 50, 100], [150, 200, 250]], np.uint8)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    colour = np.stack([grey, grey // 2, grey // 5], axis=-1)
+    Image.fromarray(colour).save(tmp_path / "colour.png")
+    assert read_numbers(str(tmp_path / "grey.png")).tolist() == grey.tolist()
+    assert read_numbers(str(tmp_path / "colour.png")).tolist() == colour.tolist()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("1 2; 3", "rows have 1, 2 numbers"),
+        ("1 x; 3 4", "row 1 has 'x'"),
+        ("[[1, 2], [3]]", "different lengths"),
+        ("[[1, 2", "do not close"),
+        ("", "no numbers"),
+        ("missing.csv", "no file missing.csv"),
+        ("[['a']]", "no array of numbers"),
+    ],
+)
+def test_what_cannot_be_read_is_told(source, told):
+    with pytest.raises(DataError, match=told):
+        read_numbers(source)
+
+
+def test_files_that_cannot_be_read_are_told(tmp_path):
+    np.savez(tmp_path / "two.npz", a=[1], b=[2])
+    with pytest.raises(DataError, match=r"holds 2 arrays \(a, b\)"):
+        read_numbers(str(tmp_path / "two.npz"))
+    (tmp_path / "broken.npy").write_bytes(b"no")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_numbers(str(tmp_path / "broken.npy"))
+    (tmp_path / "a.doc").write_text("1 2")
+    with pytest.raises(DataError, match=r"ends in '\.doc'"):
+        read_numbers(str(tmp_path / "a.doc"))
+    (tmp_path / "broken.png").write_bytes(b"no")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_numbers(str(tmp_path / "broken.png"))
+
+
+def test_axes_are_added():
+    assert as_images(np.ones((2, 3))).shape == (1, 2, 3, 1)
+    assert as_images(np.ones((2, 3, 4))).shape == (1, 2, 3, 4)
+    assert as_kernels(np.ones((2, 3))).shape == (2, 3, 1, 1)
+    assert as_kernels(np.ones((2, 3, 4))).shape == (2, 3, 4, 1)
+    for change in (as_images, as_kernels):
+        assert change(np.ones((2, 3, 4, 5))).shape == (2, 3, 4, 5)
+        with pytest.raises(ArgumentError, match=r"\(6,\)"):
+            change(np.ones(6))
