@@ -22,8 +22,7 @@ const minicnnConvolution = (() => {
       "Every y that an x entered sends its dy back, times the kernel element through which it entered.",
     "gradient of kernel":
       "Every product in which a kernel element took part sends its dy back, times the x that it met.",
-    "gradient of bias":
-      "The bias was added to every y of its filter, so all their dy come back.",
+    "gradient of bias": "The bias was added to every y of its filter, so all their dy come back.",
   };
 
   /** A call of conv2d or conv2d_transpose: its arrays, its geometry, and which side is which. */
@@ -276,7 +275,9 @@ const minicnnConvolution = (() => {
     const variants = call.transposed ? [false] : [settings.turned ?? false, !settings.turned];
     const records = variants.flatMap((turned, place) => {
       const variant = { ...call, settings: { ...settings, turned } };
-      const makers = Object.keys(WANTED).map((direction) => () => convolutionRecord(variant, direction));
+      const makers = Object.keys(WANTED).map(
+        (direction) => () => convolutionRecord(variant, direction),
+      );
       if (call.bias !== null) makers.push(() => biasRecord(variant));
       return unlessTooLarge(makers, place === 0 ? notes : []);
     });

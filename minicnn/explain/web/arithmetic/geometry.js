@@ -57,7 +57,7 @@ const minicnnGeometry = (() => {
 
   /** The checked numbers that every window operation has: strides, dilation, groups, four sides. */
   function checkedWindow(where, settings) {
-    const { strides, dilation, groups, padding } = settings;
+    const { strides, dilation, groups } = settings;
     checkPair(where, settings.kernel_argument ?? "kernel_size", settings.kernel_size, 1, (v) => ({
       kernel_size: v,
     }));
@@ -74,7 +74,9 @@ const minicnnGeometry = (() => {
   function checkSides(where, padding) {
     if (typeof padding === "string") return;
     ["padding (top, bottom)", "padding (left, right)"].forEach((argument, axis) =>
-      checkPair(where, argument, padding[axis], 0, (v) => ({ padding: withAxis(padding, axis, v) })),
+      checkPair(where, argument, padding[axis], 0, (v) => ({
+        padding: withAxis(padding, axis, v),
+      })),
     );
   }
 
@@ -158,7 +160,10 @@ const minicnnGeometry = (() => {
           `${where}: output_padding=${extra[a]} for the ${axis} must be smaller than the stride ` +
             `${strides[a]}; fitting: 0 to ${most}.`,
           [
-            { label: `use output padding ${most}`, change: { output_padding: withAxis(extra, a, most) } },
+            {
+              label: `use output padding ${most}`,
+              change: { output_padding: withAxis(extra, a, most) },
+            },
             {
               label: `use stride ${extra[a] + 1}`,
               change: { strides: withAxis(strides, a, extra[a] + 1) },

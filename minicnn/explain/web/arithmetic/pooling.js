@@ -46,7 +46,14 @@ const minicnnPooling = (() => {
       groups: 1,
     });
     const shape = [1, ...geometry.small, x.shape[3]];
-    const call = { name, pool: POOLS[name], settings, x, geometry, dy: gradientOf(settings, shape) };
+    const call = {
+      name,
+      pool: POOLS[name],
+      settings,
+      x,
+      geometry,
+      dy: gradientOf(settings, shape),
+    };
     const notes = [];
     const makers = [() => poolingRecord(call), () => poolingGradient(call)];
     const records = unlessTooLarge(makers, notes);
@@ -94,7 +101,10 @@ const minicnnPooling = (() => {
     const title = `${name}, gradient of x`;
     const result = panelOf("dx", "input", zeros(x.shape));
     const overlap = [0, 1].map((a) => Math.ceil(geometry.kernel[a] / geometry.strides[a]));
-    const share = pool.form === "mean" ? overlap[0] * overlap[1] : Math.ceil(dy.values.length / x.values.length);
+    const share =
+      pool.form === "mean"
+        ? overlap[0] * overlap[1]
+        : Math.ceil(dy.values.length / x.values.length);
     checkTerms(title, result, share, settings);
     return makeRecord(
       {
@@ -108,7 +118,9 @@ const minicnnPooling = (() => {
       (add) =>
         forEachIndex(dy.shape, ([n, oh, ow, c]) => {
           const members = [];
-          forEachInWindow(call, oh, ow, false, (h, w) => members.push(flatOf(x.shape, [n, h, w, c])));
+          forEachInWindow(call, oh, ow, false, (h, w) =>
+            members.push(flatOf(x.shape, [n, h, w, c])),
+          );
           const from = [flatOf(dy.shape, [n, oh, ow, c])];
           if (pool.form === "mean") members.forEach((at) => add(at, from, 1 / members.length));
           else if (members.length) add(firstMaximum(members, x.values), from);
@@ -139,8 +151,14 @@ const minicnnPooling = (() => {
 
   /** Visit (h, w, share) for every input pixel that enters the pixel with these taps. */
   function forEachShare([top, bottom, down], [left, right, across], visit) {
-    for (const [h, rowShare] of [[top, 1 - down], [bottom, down]]) {
-      for (const [w, columnShare] of [[left, 1 - across], [right, across]]) {
+    for (const [h, rowShare] of [
+      [top, 1 - down],
+      [bottom, down],
+    ]) {
+      for (const [w, columnShare] of [
+        [left, 1 - across],
+        [right, across],
+      ]) {
         if (rowShare * columnShare > 0) visit(h, w, rowShare * columnShare);
       }
     }

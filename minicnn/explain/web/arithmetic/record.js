@@ -19,7 +19,8 @@ const minicnnRecord = (() => {
     const at = shape.map(() => 0);
     for (let left = sizeOf(shape); left > 0; left--) {
       visit(at);
-      for (let axis = shape.length - 1; axis >= 0 && ++at[axis] === shape[axis]; axis--) at[axis] = 0;
+      for (let axis = shape.length - 1; axis >= 0 && ++at[axis] === shape[axis]; axis--)
+        at[axis] = 0;
     }
   }
 
@@ -73,11 +74,14 @@ const minicnnRecord = (() => {
     const others = panel.block.map((_, axis) => axis).filter((a) => a !== rows && a !== columns);
     const order = [...others, ...(rows === null ? [] : [rows]), columns];
     const found = [];
-    forEachIndex(order.map((axis) => panel.block[axis]), (at) => {
-      const index = panel.block.map((_, axis) => at[order.indexOf(axis)]);
-      const flat = flatOf(panel.block, index);
-      if (!isOutside(panel, flat)) found.push(flat);
-    });
+    forEachIndex(
+      order.map((axis) => panel.block[axis]),
+      (at) => {
+        const index = panel.block.map((_, axis) => at[order.indexOf(axis)]);
+        const flat = flatOf(panel.block, index);
+        if (!isOutside(panel, flat)) found.push(flat);
+      },
+    );
     return found;
   }
 

@@ -16,11 +16,16 @@ const minicnnCalls = (() => {
       const rows = Array.from({ length: shape[0] }, (_, r) =>
         values.slice(r * shape[1], (r + 1) * shape[1]),
       );
-      return `[${rowsText(rows, ", ").map((row) => `[${row}]`).join(`,\n${indent} `)}]`;
+      return `[${rowsText(rows, ", ")
+        .map((row) => `[${row}]`)
+        .join(`,\n${indent} `)}]`;
     }
     const size = values.length / shape[0];
     const parts = Array.from({ length: shape[0] }, (_, p) =>
-      nested({ shape: shape.slice(1), values: values.slice(p * size, (p + 1) * size) }, `${indent} `),
+      nested(
+        { shape: shape.slice(1), values: values.slice(p * size, (p + 1) * size) },
+        `${indent} `,
+      ),
     );
     return `[${parts.join(`,\n${indent} `)}]`;
   }
@@ -39,13 +44,16 @@ const minicnnCalls = (() => {
       const axes = operation === "conv2d" ? "(F,C/groups,KH,KW)" : "(C,F/groups,KH,KW)";
       lines.push(assigned("kernel", transposed(kernel, [3, 2, 0, 1]), axes));
     }
-    if (kernel && bias) lines.push(assigned("bias", { shape: [bias.length], values: bias }, "(F,)"));
+    if (kernel && bias)
+      lines.push(assigned("bias", { shape: [bias.length], values: bias }, "(F,)"));
     return lines;
   }
 
   /** A call with one argument to a line. */
   function call(name, args, end = "") {
-    const inside = args.filter(Boolean).map((argument) => `    ${argument[0]},${argument[1] ?? ""}\n`);
+    const inside = args
+      .filter(Boolean)
+      .map((argument) => `    ${argument[0]},${argument[1] ?? ""}\n`);
     return `${name}(\n${inside.join("")})${end}`;
   }
 
@@ -56,7 +64,10 @@ const minicnnCalls = (() => {
   /** What of the settings every program needs, in short names. */
   function facts(settings, geometry) {
     const { operation, bias = null, turned = false } = settings;
-    const sides = geometry?.sides ?? [[0, 0], [0, 0]];
+    const sides = geometry?.sides ?? [
+      [0, 0],
+      [0, 0],
+    ];
     const word = typeof settings.padding === "string";
     return {
       ...settings,
@@ -90,19 +101,25 @@ const minicnnCalls = (() => {
   function minicnn(f) {
     const padding = f.word ? `"${f.padding}"` : tuple(f.padding);
     const window = [[`strides=${tuple(f.strides)}`], [`padding=${padding}`]];
-    const args = {
-      max_pool2d: () => [IMAGES, [`pool_size=${tuple(f.pool_size)}`], ...window],
-      average_pool2d: () => [IMAGES, [`pool_size=${tuple(f.pool_size)}`], ...window],
-      upsample2d: () => [IMAGES, [`size=${tuple(f.size)}`], [`interpolation="${f.interpolation}"`]],
-    }[f.operation] ?? (() => [
-      IMAGES,
-      KERNEL(f),
-      f.bias && ["bias"],
-      ...window,
-      unless([1, 1], f.dilation, `dilation_rate=${tuple(f.dilation)}`),
-      unless(1, f.groups, `groups=${f.groups}`),
-      f.transposed && f.output_padding && [`output_padding=${tuple(f.output_padding)}`],
-    ]);
+    const args =
+      {
+        max_pool2d: () => [IMAGES, [`pool_size=${tuple(f.pool_size)}`], ...window],
+        average_pool2d: () => [IMAGES, [`pool_size=${tuple(f.pool_size)}`], ...window],
+        upsample2d: () => [
+          IMAGES,
+          [`size=${tuple(f.size)}`],
+          [`interpolation="${f.interpolation}"`],
+        ],
+      }[f.operation] ??
+      (() => [
+        IMAGES,
+        KERNEL(f),
+        f.bias && ["bias"],
+        ...window,
+        unless([1, 1], f.dilation, `dilation_rate=${tuple(f.dilation)}`),
+        unless(1, f.groups, `groups=${f.groups}`),
+        f.transposed && f.output_padding && [`output_padding=${tuple(f.output_padding)}`],
+      ]);
     return [
       ...turning(f),
       `y = ${call(`mc.${f.operation}`, args())}`,
@@ -119,7 +136,11 @@ const minicnnCalls = (() => {
   /** The program for Keras. */
   function keras(f) {
     const begin = ["x = x.transpose(1, 2, 0)[None]  # (N,H,W,C)"];
-    const make = { conv2d: kerasConvolution, conv2d_transpose: kerasTransposed, upsample2d: kerasResize };
+    const make = {
+      conv2d: kerasConvolution,
+      conv2d_transpose: kerasTransposed,
+      upsample2d: kerasResize,
+    };
     const lines = (make[f.operation] ?? kerasPool)(f);
     const end = "y = ops.convert_to_numpy(y)[0].transpose(2, 0, 1)  # (F,OH,OW)";
     return [...begin, ...lines, ...(f.bias ? ["y = y + bias"] : []), end];
@@ -134,7 +155,9 @@ const minicnnCalls = (() => {
       ...turning(f),
       "kernel = kernel.transpose(2, 3, 1, 0)  # (KH,KW,C/groups,F)",
       ...(explicit ? [`x = ${padLast("x", f.sides)}`] : []),
-      ...(both ? ["# Keras takes strides or dilation: all places, then every so many of them."] : []),
+      ...(both
+        ? ["# Keras takes strides or dilation: all places, then every so many of them."]
+        : []),
       `y = ${call(
         "ops.conv",
         [
@@ -162,10 +185,7 @@ const minicnnCalls = (() => {
       );
     }
     const simple = f.word && !f.output_padding;
-    const tail = [
-      [`strides=${tuple(f.strides)}`],
-      [`padding="${simple ? f.padding : "valid"}"`],
-    ];
+    const tail = [[`strides=${tuple(f.strides)}`], [`padding="${simple ? f.padding : "valid"}"`]];
     if (groups === 1) {
       lines.push(`y = ${call("ops.conv_transpose", [["x"], ["kernel"], ...tail])}`);
     } else {
@@ -222,7 +242,11 @@ const minicnnCalls = (() => {
   /** The program for PyTorch. */
   function pytorch(f) {
     const begin = ["x = torch.from_numpy(x)[None]  # (N,C,H,W)"];
-    const make = { conv2d: torchConvolution, conv2d_transpose: torchTransposed, upsample2d: torchResize };
+    const make = {
+      conv2d: torchConvolution,
+      conv2d_transpose: torchTransposed,
+      upsample2d: torchResize,
+    };
     const lines = (make[f.operation] ?? torchPool)(f);
     return [...begin, ...lines, "y = y[0].numpy()  # (F,OH,OW)"];
   }
@@ -234,7 +258,10 @@ const minicnnCalls = (() => {
   /** The arguments that convolutions share. */
   const torchWeights = (f, bias) => [
     ["x"],
-    ["torch.from_numpy(kernel)", f.transposed ? "  # (C,F/groups,KH,KW)" : "  # (F,C/groups,KH,KW)"],
+    [
+      "torch.from_numpy(kernel)",
+      f.transposed ? "  # (C,F/groups,KH,KW)" : "  # (F,C/groups,KH,KW)",
+    ],
     bias && ["torch.from_numpy(bias)"],
     [`stride=${tuple(f.strides)}`],
   ];
@@ -302,7 +329,9 @@ const minicnnCalls = (() => {
   /** PyTorch's upsampling; bilinear with pixel centres at half positions. */
   function torchResize(f) {
     const corners = f.interpolation === "bilinear" ? ", align_corners=False" : "";
-    return [`y = F.interpolate(x, scale_factor=${tuple(f.size)}, mode="${f.interpolation}"${corners})`];
+    return [
+      `y = F.interpolate(x, scale_factor=${tuple(f.size)}, mode="${f.interpolation}"${corners})`,
+    ];
   }
 
   /** The three programs for some settings. */
@@ -318,7 +347,16 @@ const minicnnCalls = (() => {
     return Object.fromEntries(
       Object.entries(bodies).map(([name, lines]) => [
         name,
-        ["import numpy as np", ...imports[name], "", ...arrays(f), "", ...lines, "print(y)", ""].join("\n"),
+        [
+          "import numpy as np",
+          ...imports[name],
+          "",
+          ...arrays(f),
+          "",
+          ...lines,
+          "print(y)",
+          "",
+        ].join("\n"),
       ]),
     );
   }

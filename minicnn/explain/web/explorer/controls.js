@@ -54,8 +54,21 @@ const minicnnControls = (() => {
    */
   function numberField({ label, name = label, least, most, typed = most, read, write, shows }) {
     const id = newId();
-    const number = make("input", { type: "number", id, min: least, max: typed, step: 1, inputmode: "numeric" });
-    const range = make("input", { type: "range", min: least, max: most, step: 1, "aria-label": `${name}, slider` });
+    const number = make("input", {
+      type: "number",
+      id,
+      min: least,
+      max: typed,
+      step: 1,
+      inputmode: "numeric",
+    });
+    const range = make("input", {
+      type: "range",
+      min: least,
+      max: most,
+      step: 1,
+      "aria-label": `${name}, slider`,
+    });
     const trouble = make("p", { class: "trouble", id: `${id}-trouble`, role: "alert" });
     trouble.hidden = true;
     number.setAttribute("aria-label", name);
@@ -63,7 +76,8 @@ const minicnnControls = (() => {
 
     function take(text) {
       const value = Number(text);
-      const fits = text.trim() !== "" && Number.isInteger(value) && value >= least && value <= typed;
+      const fits =
+        text.trim() !== "" && Number.isInteger(value) && value >= least && value <= typed;
       trouble.hidden = fits;
       trouble.textContent = fits ? "" : `Give a whole number from ${least} to ${typed}.`;
       number.setAttribute("aria-invalid", String(!fits));
@@ -71,7 +85,14 @@ const minicnnControls = (() => {
     }
     number.addEventListener("input", () => take(number.value));
     range.addEventListener("input", () => take(range.value));
-    const element = make("div", { class: "field" }, make("label", { for: id }, label), range, number, trouble);
+    const element = make(
+      "div",
+      { class: "field" },
+      make("label", { for: id }, label),
+      range,
+      number,
+      trouble,
+    );
     return {
       element,
       refresh(state) {
@@ -148,7 +169,13 @@ const minicnnControls = (() => {
         say(`${error.message} The last good numbers stay.`, true);
       }
     });
-    const element = make("div", { class: "numbers" }, make("label", { for: id }, label), area, told);
+    const element = make(
+      "div",
+      { class: "numbers" },
+      make("label", { for: id }, label),
+      area,
+      told,
+    );
     const field = {
       element,
       refresh(state, typing = null) {

@@ -81,7 +81,9 @@ const minicnnExplorer = (() => {
     showPicture(explanation) {
       const { AS_IT_STANDS, TURNED } = minicnnConvolution;
       const kernel = this.state.turned && this.state.operation === "conv2d" ? TURNED : AS_IT_STANDS;
-      const records = explanation.records.filter(({ choice }) => (choice.kernel ?? kernel) === kernel);
+      const records = explanation.records.filter(
+        ({ choice }) => (choice.kernel ?? kernel) === kernel,
+      );
       const shown = { ...explanation, records };
       if (this.viewer) this.viewer.update(shown);
       else {

@@ -9,7 +9,10 @@ const minicnnForm = (() => {
   const { button, chooser, fixed, group, make, numberField, textField, tick } = minicnnControls;
   const { imageText, kernelText, readBias, readImage, readKernel, written } = minicnnNumbers;
   const AXES = ["height", "width"];
-  const SIDES = [["top", "bottom"], ["left", "right"]];
+  const SIDES = [
+    ["top", "bottom"],
+    ["left", "right"],
+  ];
   const OPERATIONS = [
     ["conv2d", "convolution"],
     ["conv2d_transpose", "transposed convolution"],
@@ -101,7 +104,9 @@ const minicnnForm = (() => {
         },
       }),
     ];
-    return group("Operation", controls, { value: ({ operation: o }) => Object.fromEntries(OPERATIONS)[o] });
+    return group("Operation", controls, {
+      value: ({ operation: o }) => Object.fromEntries(OPERATIONS)[o],
+    });
   }
 
   function input(page) {
@@ -253,7 +258,10 @@ const minicnnForm = (() => {
           write: (value) => {
             const old = page.state.padding;
             const one = (pair_, a) => pair_.map((v, e) => (a === axis && e === end ? value : v));
-            const all = [[value, value], [value, value]];
+            const all = [
+              [value, value],
+              [value, value],
+            ];
             page.change({ padding: page.linked ? all : old.map(one) });
           },
         }),
@@ -266,7 +274,12 @@ const minicnnForm = (() => {
   /** The amounts of padding in numbers that a word stands for at the moment. */
   function sidesNow(page) {
     const { geometry } = S.explained(page.state);
-    return geometry ? geometry.sides : [[0, 0], [0, 0]];
+    return geometry
+      ? geometry.sides
+      : [
+          [0, 0],
+          [0, 0],
+        ];
   }
 
   function dilation(page) {

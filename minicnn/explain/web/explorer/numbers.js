@@ -85,7 +85,10 @@ const minicnnNumbers = (() => {
   function readLists(text) {
     const stripped = text
       .replace(/\b(?:np|numpy|torch|tf|jnp)?\.?(?:array|tensor|constant|asarray)\s*(?=\()/g, "")
-      .replace(/,?\s*(?:dtype|shape|device|requires_grad)\s*=\s*(?:\([^()]*\)|'[^']*'|"[^"]*"|[\w.]+)/g, "");
+      .replace(
+        /,?\s*(?:dtype|shape|device|requires_grad)\s*=\s*(?:\([^()]*\)|'[^']*'|"[^"]*"|[\w.]+)/g,
+        "",
+      );
     const tokens = [...stripped.matchAll(/[[\]()]|[^\s,[\]()]+/g)];
     let next = 0;
     const lineOf = (token) => stripped.slice(0, token.index).split("\n").length;
@@ -110,13 +113,17 @@ const minicnnNumbers = (() => {
     }
 
     if (!"[(".includes(tokens[0][0])) {
-      throw new Unreadable(`Line ${lineOf(tokens[0])}: “${tokens[0][0]}” stands before the bracket.`);
+      throw new Unreadable(
+        `Line ${lineOf(tokens[0])}: “${tokens[0][0]}” stands before the bracket.`,
+      );
     }
     const lists = [];
     while (next < tokens.length) {
       if (!"[(".includes(tokens[next][0])) {
         const { 0: word } = tokens[next];
-        throw new Unreadable(`Line ${lineOf(tokens[next])}: “${word}” stands outside the brackets.`);
+        throw new Unreadable(
+          `Line ${lineOf(tokens[next])}: “${word}” stands outside the brackets.`,
+        );
       }
       lists.push(list());
     }
@@ -144,7 +151,8 @@ const minicnnNumbers = (() => {
     }
     visit(nested, 0);
     if (!values.length) throw new Unreadable("There are no numbers here.");
-    if (shape.length > 4) throw new Unreadable(`There are ${shape.length} axes; at most 4 are read.`);
+    if (shape.length > 4)
+      throw new Unreadable(`There are ${shape.length} axes; at most 4 are read.`);
     if (shape.length === 1) shape.unshift(1);
     return { shape, values };
   }
@@ -164,7 +172,14 @@ const minicnnNumbers = (() => {
   function resized({ shape, values }, wanted) {
     const found = { shape: wanted, values: [] };
     forEachIndex(wanted, (at) =>
-      found.values.push(values[flatOf(shape, at.map((i, axis) => i % shape[axis]))]),
+      found.values.push(
+        values[
+          flatOf(
+            shape,
+            at.map((i, axis) => i % shape[axis]),
+          )
+        ],
+      ),
     );
     return found;
   }

@@ -132,7 +132,7 @@ const minicnnPresets = (() => {
     "random numbers": () => () => Math.floor(Math.random() * 10),
     edges: (height, width) => (r, c, k) =>
       (2 * c >= width) !== (k % 2 === 1 && 2 * r >= height) ? 9 : 0,
-    gradient: (height, width) => (r, c, k) => (k % 2 ? r : c) + (k > 1 ? r : 0),
+    gradient: () => (r, c, k) => (k % 2 ? r : c) + (k > 1 ? r : 0),
   };
 
   /** For each filling of a kernel, the number at row i, column j of a kernel of some size. */

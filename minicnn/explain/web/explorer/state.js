@@ -6,7 +6,7 @@
 "use strict";
 
 const minicnnState = (() => {
-  const { Misfit, kernelSpan, many } = minicnnGeometry;
+  const { kernelSpan, many } = minicnnGeometry;
   const { sizeOf } = minicnnRecord;
   const { resized, written } = minicnnNumbers;
   const CONVOLUTIONS = ["conv2d", "conv2d_transpose"];
@@ -60,7 +60,8 @@ const minicnnState = (() => {
     const shape = isTransposed(state)
       ? [height, width, filters % groups ? third : filters / groups, input.shape[3]]
       : [height, width, channelsEach(state) ?? third, filters];
-    const bias = state.bias && resized({ shape: [state.bias.length], values: state.bias }, [filters]);
+    const bias =
+      state.bias && resized({ shape: [state.bias.length], values: state.bias }, [filters]);
     const same = shape.every((n, axis) => n === [height, width, third, fourth][axis]);
     return { ...state, kernel: same ? kernel : resized(kernel, shape), bias: bias && bias.values };
   }
@@ -127,12 +128,8 @@ const minicnnState = (() => {
     const { input, kernel, bias } = state;
     const channels = input.shape[3];
     if (!isConvolution(state)) {
-      const seen = isPool(state)
-        ? state.pool_size
-        : [0, 1].map((a) => (isMixed(state, a) ? 2 : 1));
-      const out = geometry
-        ? geometry.small
-        : [0, 1].map((a) => input.shape[1 + a] * state.size[a]);
+      const seen = isPool(state) ? state.pool_size : [0, 1].map((a) => (isMixed(state, a) ? 2 : 1));
+      const out = geometry ? geometry.small : [0, 1].map((a) => input.shape[1 + a] * state.size[a]);
       return { output: [1, ...out, channels], weights: 0, biases: 0, multiplyAdds: null, seen };
     }
     const weights = sizeOf(kernel.shape);
@@ -176,7 +173,10 @@ const minicnnState = (() => {
     const parts = [`Input ${from}, output ${to} (height × width × channels)`];
     if (weights) {
       const which = biases ? ` (${weights} weights, ${many(biases, "bias", "biases")})` : "";
-      parts.push(`${many(weights + biases, "parameter")}${which}`, many(multiplyAdds, "multiply-add"));
+      parts.push(
+        `${many(weights + biases, "parameter")}${which}`,
+        many(multiplyAdds, "multiply-add"),
+      );
     } else {
       parts.push("no parameters");
     }
@@ -223,7 +223,10 @@ const minicnnState = (() => {
     if (isConvolution(state)) state.kernel = arrayOf(given.kernel, "kernel");
     if (!["valid", "same"].includes(state.padding)) {
       const [top, bottom, left, right] = integers(state.padding, 4, 0);
-      state.padding = [[top, bottom], [left, right]];
+      state.padding = [
+        [top, bottom],
+        [left, right],
+      ];
     }
     for (const name of ["strides", "dilation", "pool_size", "size"]) {
       if (given[name]) state[name] = integers(given[name], 2, 1);
@@ -250,8 +253,11 @@ const minicnnState = (() => {
   /** So many whole numbers. */
   function integers(text, count, least) {
     const values = numbers(text);
-    const fits = values.length === count && values.every((v) => Number.isInteger(v) && v >= least && v <= MOST);
-    if (!fits) throw new Error(`“${text.slice(0, 40)}” are not ${count} whole numbers from ${least}`);
+    const fits =
+      values.length === count &&
+      values.every((v) => Number.isInteger(v) && v >= least && v <= MOST);
+    if (!fits)
+      throw new Error(`“${text.slice(0, 40)}” are not ${count} whole numbers from ${least}`);
     return values;
   }
 
