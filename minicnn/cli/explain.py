@@ -94,7 +94,7 @@ def explain(
         try:
             explanation = explained(op, **arguments, **settings)
         except TooLargeError as error:
-            raise TooLargeError(
+            raise ArgumentError(
                 f"{error} On the command line: --window 0:3,0:4, or --max-terms N."
             ) from None
         _write(explanation, html, gif, png, text, direction, reading, cell)

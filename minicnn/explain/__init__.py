@@ -54,7 +54,8 @@ def explain(
         output_gradients: gradient with respect to the result, for the backward explanations;
             default ones, as `GradientTape.gradient` takes it.
         window: (rows, columns) or (rows, columns, channels) of the result to show, each
-            (first, last + 1); default all of it.
+            (first, last + 1); default all of it. Gradients show the same places, of a kernel the
+            same channels and filters.
         max_terms: how many products one record may show, default 20,000.
         **kwargs: further arguments of the operation.
 

@@ -127,6 +127,9 @@ class Convolution:
         if block is not None and wanted == self.small:
             return indices([range(s.start, s.stop) for s in block])
         shape = self.x.shape if self.transposed else self.dy.shape
+        if block is not None and wanted == "kernel":
+            # The kernel's last axis are the channels of the small side, in both operations.
+            return indices([*(range(n) for n in shape[:3]), range(block[3].start, block[3].stop)])
         return windows_at(shape, g, block if wanted == self.large else None)
 
 
@@ -155,7 +158,8 @@ def _record(call: Convolution, direction: str, limits: Limits) -> Record:
     operands = [call.panel(noun, direction) for noun in order]
     forward = direction == "forward"
     title = call.name if forward else f"{call.name}, {direction}"
-    block = limits.block(title, result, call.terms_each(wanted))
+    channels = (2, 3) if wanted == "kernel" else ()
+    block = limits.block(title, result, call.terms_each(wanted), channels)
     notes = [*limits.notes(result, block)]
     if forward:
         notes += transposed_notes(call.geometry) if call.transposed else []
@@ -219,13 +223,14 @@ def bias_record(name: str, dy: Array, limits: Limits, choice: dict[str, str]) ->
     """Return the record of the gradient with respect to a bias along the last axis."""
     result = Panel.of("dbias", "other", np.zeros(dy.shape[-1], dy.dtype))
     title = f"{name}, gradient of bias"
-    limits.block(title, result, dy.size // dy.shape[-1])
+    block = limits.block(title, result, dy.size // dy.shape[-1], channels=(0,))
     return make_record(
         title,
         "dbias[f] = sum of dy[...,f] over all other axes",
-        [MEANINGS["gradient of bias"]],
+        [*limits.notes(result, block), MEANINGS["gradient of bias"]],
         [Panel.of("dy", "output", dy)],
         result,
-        (((at[-1],), (at,), 1.0) for at in np.ndindex(*dy.shape)),
+        (((at[-1],), (at,), 1.0) for at in np.ndindex(*dy.shape) if inside(at[-1:], block)),
+        window=block,
         choice=choice,
     ).filled()

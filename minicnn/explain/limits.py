@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -19,7 +20,24 @@ MAX_TERMS = 20_000
 
 
 class TooLargeError(ArgumentError):
-    """An operation with more products than may be shown."""
+    """An operation with more products than may be shown.
+
+    Args:
+        title: what is explained.
+        result: the panel of its whole result.
+        count: how many products there are.
+        limit: how many may be shown.
+    """
+
+    def __init__(self, title: str, result: Panel, count: int, limit: int) -> None:
+        super().__init__(
+            f"explain: {title} has {count:,} products here, more than max_terms={limit:,}. Show a "
+            f"part of {result.name} {result.shape} by window=(rows, columns), e.g. "
+            f"window=((0, 3), (0, 4)), give fewer images, or raise max_terms."
+        )
+        self.left_out = (
+            f"Not shown: {title}, with {count:,} products where max_terms allows {limit:,}."
+        )
 
 
 @dataclass
@@ -48,33 +66,38 @@ class Limits:
         if isinstance(self.max_terms, bool) or int(self.max_terms) < 1:
             raise ArgumentError(f"explain: max_terms={self.max_terms!r} must be an integer >= 1.")
 
-    def block(self, title: str, result: Panel, terms_each: int) -> tuple[slice, ...] | None:
+    def block(
+        self, title: str, result: Panel, terms_each: int, channels: Sequence[int] = ()
+    ) -> tuple[slice, ...] | None:
         """Return the block of the result to show; None stands for all of it.
+
+        Of images, the window's rows, columns and channels are shown. Other results are shown
+        whole, but for the axes that are said to be channels.
 
         Args:
             title: what is explained, for messages.
             result: the panel of the whole result.
             terms_each: how many terms each of its elements has.
+            channels: axes of a result that is no image to which the window's channels belong.
 
         Raises:
             TooLargeError: there are too many terms, or the window lies outside.
         """
+        wanted: dict[int, Any] = {}
+        if result.role in ("input", "output") and len(result.shape) == 4:
+            wanted = dict(zip((1, 2, 3), self.ranges, strict=True))
+        elif self.ranges[2] is not None:
+            wanted = dict.fromkeys(channels, self.ranges[2])
         block = None
-        if any(self.ranges) and len(result.shape) == 4 and result.role in ("input", "output"):
-            rows, columns, channels = self.ranges
-            # Which channels to show is said of the output; a gradient of x shows all of its own.
-            wanted = (None, rows, columns, channels if result.role == "output" else None)
-            block = tuple(self._along(title, result, axis, w) for axis, w in enumerate(wanted))
-        count = terms_each
-        for axis, n in enumerate(result.values.shape):
-            count *= n if block is None else block[axis].stop - block[axis].start
-        if count > self.max_terms:
-            raise TooLargeError(
-                f"explain: {title} has {count:,} products here, more than max_terms="
-                f"{self.max_terms:,}. Show a part of {result.name} {result.shape} by "
-                f"window=(rows, columns), e.g. window=((0, 3), (0, 4)), give fewer images, or "
-                f"raise max_terms."
+        if any(wanted.values()):
+            block = tuple(
+                self._along(title, result, axis, wanted.get(axis))
+                for axis in range(len(result.shape))
             )
+        sizes = result.values.shape if block is None else [s.stop - s.start for s in block]
+        count = terms_each * math.prod(sizes)
+        if count > self.max_terms:
+            raise TooLargeError(title, result, count, self.max_terms)
         return block
 
     def _along(self, title: str, result: Panel, axis: int, wanted: tuple[int, int] | None) -> slice:
@@ -82,9 +105,13 @@ class Limits:
         if wanted is None:
             # Without a border, that belongs to the edges which the window may not reach.
             return slice(shift, shift + size)
-        first, last = wanted[0], min(wanted[1], size)
+        first, last = wanted
+        if result.name != "y":
+            # The window is counted in y; another array may be smaller, then its end is shown.
+            first = min(first, max(0, size - (last - first)))
+        last = min(first + wanted[1] - wanted[0], size)
         if first >= last:
-            raise TooLargeError(
+            raise ArgumentError(
                 f"explain: {title}: the window's {('', 'rows', 'columns', 'channels')[axis]} "
                 f"{wanted[0]} to {wanted[1] - 1} lie outside {result.name} {result.shape}; "
                 f"fitting: 0 to {size - 1}."
@@ -96,22 +123,21 @@ class Limits:
         try:
             yield make()
         except TooLargeError as error:
-            self.left_out.append(str(error))
+            self.left_out.append(error.left_out)
 
     def notes(self, result: Panel, block: Sequence[slice] | None) -> list[str]:
         """Return the sentence that says which part is shown."""
         if block is None:
             return []
+        names = ("image", "row", "column", "channel")
+        if result.role == "kernel":
+            names = ("row", "column", "channel", "filter")
         parts = [
             f"{name} {s.start + o}"
             if s.stop - s.start == 1
             else f"{name}s {s.start + o} to {s.stop + o - 1}"
             for name, s, o, n in zip(
-                ("image", "row", "column", "channel"),
-                block,
-                result.origin,
-                result.shape,
-                strict=True,
+                names[-len(block) :], block, result.origin, result.shape, strict=True
             )
             if s.stop - s.start < n
         ]

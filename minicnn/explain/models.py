@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from io import StringIO
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,17 @@ from minicnn.explain.explanation import Explanation
 from minicnn.explain.layers import layer_stages
 from minicnn.explain.limits import MAX_TERMS, Limits, TooLargeError
 from minicnn.explain.merging import explain_merging, merging_kind
+from minicnn.explain.page import chain_html, notebook_html
 from minicnn.explain.stages import explain_stages, last_gradient
+from minicnn.files import replacing
 from minicnn.layers.base import Layer
 
 __all__ = ["LayerRow", "ModelExplanation", "explain_layer", "explain_model"]
 
 Array = NDArray[Any]
+
+#: Products that one record of a page with many layers shows.
+PAGE_TERMS = 3_000
 
 #: Parts of a result that are tried, the largest that fits is shown: rows, columns, channels.
 _PARTS = ((6, 8, 4), (4, 5, 2), (3, 4, 1), (2, 3, 1), (1, 2, 1), (1, 1, 1))
@@ -127,6 +133,58 @@ class ModelExplanation:
                 if place == len(windows) - 1:
                     raise
         raise AssertionError
+
+    def to_json(self, max_terms: int = PAGE_TERMS) -> dict[str, Any]:
+        """Return everything as the page reads it: the rows, and their explanations.
+
+        Args:
+            max_terms: how many products one record of a layer may show.
+        """
+        return {"title": self.title, "layers": [self._row_json(r, max_terms) for r in self.rows]}
+
+    def _row_json(self, row: LayerRow, max_terms: int) -> dict[str, Any]:
+        explanation, reason = None, ""
+        for allowed in (max_terms, MAX_TERMS):
+            try:
+                explanation = self.open(row.name, max_terms=allowed).to_json()
+                break
+            except ArgumentError as error:
+                reason = getattr(error, "left_out", str(error))
+        for record in explanation["records"] if explanation else ():
+            record["choice"]["layer"] = row.name
+        return {
+            "name": row.name,
+            "type": type(row.layer).__name__,
+            "shape": list(row.output.shape),
+            "sees": row.seen.replace(" x ", " × "),
+            "parameters": row.layer.count_params(),
+            "explanation": explanation,
+            "reason": reason,
+        }
+
+    def html(self) -> str:
+        """Return the interactive page: one HTML file that needs nothing else."""
+        return chain_html(self)
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, which notebooks show."""
+        return notebook_html(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the chain to a file: the page if its name ends in `.html`, the table if in `.txt`.
+
+        Raises:
+            ArgumentError: another ending.
+            OutputError: the file cannot be written.
+        """
+        writers = {".html": self.html, ".txt": self.__str__}
+        write = writers.get(Path(path).suffix.lower())
+        if write is None:
+            raise ArgumentError(
+                f"explain: save({str(path)!r}): the name must end in one of {', '.join(writers)}."
+            )
+        with replacing(path) as temporary:
+            temporary.write_text(write(), encoding="utf-8")
 
     def __str__(self) -> str:
         from rich import box

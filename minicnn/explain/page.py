@@ -18,8 +18,10 @@ from minicnn.explain.colours import css_variables
 
 if TYPE_CHECKING:
     from minicnn.explain.explanation import Explanation
+    from minicnn.explain.models import ModelExplanation
 
 __all__ = [
+    "chain_html",
     "embedded_json",
     "filled_template",
     "notebook_html",
@@ -56,7 +58,24 @@ def page_html(explanation: Explanation) -> str:
     )
 
 
-def notebook_html(explanation: Explanation, height: int = FRAME_HEIGHT) -> str:
+def chain_html(model: ModelExplanation) -> str:
+    """Return the page of a model: its layers, and the explanation of one at a time.
+
+    Args:
+        model: what the page shows.
+    """
+    return filled_template(
+        web_file("chain.html"),
+        title=html.escape(model.title),
+        style=viewer_style(),
+        chain_style=web_file("chain.css"),
+        script=viewer_script(),
+        chain_script=web_file("chain.js"),
+        model=embedded_json(model.to_json()),
+    )
+
+
+def notebook_html(explanation: Explanation | ModelExplanation, height: int = FRAME_HEIGHT) -> str:
     """Return the page in a frame, for a notebook's output.
 
     Args:
@@ -79,7 +98,7 @@ def notebook_html(explanation: Explanation, height: int = FRAME_HEIGHT) -> str:
     return (
         f'<iframe title="{html.escape(explanation.title)}" '
         f'style="width: 100%; height: {height}px; border: 0; resize: vertical" '
-        f'srcdoc="{html.escape(page_html(explanation))}"></iframe>'
+        f'srcdoc="{html.escape(explanation.html())}"></iframe>'
     )
 
 

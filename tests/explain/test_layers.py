@@ -11,7 +11,8 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.explain.layers import STAGES
 from minicnn.explain.limits import TooLargeError
 from minicnn.explain.merging import MERGING
-from tests.explain.reading import check_record
+from tests.explain.reading import check_record, read
+from tests.explain.test_page_use import AUDIT, until
 from tests.helpers import ROOT
 
 IMAGES, SEQUENCES, ROWS = (2, 5, 7, 2), (2, 7, 3), (2, 6)
@@ -284,3 +285,58 @@ def test_a_subclass_without_a_chain_is_told():
         mc.explain(Mine(), np.ones((1, 5, 6, 1)))
     with pytest.raises(ArgumentError, match="when opening one of its layers"):
         mc.explain(course_encoder(), np.ones((1, 28, 28, 1)), window=((0, 1), (0, 1)))
+
+
+@pytest.fixture
+def chain_page(open_page):
+    x = np.random.default_rng(6).random((1, 28, 28, 1))
+    return open_page(mc.explain(course_encoder(), x).html())
+
+
+def test_the_page_of_a_model_opens_one_layer_at_a_time(chain_page):
+    page = chain_page
+    rows = page.locator(".chain tr").all_inner_texts()
+    assert len(rows) == 6
+    assert "7 × 7 × 64" in rows[2]
+    assert "18,496" in rows[2]
+    for name in "abcd":
+        button = page.get_by_role("button", name=name, exact=True)
+        button.click()
+        assert button.get_attribute("aria-pressed") == "true"
+        assert page.locator(".chain [aria-pressed=true]").count() == 1
+        until(page, f"location.hash.includes('layer={name}')")
+        equation = page.text_content(".sum .equation").replace("×", "*").replace("−", "-")
+        label, value, shown = read(equation)
+        assert label.startswith("y[0,")
+        assert abs(value - shown) < 1e-4
+
+
+def test_the_page_of_a_model_is_linked_to_a_layer_and_fits_a_phone(open_page, axe):
+    html = mc.explain(course_encoder(), np.ones((1, 28, 28, 1))).html()
+    page = open_page(html, "#step=2&layer=c", viewport={"width": 390, "height": 800})
+    pressed = page.locator(".chain [aria-pressed=true]")
+    assert pressed.inner_text() == "c"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.evaluate(axe)
+    found = page.evaluate(f"{AUDIT}.then((r) => r.violations.map((v) => [v.id, v.nodes[0].html]))")
+    assert found == []
+
+
+def test_a_model_is_saved_as_page_and_table(tmp_path):
+    chain = mc.explain(course_encoder(), np.ones((1, 28, 28, 1)))
+    chain.save(tmp_path / "a.html")
+    chain.save(tmp_path / "a.txt")
+    assert "<!doctype html>" in (tmp_path / "a.html").read_text()
+    assert "18,496" in (tmp_path / "a.txt").read_text()
+    assert chain._repr_html_().startswith("<iframe")
+    with pytest.raises(ArgumentError, match=r"\.html, \.txt"):
+        chain.save(tmp_path / "a.doc")
+
+
+def test_user_text_stays_text_in_the_page_of_a_model(open_page):
+    name = "<img src=x onerror=alert(1)>"
+    model = mc.Sequential([mc.Input((4, 5, 1)), layers.ReLU(name=name)], name="</script><b>m</b>")
+    page = open_page(mc.explain(model, np.ones((1, 4, 5, 1))).html())
+    assert page.locator("img, b").count() == 0
+    assert page.locator("h1").inner_text() == "</script><b>m</b>"
+    assert page.get_by_role("button", name=name, exact=True).count() == 1

@@ -202,11 +202,18 @@ def test_a_window_shows_a_part_of_the_whole():
     check_record(record, y)
     assert "Shown: rows 7 to 8, columns 20 to 23, channels 1 to 2 of y" in record.notes[0]
     dx = e.record(direction="gradient of x")
-    truth = gradients(
+    truth, of_kernel = gradients(
         lambda x, k: mc.conv2d(x, k, strides=(2, 1), padding="same"), [x, k], np.ones_like(y)
-    )[0]
-    assert dx.result.values.shape == (1, 2, 4, 2)
+    )
+    assert dx.result.values.shape == (1, 2, 4, 2)  # x has but two channels
     check_record(dx, truth)
+    limit = {"window": window, "max_terms": 10**5}
+    e = mc.explain(mc.conv2d, x, k, np.ones(4), strides=(2, 1), padding="same", **limit)
+    dk = e.record(direction="gradient of kernel")
+    assert dk.result.values.shape == (3, 5, 2, 2)
+    assert "Shown: filters 1 to 2 of dkernel" in dk.notes[0]
+    check_record(dk, of_kernel)
+    assert e.record(direction="gradient of bias").result.values.tolist() == [20 * 50] * 2
     for op, size in ((mc.max_pool2d, 3), (mc.average_pool2d, (2, 3))):
         e = mc.explain(op, x, size, strides=2, window=((3, 5), (4, 7)))
         check_record(e.record(), op(x, size, strides=2).numpy())
