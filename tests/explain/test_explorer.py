@@ -8,10 +8,10 @@ import pytest
 
 from minicnn.errors import OutputError
 from minicnn.explain.explorer import explorer_html, write_explorer
+from minicnn.explain.worked import slide_examples
 from tests.explain.settings import explained
-from tests.helpers import ROOT
 
-SLIDES = {e["id"]: e for e in json.loads((ROOT / "tests/data/slide_examples.json").read_text())}
+SLIDES = {e["id"]: e for e in slide_examples()}
 NARROW = {"viewport": {"width": 390, "height": 800}, "has_touch": True}
 
 #: What stands in the cells of an array, by the names of its elements.
