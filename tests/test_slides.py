@@ -1,7 +1,7 @@
 """Every worked number of the course slides, on every backend.
 
-The numbers are in `data/slide_examples.json`, each with its source. `printed` tells whether a
-number stands on a slide or was derived from what stands there.
+The numbers are in `minicnn/explain/slide_examples.json`, each with its source. `printed` tells
+whether a number stands on a slide or was derived from what stands there.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from minicnn.errors import ShapeError
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from tests.helpers import BACKENDS, ROOT
 
-EXAMPLES = json.loads((Path(__file__).parent / "data" / "slide_examples.json").read_text())
+EXAMPLES = json.loads((ROOT / "minicnn" / "explain" / "slide_examples.json").read_text())
 
 Example = dict[str, Any]
 CHECKS: dict[str, Callable[[Example], None]] = {}

@@ -8,12 +8,13 @@ from typing import Any, overload
 from minicnn.errors import ArgumentError
 from minicnn.explain.calls import CALLS, explain_call, operation_named
 from minicnn.explain.explanation import Explanation
+from minicnn.explain.implementations import implementations
 from minicnn.explain.limits import MAX_TERMS, Limits
 from minicnn.explain.models import ModelExplanation, explain_layer, explain_model
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 
-__all__ = ["Explanation", "ModelExplanation", "explain"]
+__all__ = ["Explanation", "ModelExplanation", "explain", "implementations"]
 
 
 @overload
@@ -98,3 +99,7 @@ def _explain_layer(
             f"{layer.name!r} got {len(args)} inputs and {', '.join(kwargs) or 'nothing else'}."
         )
     return explain_layer(layer, args[0], output_gradients, limits, training)
+
+
+# `minicnn.explain` is the function: what else the room offers is found on it.
+explain.__dict__["implementations"] = implementations

@@ -6,13 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.errors import ArgumentError
+from minicnn.explain.animation import MAX_FRAMES, write_gif
+from minicnn.explain.figure import draw
+from minicnn.explain.layout import MAX_NUMBERS
 from minicnn.explain.page import notebook_html, page_html
 from minicnn.explain.record import Record
 from minicnn.explain.text import line, record_text
 from minicnn.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Explanation"]
 
@@ -112,21 +118,57 @@ class Explanation:
         """Return the page in a frame, which notebooks show."""
         return notebook_html(self)
 
-    def save(self, path: str | Path) -> None:
+    def figure(
+        self,
+        cell: Sequence[int] | None = None,
+        reading: str = "gather",
+        max_numbers: int = MAX_NUMBERS,
+        **choice: str,
+    ) -> Figure:
+        """Return a matplotlib figure of what meets in one element, or of all summands.
+
+        Args:
+            cell: index of an element of the result, e.g. `(0, 1, 2, 0)`; default the first one in
+                which the most terms count and are not zero.
+            reading: `"gather"`; or `"scatter"`, the strip of what each element of the first
+                operand lays into the result, which takes no cell.
+            max_numbers: how many numbers it may show.
+            **choice: which record, e.g. `direction="gradient of x"`; default the first.
+
+        Raises:
+            ArgumentError: there is no such record, element or reading, or there are too many
+                numbers.
+
+        >>> import minicnn as mc
+        >>> e = mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]])
+        >>> e.figure((1, 1)).axes[0].texts[0].get_text()
+        'cross_correlate2d'
+        """
+        record = self.record(**choice)
+        flat = None if cell is None else record.cell(cell)
+        return draw(record, flat, reading, max_numbers)
+
+    def save(self, path: str | Path, **options: Any) -> None:
         """Write the explanation to a file; the ending of its name says how.
 
         Args:
-            path: a name that ends in `.html` (the page), `.json` or `.txt`.
+            path: a name that ends in `.html` (the page), `.json`, `.txt`, `.png`, `.svg` or `.pdf`
+                (a figure), or `.gif` (an animation).
+            **options: of a text those of `text`; of a figure those of `figure`; of an animation
+                `reading`, `milliseconds`, `max_frames`, `max_numbers` and the choice of a record.
+                A page and JSON hold everything and take none.
 
         Raises:
-            ArgumentError: another ending.
+            ArgumentError: another ending, or an option is outside its rule.
             OutputError: the file cannot be written.
 
         >>> import minicnn as mc, pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "sum.txt"
-        >>> mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]]).save(path)
-        >>> path.read_text().splitlines()[-1]
+        >>> e = mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]])
+        >>> e.save(path, cell=(1, 1), direction="forward")
+        >>> path.read_text().strip()
         'y[1,1] = 5*1 + 6*0 = 5'
+        >>> e.save(path.with_suffix(".png"), cell=(1, 1))
         """
         write = _WRITERS.get(Path(path).suffix.lower())
         if write is None:
@@ -135,21 +177,51 @@ class Explanation:
                 f"{', '.join(_WRITERS)}, which says what to write."
             )
         with replacing(path) as temporary:
-            write(self, temporary)
+            write(self, temporary, **options)
 
 
-def _write_text(read: Callable[[Explanation], str]) -> Callable[[Explanation, Path], None]:
-    """Return the writer of a reading that is text."""
+def _write_whole(read: Callable[[Explanation], str]) -> Callable[..., None]:
+    """Return the writer of a reading that holds everything."""
 
-    def write(explanation: Explanation, path: Path) -> None:
+    def write(explanation: Explanation, path: Path, **options: Any) -> None:
+        if options:
+            raise ArgumentError(
+                f"explain: save: a {path.suffix} file holds the whole explanation and takes no "
+                f"{', '.join(options)}; leave that out."
+            )
         path.write_text(read(explanation) + "\n", encoding="utf-8")
 
     return write
 
 
+def _write_text(explanation: Explanation, path: Path, **options: Any) -> None:
+    path.write_text(explanation.text(**options) + "\n", encoding="utf-8")
+
+
+def _write_figure(explanation: Explanation, path: Path, **options: Any) -> None:
+    explanation.figure(**options).savefig(path)
+
+
+def _write_gif(
+    explanation: Explanation,
+    path: Path,
+    reading: str = "gather",
+    milliseconds: int = 700,
+    max_frames: int = MAX_FRAMES,
+    max_numbers: int = MAX_NUMBERS,
+    **choice: str,
+) -> None:
+    record = explanation.record(**choice)
+    write_gif(record, path, reading, milliseconds, max_frames, max_numbers)
+
+
 #: For each ending of a file name, how `save` writes it.
-_WRITERS: dict[str, Callable[[Explanation, Path], None]] = {
-    ".html": _write_text(Explanation.html),
-    ".json": _write_text(Explanation.json),
-    ".txt": _write_text(Explanation.text),
+_WRITERS: dict[str, Callable[..., None]] = {
+    ".html": _write_whole(Explanation.html),
+    ".json": _write_whole(Explanation.json),
+    ".txt": _write_text,
+    ".png": _write_figure,
+    ".svg": _write_figure,
+    ".pdf": _write_figure,
+    ".gif": _write_gif,
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn.explain.record import Record
 
-__all__ = ["expression", "line", "number", "parts", "record_text", "terms"]
+__all__ = ["expression", "factor", "line", "number", "part_lines", "parts", "record_text", "terms"]
 
 #: How many lines of numbers a whole text shows before it says how to get the others.
 LINES = 40
@@ -28,7 +28,8 @@ def number(value: Any) -> str:
     return f"{value:.6g}"
 
 
-def _factor(value: Any) -> str:
+def factor(value: Any) -> str:
+    """Return a number as a factor: a negative one in brackets."""
     text = number(value)
     return f"({text})" if text.startswith("-") else text
 
@@ -48,7 +49,7 @@ def terms(record: Record, cell: int) -> list[str]:
     """Return each term of an element as a product, e.g. `2*(-1)`."""
     texts = []
     for t, elements in enumerate(record.elements(cell)):
-        factors = [_factor(panel.values.flat[i]) for panel, i in elements]
+        factors = [factor(panel.values.flat[i]) for panel, i in elements]
         share = record.share(cell, t)
         texts.append("*".join([*factors, *([number(share)] if share != 1 else [])]))
     return texts
@@ -58,7 +59,7 @@ def expression(record: Record, cell: int) -> str:
     """Return the right side of an element's equation, without what it comes to."""
     if record.form == "formula":
         elements = record.elements(cell)[0]
-        return record.template.format(*(_factor(panel.values.flat[i]) for panel, i in elements))
+        return record.template.format(*(factor(panel.values.flat[i]) for panel, i in elements))
     inside, texts = record.counted(cell), terms(record, cell)
     left_out = len(texts) - len(inside)
     summands = [texts[t] for t in inside]
@@ -71,7 +72,7 @@ def expression(record: Record, cell: int) -> str:
     if left_out:
         text += f" [+ {left_out} {'product' if left_out == 1 else 'products'} with padding, 0]"
     if record.bias is not None:
-        text += f" + bias {_factor(record.bias_value(cell))}"
+        text += f" + bias {factor(record.bias_value(cell))}"
     return text
 
 
@@ -107,6 +108,16 @@ def parts(record: Record, cell: int) -> list[tuple[str, list[int], float]]:
     ]
 
 
+def part_lines(record: Record, cell: int) -> list[str]:
+    """Return the partial sums as equations, none if there is only one."""
+    sums, texts = parts(record, cell), terms(record, cell)
+    return [
+        f"{name}: {' + '.join(texts[t] for t in inside)} = {number(value)}"
+        for name, inside, value in sums
+        if len(sums) > 1
+    ]
+
+
 def record_text(record: Record, cells: Iterable[int] | None = None) -> str:
     """Return title, definition, sentences and equations of a record.
 
@@ -118,12 +129,7 @@ def record_text(record: Record, cells: Iterable[int] | None = None) -> str:
     chosen = record.steps if cells is None else list(cells)
     for cell in chosen[: LINES if cells is None else None]:
         lines.append(line(record, cell))
-        sums, texts = parts(record, cell), terms(record, cell)
-        if len(sums) > 1:
-            lines += [
-                f"    {name}: {' + '.join(texts[t] for t in inside)} = {number(value)}"
-                for name, inside, value in sums
-            ]
+        lines += [f"    {part}" for part in part_lines(record, cell)]
     if len(chosen) > LINES and cells is None:
         lines.append(
             f"... and {len(chosen) - LINES} more; .text((...)) of an index tells one of them."

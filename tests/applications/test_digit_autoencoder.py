@@ -14,7 +14,7 @@ from tests.helpers import ROOT
 
 
 def slide(name):
-    examples = json.loads((ROOT / "tests" / "data" / "slide_examples.json").read_text())
+    examples = json.loads((ROOT / "minicnn" / "explain" / "slide_examples.json").read_text())
     return next(e for e in examples if e["id"] == name)["expected"]
 
 

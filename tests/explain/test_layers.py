@@ -187,7 +187,7 @@ def course_encoder():
 
 
 def test_a_model_is_a_chain_of_shapes_and_receptive_fields():
-    examples = json.loads((ROOT / "tests/data/slide_examples.json").read_text())
+    examples = json.loads((ROOT / "minicnn/explain/slide_examples.json").read_text())
     slide = {e["id"]: e for e in examples}
     model = course_encoder()
     chain = mc.explain(model, np.zeros((1, 28, 28, 1)))

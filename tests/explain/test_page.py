@@ -17,7 +17,9 @@ from minicnn.explain.text import line, parts
 from tests.explain.reading import evaluate
 from tests.helpers import ROOT, rng_integers
 
-SLIDES = {e["id"]: e for e in json.loads((ROOT / "tests/data/slide_examples.json").read_text())}
+SLIDES = {
+    e["id"]: e for e in json.loads((ROOT / "minicnn/explain/slide_examples.json").read_text())
+}
 
 #: Choose a record, then walk through all its steps and return what each shows.
 WALK = """([choice, reading, padding, terms]) => {

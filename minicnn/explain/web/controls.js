@@ -112,6 +112,16 @@ function themeButton() {
     show();
   });
   prefersDark.addEventListener("change", show);
+  // Paper is white: what is light on dark would vanish on it.
+  let chosen;
+  window.addEventListener("beforeprint", () => {
+    chosen = root.dataset.theme;
+    root.dataset.theme = "light";
+  });
+  window.addEventListener("afterprint", () => {
+    if (chosen) root.dataset.theme = chosen;
+    else delete root.dataset.theme;
+  });
   show();
   return element;
 }
@@ -122,9 +132,10 @@ function help() {
     "Point at a number of the result to see what enters it, at any other to see where it is " +
     "used. A click or tap pins it, a second one lets it go.";
   const readings =
-    "Gather steps over the numbers of the result, each of which collects its terms. Scatter steps " +
-    "over the numbers of the first array, each of which lays its multiples into the result, " +
-    "which shows what has come together so far.";
+    "Gather steps over the numbers of the result, each of which collects its terms. Scatter " +
+    "steps over the numbers of the first array, each of which lays its multiples into the " +
+    "result, which shows what has come together so far.";
   const summary = make("summary", {}, "How to use this page");
-  return make("details", {}, summary, make("p", {}, pointing), make("p", {}, readings), make("dl", {}, ...rows));
+  const words = [pointing, readings].map((text) => make("p", {}, text));
+  return make("details", {}, summary, ...words, make("dl", {}, ...rows));
 }

@@ -30,12 +30,15 @@ function lookAtResult(record, cell, upTo, withOutside) {
   const parts = record.parts(cell, withOutside);
   const marks = [];
   if (upTo === 0) {
-    for (const term of range(record.count(cell))) marks.push(...termMarks(record, cell, term, ["on"]));
-    if (record.bias !== null) marks.push(...termMarks(record, cell, -1, ["on"]));
+    // All terms, those too that do not count: they are where the window lies.
+    const terms = record.bias === null ? [] : [-1];
+    terms.push(...range(record.count(cell)));
+    for (const term of terms) marks.push(...termMarks(record, cell, term, ["on"]));
+  } else {
+    parts.forEach((part, i) => {
+      marks.push(...termMarks(record, cell, part.bias ? -1 : part.term, stateOf(i, upTo)));
+    });
   }
-  parts.forEach((part, i) => {
-    marks.push(...termMarks(record, cell, part.bias ? -1 : part.term, stateOf(i, upTo)));
-  });
   if (record.form === "max" && upTo === 0 && parts.length) {
     marks.push(...termMarks(record, cell, record.winner(cell), ["winner"]));
   }
@@ -49,7 +52,8 @@ function lookAtResult(record, cell, upTo, withOutside) {
   const isPartial = upTo > 0 && ["sum", "max"].includes(record.form);
   if (isPartial) values[cell] = record.soFar(cell, parts.slice(0, upTo));
   const value = number(record.result.values[cell]);
-  const short = `${record.result.label(cell)} = ${value}, from ${parts.length} numbers or products.`;
+  const name = record.result.label(cell);
+  const short = `${name} = ${value}, from ${parts.length} numbers or products.`;
   const spoken = upTo ? plain(lines[0][1]) : parts.length > SPOKEN_TERMS ? short : plain(line);
   return { lines, marks, values, isSoFar: (flat) => isPartial && flat === cell, spoken };
 }

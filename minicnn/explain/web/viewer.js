@@ -120,7 +120,8 @@ class Viewer {
     this.readingGroup = segments("reading", readings, this.reading, (v) => this.read(v));
     const outsides = ["shown", "hidden"];
     const shown = this.withOutside ? "shown" : "hidden";
-    this.outsideGroup = segments("padding", outsides, shown, (v) => this.showOutside(v === "shown"));
+    const showOutside = (value) => this.showOutside(value === "shown");
+    this.outsideGroup = segments("padding", outsides, shown, showOutside);
     this.choices.replaceChildren(
       ...this.choiceGroups.values(),
       this.readingGroup,
@@ -131,7 +132,10 @@ class Viewer {
 
   /** Let the controls say what is chosen; those that would change nothing disappear. */
   showChoices() {
-    for (const [key, group] of this.choiceGroups) group.select(this.record.choice[key]);
+    for (const [key, group] of this.choiceGroups) {
+      group.hidden = !(key in this.record.choice);
+      group.select(this.record.choice[key]);
+    }
     this.readingGroup.hidden = !this.record.canScatter();
     this.readingGroup.select(this.reading);
     this.outsideGroup.hidden = !this.record.panels.some((panel) => panel.hasOutside());
@@ -349,7 +353,7 @@ class Viewer {
   drawSum(lines, upTo) {
     const drawn = lines.map(([name, line]) => drawLine("p", name, line, upTo));
     const badge = this.look.pinned
-      ? [make("p", { class: "badge" }, "pinned: a second click or Escape lets it go")]
+      ? [make("p", { class: "badge" }, "pinned: a second click or tap, or Escape, lets it go")]
       : [];
     this.sum.replaceChildren(...badge, ...drawn);
     this.sum.classList.toggle("is-pinned", this.look.pinned !== null);
@@ -396,10 +400,9 @@ class Viewer {
 
   // Saying and linking
 
-  /** Say the sentence of what is shown, when the reader rests on it. */
+  /** Say the sentence of what is shown, once it stays: not of each step of fast play. */
   announce() {
     window.clearTimeout(this.speaking);
-    if (this.timer && this.interval < SPEEDS.normal) return;
     this.speaking = window.setTimeout(() => {
       if (this.live.textContent !== this.spoken) this.live.textContent = this.spoken;
     }, 400);
