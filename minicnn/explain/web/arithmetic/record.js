@@ -145,18 +145,27 @@ const minicnnRecord = (() => {
     return sum + lost;
   }
 
+  /** More products than may be shown: its message, and the sentence for a note. */
+  class TooLarge extends Misfit {
+    constructor(message, fitting, leftOut) {
+      super(message, fitting);
+      this.leftOut = leftOut;
+    }
+  }
+
   /** Refuse a record with more products than may be shown. */
   function checkTerms(title, result, termsEach, settings) {
     const most = settings.max_terms ?? MAX_TERMS;
     const count = termsEach * result.values.length;
     if (count <= most) return;
-    const thousands = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
+    const [found, allowed] = [count, most].map((n) => String(n).replace(/\B(?=(\d{3})+$)/g, ","));
     const half = settings.input.shape.slice(1, 3).map((n) => Math.ceil(n / 2));
-    throw new Misfit(
-      `explain: ${title} has ${thousands(count)} products here, more than ` +
-        `max_terms=${thousands(most)}. Show a part of ${result.name} ${pythonText(result.shape)} by ` +
-        "window=(rows, columns), e.g. window=((0, 3), (0, 4)), give fewer images, or raise max_terms.",
+    throw new TooLarge(
+      `explain: ${title} has ${found} products here, more than max_terms=${allowed}. Show a part ` +
+        `of ${result.name} ${pythonText(result.shape)} by window=(rows, columns), e.g. ` +
+        "window=((0, 3), (0, 4)), give fewer images, or raise max_terms.",
       [{ label: `use an input of ${half[0]} x ${half[1]}`, change: { input_size: half } }],
+      `Not shown: ${title}, with ${found} products where max_terms allows ${allowed}.`,
     );
   }
 
@@ -166,8 +175,8 @@ const minicnnRecord = (() => {
       try {
         return [make()];
       } catch (error) {
-        if (place === 0 || !(error instanceof Misfit)) throw error;
-        leftOut.push(error.message);
+        if (place === 0 || !(error instanceof TooLarge)) throw error;
+        leftOut.push(error.leftOut);
         return [];
       }
     });
