@@ -11,6 +11,7 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.explain.layers import STAGES
 from minicnn.explain.limits import TooLargeError
 from minicnn.explain.merging import MERGING
+from minicnn.explain.worked import slide_examples
 from tests.explain.reading import check_record, read
 from tests.explain.test_page_use import AUDIT, until
 

@@ -36,7 +36,7 @@ const minicnnArithmetic = (() => {
     upsample2d: explainUpsampling,
   };
 
-  /** The arithmetic of a call: {explanation, geometry}, or {error, fitting} where sizes do not fit. */
+  /** The arithmetic of a call: {explanation, geometry}; {error, fitting} where sizes do not fit. */
   function explain(settings) {
     try {
       return OPERATIONS[settings.operation](settings);

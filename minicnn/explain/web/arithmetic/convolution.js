@@ -19,9 +19,11 @@ const minicnnConvolution = (() => {
   };
   const MEANINGS = {
     "gradient of x":
-      "Every y that an x entered sends its dy back, times the kernel element through which it entered.",
+      "Every y that an x entered sends its dy back, times the kernel element " +
+      "through which it entered.",
     "gradient of kernel":
-      "Every product in which a kernel element took part sends its dy back, times the x that it met.",
+      "Every product in which a kernel element took part sends its dy back, " +
+      "times the x that it met.",
     "gradient of bias": "The bias was added to every y of its filter, so all their dy come back.",
   };
 

@@ -3,7 +3,7 @@
  *
  *     span of the kernel   D*(K - 1) + 1
  *     output size          O = floor((N + P - D*(K - 1) - 1) / S) + 1
- *     transposed           natural size (O - 1)*S + D*(K - 1) + 1, from which the padding is cropped
+ *     transposed           natural size (O - 1)*S + D*(K - 1) + 1, less the padding
  */
 "use strict";
 
@@ -134,7 +134,8 @@ const minicnnGeometry = (() => {
       });
     }
     return new Misfit(
-      `${where}: a kernel of ${k} with dilation_rate ${d} spans ${span} pixels, but the ${AXES[a]} ` +
+      `${where}: a kernel of ${k} with dilation_rate ${d} spans ${span} pixels, ` +
+        `but the ${AXES[a]} ` +
         `has only ${n} + ${before} + ${after} padding = ${room}: floor((${n} + ${before} + ` +
         `${after} - ${d}*(${k} - 1) - 1) / ${s} + 1) = ${out}. Use a smaller kernel, a larger ` +
         "input or padding='same'.",
@@ -276,7 +277,8 @@ const minicnnGeometry = (() => {
     const axes = axesOf(g);
     const sizes = axes.map(
       ({ title, large, small, k, s, before, after, d }) =>
-        `${title}: floor((${large} + ${before} + ${after} - ${d}*(${k} - 1) - 1) / ${s}) + 1 = ${small}.`,
+        `${title}: floor((${large} + ${before} + ${after} - ${d}*(${k} - 1) - 1) / ${s}) + 1 ` +
+        `= ${small}.`,
     );
     const never = axes.flatMap((each) => {
       const left = unused(each);

@@ -16,7 +16,8 @@ const minicnnPooling = (() => {
       padding: "Padding with minus infinity",
       back: "dx[n,h,w,c] = sum of dy over the windows whose first maximum is x[n,h,w,c]",
       meaning:
-        "Each window hands its dy to its maximum, of equal ones to the first, and nothing to the others.",
+        "Each window hands its dy to its maximum, of equal ones to the first, " +
+        "and nothing to the others.",
     },
     average_pool2d: {
       form: "mean",

@@ -138,7 +138,8 @@ const minicnnControls = (() => {
   }
 
   /**
-   * Numbers to type or paste: {label, hint, rows, read(state) -> text, write(text, field) -> sentence}.
+   * Numbers to type or paste: {label, hint, rows, read(state) -> text,
+   * write(text, field) -> sentence}.
    * What is no number is said, and the last good numbers stay.
    */
   function textField({ label, hint, rows, read, write, shows }) {

@@ -1,7 +1,7 @@
 /* Numbers that a learner types or pastes, as arrays; and arrays as text. No document is needed.
  *
  * Understood are rows of numbers with spaces, commas, tabs or semicolons between them, a blank line
- * between matrices, `#` before remarks; and the lists of Python, JSON and NumPy, nested in [] or ().
+ * between matrices, `#` before remarks; and nested lists of Python, JSON and NumPy, in [] or ().
  */
 "use strict";
 
@@ -143,7 +143,8 @@ const minicnnNumbers = (() => {
       } else if (!Array.isArray(part) || part.length !== shape[depth]) {
         const found = Array.isArray(part) ? `one of ${part.length}` : "a single number";
         throw new Unreadable(
-          `Beside a list of ${shape[depth]} there is ${found}; lists of one depth must be equally long.`,
+          `Beside a list of ${shape[depth]} there is ${found}; ` +
+            `lists of one depth must be equally long.`,
         );
       } else {
         part.forEach((inner) => visit(inner, depth + 1));

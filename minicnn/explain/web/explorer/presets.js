@@ -19,8 +19,15 @@ const minicnnPresets = (() => {
     return transposed({ shape, values: filters.flat(3) }, [2, 3, 1, 0]);
   }
 
-  const counted = image([[0, 1, 2], [3, 4, 5], [6, 7, 8]]);
-  const squares = image([[0, 1], [2, 3]]);
+  const counted = image([
+    [0, 1, 2],
+    [3, 4, 5],
+    [6, 7, 8],
+  ]);
+  const squares = image([
+    [0, 1],
+    [2, 3],
+  ]);
   const step = image([
     [0, 0, 0, 9, 9, 9, 9],
     [0, 0, 0, 9, 9, 9, 9],
@@ -46,24 +53,71 @@ const minicnnPresets = (() => {
       Array.from({ length: columns }, (_, c) => (r * r + 2 * c * c) % 10),
     );
   const ones = (rows, columns) => Array.from({ length: rows }, () => Array(columns).fill(1));
-  const pooled = image([[1, 3, 2, 9], [5, 4, 1, 1], [5, 8, 2, 3], [4, 2, 1, 0]]);
+  const pooled = image([
+    [1, 3, 2, 9],
+    [5, 4, 1, 1],
+    [5, 8, 2, 3],
+    [4, 2, 1, 0],
+  ]);
 
   const twoFilters = {
     input: image(
-      [[2, 0, 0, 0, 0], [2, 2, 2, 1, 0], [2, 1, 1, 2, 2], [1, 1, 1, 2, 2], [0, 0, 1, 0, 0]],
-      [[1, 1, 1, 2, 1], [1, 2, 1, 0, 0], [1, 2, 0, 2, 1], [2, 0, 1, 1, 1], [1, 1, 1, 2, 2]],
-      [[0, 0, 0, 2, 0], [2, 1, 1, 1, 2], [1, 1, 2, 0, 2], [1, 2, 1, 2, 0], [0, 0, 0, 2, 1]],
+      [
+        [2, 0, 0, 0, 0],
+        [2, 2, 2, 1, 0],
+        [2, 1, 1, 2, 2],
+        [1, 1, 1, 2, 2],
+        [0, 0, 1, 0, 0],
+      ],
+      [
+        [1, 1, 1, 2, 1],
+        [1, 2, 1, 0, 0],
+        [1, 2, 0, 2, 1],
+        [2, 0, 1, 1, 1],
+        [1, 1, 1, 2, 2],
+      ],
+      [
+        [0, 0, 0, 2, 0],
+        [2, 1, 1, 1, 2],
+        [1, 1, 2, 0, 2],
+        [1, 2, 1, 2, 0],
+        [0, 0, 0, 2, 1],
+      ],
     ),
     kernel: kernel(
       [
-        [[1, -1, 0], [1, 1, 1], [0, 1, 1]],
-        [[1, 1, 0], [-1, -1, 1], [1, -1, -1]],
-        [[1, -1, 1], [-1, 0, 1], [1, 1, 1]],
+        [
+          [1, -1, 0],
+          [1, 1, 1],
+          [0, 1, 1],
+        ],
+        [
+          [1, 1, 0],
+          [-1, -1, 1],
+          [1, -1, -1],
+        ],
+        [
+          [1, -1, 1],
+          [-1, 0, 1],
+          [1, 1, 1],
+        ],
       ],
       [
-        [[-1, 1, 0], [1, -1, -1], [0, 1, 1]],
-        [[0, -1, -1], [0, -1, 0], [0, 1, 1]],
-        [[0, -1, -1], [0, 0, 0], [-1, 1, 0]],
+        [
+          [-1, 1, 0],
+          [1, -1, -1],
+          [0, 1, 1],
+        ],
+        [
+          [0, -1, -1],
+          [0, -1, 0],
+          [0, 1, 1],
+        ],
+        [
+          [0, -1, -1],
+          [0, 0, 0],
+          [-1, 1, 0],
+        ],
       ],
     ),
   };
@@ -71,30 +125,114 @@ const minicnnPresets = (() => {
   /** Each preset: its name, and in what it differs from the state at the start. */
   const PRESETS = [
     ["3×3 with 2×2", {}],
-    ["Sobel", { input: step, kernel: kernel([[[-1, -2, -1], [0, 0, 0], [1, 2, 1]]]), padding: "same" }],
+    [
+      "Sobel",
+      {
+        input: step,
+        kernel: kernel([
+          [
+            [-1, -2, -1],
+            [0, 0, 0],
+            [1, 2, 1],
+          ],
+        ]),
+        padding: "same",
+      },
+    ],
     [
       "Blur",
       {
         input: spot,
-        kernel: kernel([[[1, 2, 1], [2, 4, 2], [1, 2, 1]].map((row) => row.map((v) => v / 16))]),
+        kernel: kernel([
+          [
+            [1, 2, 1],
+            [2, 4, 2],
+            [1, 2, 1],
+          ].map((row) => row.map((v) => v / 16)),
+        ]),
         padding: "same",
       },
     ],
-    ["Sharpen", { input: step, kernel: kernel([[[0, -1, 0], [-1, 5, -1], [0, -1, 0]]]), padding: "same" }],
+    [
+      "Sharpen",
+      {
+        input: step,
+        kernel: kernel([
+          [
+            [0, -1, 0],
+            [-1, 5, -1],
+            [0, -1, 0],
+          ],
+        ]),
+        padding: "same",
+      },
+    ],
     [
       "Two filters, 5×5×3",
-      { ...twoFilters, filters: 2, bias: [1, 0], strides: [2, 2], padding: [[1, 1], [1, 1]] },
+      {
+        ...twoFilters,
+        filters: 2,
+        bias: [1, 0],
+        strides: [2, 2],
+        padding: [
+          [1, 1],
+          [1, 1],
+        ],
+      },
     ],
-    ["True convolution", { input: spot, kernel: kernel([[[1, 2, 3], [4, 5, 6]]]), turned: true }],
+    [
+      "True convolution",
+      {
+        input: spot,
+        kernel: kernel([
+          [
+            [1, 2, 3],
+            [4, 5, 6],
+          ],
+        ]),
+        turned: true,
+      },
+    ],
     [
       "Dilated",
-      { input: image(waves(7, 8)), kernel: kernel([[[1, 0, -1], [2, 0, -2], [1, 0, -1]]]), dilation: [2, 2] },
+      {
+        input: image(waves(7, 8)),
+        kernel: kernel([
+          [
+            [1, 0, -1],
+            [2, 0, -2],
+            [1, 0, -1],
+          ],
+        ]),
+        dilation: [2, 2],
+      },
     ],
     [
       "Grouped",
       {
         input: image(ramp(3, 4), ones(3, 4), waves(3, 4), ramp(3, 4, -5)),
-        kernel: kernel([[[1, 0], [0, 1]], [[1, 2], [0, 0]]], [[[0, 1], [1, 0]], [[1, -1], [1, -1]]]),
+        kernel: kernel(
+          [
+            [
+              [1, 0],
+              [0, 1],
+            ],
+            [
+              [1, 2],
+              [0, 0],
+            ],
+          ],
+          [
+            [
+              [0, 1],
+              [1, 0],
+            ],
+            [
+              [1, -1],
+              [1, -1],
+            ],
+          ],
+        ),
         filters: 2,
         groups: 2,
       },
@@ -123,7 +261,14 @@ const minicnnPresets = (() => {
     ["Upsample, nearest", { operation: "upsample2d", input: squares }],
     [
       "Upsample, bilinear",
-      { operation: "upsample2d", input: image([[0, 8, 4], [4, 0, 8]]), interpolation: "bilinear" },
+      {
+        operation: "upsample2d",
+        input: image([
+          [0, 8, 4],
+          [4, 0, 8],
+        ]),
+        interpolation: "bilinear",
+      },
     ],
   ].map(([name, state]) => ({ name, state: { ...START, input: counted, ...state } }));
 
@@ -131,7 +276,7 @@ const minicnnPresets = (() => {
   const FILLINGS = {
     "random numbers": () => () => Math.floor(Math.random() * 10),
     edges: (height, width) => (r, c, k) =>
-      (2 * c >= width) !== (k % 2 === 1 && 2 * r >= height) ? 9 : 0,
+      2 * c >= width !== (k % 2 === 1 && 2 * r >= height) ? 9 : 0,
     gradient: () => (r, c, k) => (k % 2 ? r : c) + (k > 1 ? r : 0),
   };
 
@@ -147,7 +292,9 @@ const minicnnPresets = (() => {
   function filled({ shape }, filling, [rows, columns, others]) {
     const value = filling(shape[rows], shape[columns]);
     const values = [];
-    minicnnRecord.forEachIndex(shape, (at) => values.push(value(at[rows], at[columns], at[others])));
+    minicnnRecord.forEachIndex(shape, (at) =>
+      values.push(value(at[rows], at[columns], at[others])),
+    );
     return { shape, values };
   }
 
