@@ -179,6 +179,14 @@ def test_modules_are_short_enough_to_read(name):
     assert lines <= LONGEST, f"{name} asks to be split along its nouns"
 
 
+def test_scripts_of_pages_are_short_enough_to_read():
+    lines = {p.name: p.read_text(encoding="utf-8").split("\n") for p in PACKAGE.rglob("*.js")}
+    assert "viewer.js" in lines
+    assert {name: len(found) for name, found in lines.items() if len(found) > LONGEST} == {}
+    wide = {name: max(map(len, found)) for name, found in lines.items()}
+    assert {name: width for name, width in wide.items() if width > 100} == {}
+
+
 def test_import_loads_nothing_heavy():
     done = run_python(f"import sys, minicnn; print([m for m in {HEAVY} if m in sys.modules])")
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -247,7 +247,11 @@ def draw_curves(
         logarithmic: labels of the panels with a logarithmic axis.
         first: number of the first epoch that is drawn.
     """
-    figure = figure_of(4.4 * len(panels), 3.5)
+    names = [name for curves in panels.values() for name in curves]
+    # Two columns where the longest name fits into half a panel.
+    columns = 2 if len(names) > 2 and max(map(len, names)) <= 14 else 1
+    lines = max(-(-len(curves) // columns) for curves in panels.values())
+    figure = figure_of(4.4 * len(panels), 3.2 + 0.18 * lines)
     for axes, (label, curves) in zip(
         np.atleast_1d(figure.subplots(1, len(panels))), panels.items(), strict=True
     ):
@@ -273,7 +277,7 @@ def draw_curves(
         axes.xaxis.get_major_locator().set_params(integer=True)
         # Above the axes, where no curve can run through it.
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-        axes.legend(frameon=False, fontsize="small", ncols=2 if len(curves) > 2 else 1, **above)
+        axes.legend(frameon=False, fontsize="small", ncols=columns, **above)
     return figure
 
 

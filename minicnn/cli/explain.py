@@ -74,14 +74,15 @@ def explain(
     ] = False,
 ) -> None:
     """Explain an operation on your own numbers: as text, page, figure or animation."""
-    from minicnn import explain as explained
+    from minicnn.explain import explain as explained
+    from minicnn.explain import implementations as side_by_side
     from minicnn.explain.limits import TooLargeError
 
     options = {"input": numbers, **locals()}
     given = {name: options[name] for name in _OPTIONS if options[name] is not None}
     with told():
         if implementations:
-            console.print(str(explained.implementations(op)), markup=False)
+            console.print(str(side_by_side(op)), markup=False)
             return
         if numbers is None:
             raise ArgumentError(f'explain {op} needs --input, e.g. --input "0 1 2; 3 4 5".')

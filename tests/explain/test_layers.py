@@ -11,9 +11,9 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.explain.layers import STAGES
 from minicnn.explain.limits import TooLargeError
 from minicnn.explain.merging import MERGING
+from minicnn.explain.worked import slide_examples
 from tests.explain.reading import check_record, read
 from tests.explain.test_page_use import AUDIT, until
-from tests.helpers import ROOT
 
 IMAGES, SEQUENCES, ROWS = (2, 5, 7, 2), (2, 7, 3), (2, 6)
 CASES = [
@@ -187,8 +187,7 @@ def course_encoder():
 
 
 def test_a_model_is_a_chain_of_shapes_and_receptive_fields():
-    examples = json.loads((ROOT / "minicnn/explain/slide_examples.json").read_text())
-    slide = {e["id"]: e for e in examples}
+    slide = {e["id"]: e for e in slide_examples()}
     model = course_encoder()
     chain = mc.explain(model, np.zeros((1, 28, 28, 1)))
     shapes = [list(r.output.shape[1:]) for r in chain.rows[:3]]

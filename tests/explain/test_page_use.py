@@ -225,6 +225,19 @@ def test_a_choice_that_does_not_exist_leads_to_the_nearest_record(open_page, exp
     assert page.get_by_role("radio", name="turned by 180°").is_checked()
 
 
+def test_a_choice_that_a_record_does_not_have_is_not_offered(open_page):
+    layer = mc.layers.Conv2D(2, (2, 3), activation="relu")
+    page = open_page(mc.explain(layer, rng_integers(0, (1, 3, 4, 1), "float32")).html())
+    turned = page.get_by_role("radio", name="turned by 180°")
+    turned.check(force=True)
+    page.get_by_role("radio", name="relu").check(force=True)
+    assert page.text_content("h1") == "relu"
+    assert turned.count() == 0
+    page.get_by_role("radio", name="gradient of kernel").check(force=True)
+    assert page.text_content("h1") == "conv2d, gradient of kernel"
+    assert turned.count() == 1
+
+
 def test_padding_can_be_hidden(page):
     assert page.locator(".cell.outside").count() == 10
     full = page.text_content(".sum .equation")

@@ -18,9 +18,7 @@ function stateOf(part, upTo) {
 /** Marks of the elements of a term, or of the bias. */
 function termMarks(record, cell, term, names) {
   const elements =
-    term === -1
-      ? [[record.bias.operand, record.bias.cells[cell]]]
-      : record.elements(cell, term);
+    term === -1 ? [[record.bias.operand, record.bias.cells[cell]]] : record.elements(cell, term);
   return elements.flatMap(([operand, flat]) => names.map((name) => [operand, flat, name]));
 }
 

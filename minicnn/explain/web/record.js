@@ -182,8 +182,7 @@ class Arithmetic {
         .map((cell) => [cell, -1]);
     }
     return this.uses(this.factors[0])[source].filter(
-      ([cell, term]) =>
-        withOutside || (this.isCounted(cell, term) && !this.result.isOutside(cell)),
+      ([cell, term]) => withOutside || (this.isCounted(cell, term) && !this.result.isOutside(cell)),
     );
   }
 

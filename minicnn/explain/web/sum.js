@@ -30,7 +30,10 @@ function cellNumber(value) {
     if (text.length <= 6) return text;
   }
   if (!Number.isFinite(value)) return number(value);
-  return general(value, 2).replace("e+", "e").replace(/e(-?)0/, "e$1").replaceAll("-", "−");
+  return general(value, 2)
+    .replace("e+", "e")
+    .replace(/e(-?)0/, "e$1")
+    .replaceAll("-", "−");
 }
 
 /**
@@ -49,7 +52,9 @@ function cellFormat(values) {
   const isExact = (decimals) => some.every((value) => Number(value.toFixed(decimals)) === value);
   if (isExact(0)) return cellNumber;
   const enough = [1, 2, 3, 4].find(isExact) ?? 4;
-  const decimals = range(enough).map((i) => enough - i).find(fits);
+  const decimals = range(enough)
+    .map((i) => enough - i)
+    .find(fits);
   if (decimals === undefined) return cellNumber;
   return (value) => {
     const text = Number.isFinite(value) && value !== 0 ? fixed(value, decimals) : number(value);
@@ -89,10 +94,12 @@ function typographic(text) {
 
 /** The product of a term's elements and its share. */
 function productLine(record, cell, term, part) {
-  const line = record.elements(cell, term).flatMap(([operand, flat], i) => [
-    ...(i ? [{ text: "×", part }] : []),
-    factor(record.operands[operand], flat, part),
-  ]);
+  const line = record
+    .elements(cell, term)
+    .flatMap(([operand, flat], i) => [
+      ...(i ? [{ text: "×", part }] : []),
+      factor(record.operands[operand], flat, part),
+    ]);
   const share = record.share(cell, term);
   return share === 1 ? line : [...line, { text: `×${bracketed(share)}`, part }];
 }
@@ -185,11 +192,23 @@ function partialSums(record, cell, withOutside) {
   });
   if (found.size < 2) return [];
   return [...found].map(([label, parts]) => {
-    const value = record.soFar(cell, parts.map(([part]) => part));
-    const rounded = isRounded(value) || showsRounded(record, cell, parts.map(([part]) => part));
+    const value = record.soFar(
+      cell,
+      parts.map(([part]) => part),
+    );
+    const rounded =
+      isRounded(value) ||
+      showsRounded(
+        record,
+        cell,
+        parts.map(([part]) => part),
+      );
     return [
       `${label}: `,
-      ...joined(parts.map(([part, i]) => productLine(record, cell, part.term, i)), " + "),
+      ...joined(
+        parts.map(([part, i]) => productLine(record, cell, part.term, i)),
+        " + ",
+      ),
       ` ${rounded ? "≈" : "="} ${number(value)}`,
     ];
   });

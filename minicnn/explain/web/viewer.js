@@ -132,7 +132,10 @@ class Viewer {
 
   /** Let the controls say what is chosen; those that would change nothing disappear. */
   showChoices() {
-    for (const [key, group] of this.choiceGroups) group.select(this.record.choice[key]);
+    for (const [key, group] of this.choiceGroups) {
+      group.hidden = !(key in this.record.choice);
+      group.select(this.record.choice[key]);
+    }
     this.readingGroup.hidden = !this.record.canScatter();
     this.readingGroup.select(this.reading);
     this.outsideGroup.hidden = !this.record.panels.some((panel) => panel.hasOutside());
