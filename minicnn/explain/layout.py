@@ -165,8 +165,8 @@ def plane_grid(panel: Panel) -> list[list[int]]:
     counts = [n for axis, n in enumerate(panel.values.shape) if axis not in panel.axes]
     if len(counts) < 2:
         numbers = np.arange(int(np.prod(counts, dtype=int)))[:, None]
-    elif panel.axes == (0, 1):
-        numbers = np.arange(int(np.prod(counts))).reshape(-1, counts[-1])
+    elif panel.is_kernel:
+        numbers = np.arange(int(np.prod(counts))).reshape(counts[-1], -1).T
     else:
         numbers = np.arange(int(np.prod(counts))).reshape(counts[0], -1).T
     return [[int(i) for i in row] for row in numbers]

@@ -83,6 +83,11 @@ class Panel:
         shown = matrix_axes(array.ndim) if axes is None else axes
         return cls(name, role, values, array.shape, origin, shown, outside)
 
+    @property
+    def is_kernel(self) -> bool:
+        """Whether rows and columns are the first axes, before channels and filters."""
+        return self.axes == (0, 1) and self.values.ndim == 4
+
     def index(self, flat: int) -> tuple[int, ...]:
         """Return the index in the array of an element of the block."""
         inside = np.unravel_index(flat, self.values.shape)
@@ -125,12 +130,17 @@ class Panel:
         return f"{self.name}[{','.join(parts)}]" if parts.count(":") < len(parts) else self.name
 
     def planes(self) -> NDArray[Any]:
-        """Return the flat indices of the block as matrices: (planes, rows, columns)."""
+        """Return the flat indices of the block as matrices: (planes, rows, columns).
+
+        Images come one after the other with their channels, kernels filter by filter.
+        """
         numbers = np.arange(self.values.size).reshape(self.values.shape)
         rows, columns = self.axes
         if rows is None:
             return np.moveaxis(numbers, columns, -1).reshape(-1, 1, self.values.shape[columns])
-        moved = np.moveaxis(numbers, (rows, columns), (-2, -1))
+        others = [a for a in range(numbers.ndim) if a not in self.axes]
+        order = [*(others[::-1] if self.is_kernel else others), rows, columns]
+        moved = numbers.transpose(order)
         return moved.reshape(-1, *moved.shape[-2:])
 
     def cut(self, first: Sequence[int], last: Sequence[int]) -> Panel:

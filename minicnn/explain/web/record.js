@@ -52,11 +52,13 @@ class Panel {
         const at = i + this.origin[axis];
         return withOutside || (at >= 0 && at < this.shape[axis]);
       });
+    const others = range(this.block.length).filter((a) => a !== rowAxis && a !== columnAxis);
+    // Kernels are shown filter by filter, images one after the other with their channels.
+    if (rowAxis === 0 && others.length === 2) others.reverse();
     let bases = [0];
-    this.block.forEach((_, axis) => {
-      if (axis === rowAxis || axis === columnAxis) return;
+    for (const axis of others) {
       bases = bases.flatMap((base) => kept(axis).map((i) => base + i * this.strides[axis]));
-    });
+    }
     const rows = rowAxis === null ? [0] : kept(rowAxis);
     const columns = kept(columnAxis);
     const down = rowAxis === null ? 0 : this.strides[rowAxis];

@@ -72,6 +72,7 @@ const minicnnRecord = (() => {
   function stepsOf(panel) {
     const [rows, columns] = panel.axes;
     const others = panel.block.map((_, axis) => axis).filter((a) => a !== rows && a !== columns);
+    if (rows === 0 && others.length === 2) others.reverse(); // kernels: filter by filter
     const order = [...others, ...(rows === null ? [] : [rows]), columns];
     const found = [];
     forEachIndex(
