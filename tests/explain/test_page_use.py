@@ -412,13 +412,13 @@ def test_the_keys_of_a_grid(page):
     assert labels(page, "pinned") == {"x[0,3,4,0]"}
     page.keyboard.press("Control+Home")
     assert labels(page, "question") == {"x[0,3,4,0]"}, "the pin holds"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert focused().startswith("x[0,−1,0,0] = "), "one stop for each grid, where it was left"
     page.keyboard.press("Escape")
     assert labels(page, "question") == {"x[0,-1,0,0]"}
     page.keyboard.press(" ")
     assert labels(page, "pinned") == {"x[0,-1,0,0]"}
-    page.keyboard.press("Tab")
-    page.keyboard.press("Shift+Tab")
-    assert focused().startswith("x[0,−1,0,0] = "), "one stop for each grid, where it was left"
 
 
 def test_shortcuts_walk_where_no_control_has_the_focus(page):
