@@ -29,7 +29,7 @@ from minicnn.explain.steps import Step
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from minicnn.layers.base import Layer
 
-__all__ = ["can_be_explained", "layer_stages"]
+__all__ = ["check_explainable", "layer_stages"]
 
 Stages = Callable[[Any, tuple[int, ...], bool], list[Stage]]
 STAGES: dict[type[Layer], Stages] = {}
@@ -45,9 +45,19 @@ def stages_of(*kinds: type[Layer]) -> Callable[[Stages], Stages]:
     return enter
 
 
-def can_be_explained(layer: Layer) -> bool:
-    """Return whether a layer's arithmetic is known here: its class, not one that inherits it."""
-    return type(layer) in STAGES
+def check_explainable(layer: Layer) -> None:
+    """Raise if a layer's arithmetic is not known here: its class, not one that inherits it.
+
+    Raises:
+        ArgumentError: the layer cannot be explained; the message lists those that can.
+    """
+    if type(layer) not in STAGES:
+        known = ", ".join(sorted(kind.__name__ for kind in STAGES))
+        raise ArgumentError(
+            f"explain: layer {layer.name!r} is a {type(layer).__name__}, which cannot be "
+            f"explained; these can: {known}, and Add, Subtract, Multiply, Average, Maximum and "
+            f"Minimum with a list of inputs."
+        )
 
 
 def layer_stages(layer: Layer, shape: tuple[int, ...], training: bool) -> list[Stage]:
@@ -56,13 +66,7 @@ def layer_stages(layer: Layer, shape: tuple[int, ...], training: bool) -> list[S
     Raises:
         ArgumentError: the layer cannot be explained.
     """
-    if not can_be_explained(layer):
-        known = ", ".join(sorted(kind.__name__ for kind in STAGES))
-        raise ArgumentError(
-            f"explain: layer {layer.name!r} is a {type(layer).__name__}, which cannot be "
-            f"explained; these can: {known}, and Add, Subtract, Multiply, Average, Maximum and "
-            f"Minimum with a list of inputs."
-        )
+    check_explainable(layer)
     return STAGES[type(layer)](layer, shape, training)
 
 

@@ -17,7 +17,7 @@ from minicnn.autograd import GradientTape
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError
 from minicnn.explain.explanation import Explanation
-from minicnn.explain.layers import layer_stages
+from minicnn.explain.layers import check_explainable, layer_stages
 from minicnn.explain.limits import MAX_TERMS, Limits, TooLargeError
 from minicnn.explain.merging import explain_merging, merging_kind
 from minicnn.explain.page import chain_html, notebook_html
@@ -223,6 +223,7 @@ def explain_layer(
     """Return the explanation of a layer called on x, or on a list of inputs."""
     if merging_kind(layer) is not None:
         return explain_merging(layer, x, output_gradients, limits)
+    check_explainable(layer)
     if isinstance(x, list | tuple) and all(hasattr(a, "shape") for a in x):
         raise ArgumentError(
             f"explain: layer {layer.name!r} got a list of {len(x)} arrays; give it one."

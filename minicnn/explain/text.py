@@ -10,7 +10,17 @@ import numpy as np
 
 from minicnn.explain.record import Record
 
-__all__ = ["expression", "factor", "line", "number", "part_lines", "parts", "record_text", "terms"]
+__all__ = [
+    "expression",
+    "factor",
+    "line",
+    "number",
+    "part_lines",
+    "parts",
+    "record_text",
+    "source",
+    "terms",
+]
 
 #: How many lines of numbers a whole text shows before it says how to get the others.
 LINES = 40
@@ -80,7 +90,19 @@ def line(record: Record, cell: int) -> str:
     """Return an element of the result as an equation, e.g. `y[0,1,2,0] = 2*1 + 0*(-1) = 2`."""
     equal = "≈" if _is_rounded(record, cell) else "="
     value = number(record.result.values.flat[cell])
-    return f"{record.result.label(cell)} = {expression(record, cell)} {equal} {value}"
+    right = expression(record, cell) if (moved := source(record, cell)) is None else moved
+    if right == value:  # a sum of nothing
+        return f"{record.result.label(cell)} {equal} {value}"
+    return f"{record.result.label(cell)} = {right} {equal} {value}"
+
+
+def source(record: Record, cell: int) -> str | None:
+    """Return the name of the one element that an element of the result is, if it is a copy."""
+    is_copy = record.form == "sum" and len(record.factors) == 1 and record.bias is None
+    if not is_copy or len(record.terms[cell]) != 1 or record.share(cell, 0) != 1:
+        return None
+    panel, flat = record.elements(cell)[0][0]
+    return panel.label(flat)
 
 
 def parts(record: Record, cell: int) -> list[tuple[str, list[int], float]]:

@@ -37,11 +37,21 @@ def summands(text):
     return [*parts, text[begin:]]
 
 
-def read(line):
-    """An equation as (name and index, value of the sum as shown, shown result)."""
-    found = re.fullmatch(r"(.*?\[[-\d,]*\]) = (.*) [=≈] (\S+)", line)
-    assert found, line
-    return found[1], evaluate(found[2]), evaluate(found[3])
+def read(line, record=None):
+    """An equation as (name and index, value of the sum as shown, shown result).
+
+    The name of an element stands for its number, which is looked up in the record.
+    """
+    name, *middle, shown = re.split(r" [=≈] ", line)
+    assert re.fullmatch(r".*\[[-\d,]*\]", name), line
+    if not middle:
+        return name, evaluate(shown), evaluate(shown)
+    (right,) = middle
+    if element := re.fullmatch(r"(\w+)\[([-\d,]*)\]", right):
+        panel = next(p for p in record.operands if p.name == element[1])
+        index = [int(i) for i in element[2].split(",")]
+        return name, float(panel.values.flat[panel.flat(index)]), evaluate(shown)
+    return name, evaluate(right), evaluate(shown)
 
 
 def check_record(record, expected=None, rel=2e-5):
@@ -50,7 +60,7 @@ def check_record(record, expected=None, rel=2e-5):
 
     assert record.steps
     for cell in record.steps:
-        name, value, shown = read(line(record, cell))
+        name, value, shown = read(line(record, cell), record)
         assert name == record.result.label(cell)
         assert math.isclose(value, shown, rel_tol=rel, abs_tol=rel), line(record, cell)
         if expected is not None:

@@ -71,7 +71,7 @@ def test_channels_stand_below_each_other_and_filters_beside():
     images = Panel.of("x", "input", np.zeros((2, 4, 5, 3)))  # two images of three channels
     assert plane_grid(images) == [[0, 3], [1, 4], [2, 5]]
     kernel = Panel.of("kernel", "kernel", np.zeros((4, 5, 3, 2)), axes=(0, 1))
-    assert plane_grid(kernel) == [[0, 1], [2, 3], [4, 5]]
+    assert plane_grid(kernel) == [[0, 3], [1, 4], [2, 5]]
     for panel, grid in ((images, plane_grid(images)), (kernel, plane_grid(kernel))):
         for row, line in enumerate(grid):
             for plane in line:
