@@ -1,11 +1,10 @@
 """Every worked number of the course slides, on every backend.
 
-The numbers are in `minicnn/explain/slide_examples.json`, each with its source. `printed` tells
-whether a number stands on a slide or was derived from what stands there.
+The numbers are in `minicnn/explain/course/slide_examples.json`, each with its source. `printed`
+tells whether a number stands on a slide or was derived from what stands there.
 """
 
 import gzip
-import json
 import math
 import os
 from collections.abc import Callable
@@ -18,10 +17,11 @@ import pytest
 import minicnn as mc
 from minicnn import config, geometry, layers
 from minicnn.errors import ShapeError
+from minicnn.explain.course.worked import slide_examples
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from tests.helpers import BACKENDS, ROOT
 
-EXAMPLES = json.loads((ROOT / "minicnn" / "explain" / "slide_examples.json").read_text())
+EXAMPLES = slide_examples()
 
 Example = dict[str, Any]
 CHECKS: dict[str, Callable[[Example], None]] = {}

@@ -76,7 +76,7 @@ def explain(
     """Explain an operation on your own numbers: as text, page, figure or animation."""
     from minicnn.explain import explain as explained
     from minicnn.explain import implementations as side_by_side
-    from minicnn.explain.limits import TooLargeError
+    from minicnn.explain.records.limits import TooLargeError
 
     options = {"input": numbers, **locals()}
     given = {name: options[name] for name in _OPTIONS if options[name] is not None}
@@ -238,7 +238,7 @@ def explore(
     open_it: Annotated[bool, typer.Option("--open/--no-open", help="Open it.")] = True,
 ) -> None:
     """Write the explorer, a page in which sizes, kernels and strides are tried out, and open it."""
-    from minicnn.explain.explorer import write_explorer
+    from minicnn.explain.readings.explorer import write_explorer
 
     with told():
         write_explorer(output)
@@ -253,7 +253,7 @@ def slides(
     """Make a gallery of every worked example of the course, with its numbers."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from minicnn.explain.slides import write_gallery
+    from minicnn.explain.course.slides import write_gallery
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with told():

@@ -9,8 +9,8 @@ from minicnn.errors import ArgumentError
 from minicnn.explain.calls import CALLS, explain_call, operation_named
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.implementations import Implementations, implementations
-from minicnn.explain.limits import MAX_TERMS, Limits
 from minicnn.explain.models import ModelExplanation, explain_layer, explain_model
+from minicnn.explain.records.limits import MAX_TERMS, Limits
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 

@@ -11,10 +11,7 @@ import numpy as np
 from minicnn import activations, ops
 from minicnn.autograd.tensor import convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
-from minicnn.explain.dense import dense, flatten
-from minicnn.explain.elementwise import ACTIVATIONS
 from minicnn.explain.explanation import Explanation
-from minicnn.explain.limits import Limits
 from minicnn.explain.operations import (
     activation_stage,
     convolution_stage,
@@ -25,6 +22,9 @@ from minicnn.explain.operations import (
     pooling_stage,
     resize_stage,
 )
+from minicnn.explain.records.dense import dense, flatten
+from minicnn.explain.records.elementwise import ACTIVATIONS
+from minicnn.explain.records.limits import Limits
 from minicnn.explain.stages import Stage, explain_stages
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from minicnn.ops.convolution import slide_geometry

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.animation import MAX_FRAMES, write_gif
-from minicnn.explain.figure import draw
-from minicnn.explain.layout import MAX_NUMBERS
-from minicnn.explain.page import notebook_html, page_html
-from minicnn.explain.record import Record
-from minicnn.explain.text import line, record_text
+from minicnn.explain.readings.animation import MAX_FRAMES, write_gif
+from minicnn.explain.readings.figure import draw
+from minicnn.explain.readings.layout import MAX_NUMBERS
+from minicnn.explain.readings.page import notebook_html, page_html
+from minicnn.explain.readings.text import line, record_text
+from minicnn.explain.records.record import Record
 from minicnn.files import replacing
 
 if TYPE_CHECKING:

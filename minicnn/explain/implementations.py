@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from minicnn.errors import check_choice
-from minicnn.explain.colours import css_variables
+from minicnn.explain.readings.colours import css_variables
 from minicnn.kernels import MAPS, MODULES
 
 __all__ = ["Function", "Implementation", "Implementations", "implementations"]

@@ -10,9 +10,6 @@ import numpy as np
 
 from minicnn import activations, layers, ops
 from minicnn.errors import ArgumentError
-from minicnn.explain.dense import moved_records
-from minicnn.explain.elementwise import ACTIVATIONS, elementwise_record
-from minicnn.explain.limits import Limits
 from minicnn.explain.operations import (
     activation_stage,
     convolution_stage,
@@ -22,10 +19,13 @@ from minicnn.explain.operations import (
     pooling_stage,
     resize_stage,
 )
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import Record
+from minicnn.explain.records.dense import moved_records
+from minicnn.explain.records.elementwise import ACTIVATIONS, elementwise_record
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import Record
+from minicnn.explain.records.steps import Step
 from minicnn.explain.stages import Stage
-from minicnn.explain.steps import Step
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from minicnn.layers.base import Layer
 

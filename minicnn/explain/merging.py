@@ -11,11 +11,11 @@ from minicnn import layers
 from minicnn.autograd import GradientTape
 from minicnn.autograd.tensor import convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.explain.elementwise import elementwise_record
 from minicnn.explain.explanation import Explanation
-from minicnn.explain.limits import Limits
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import Record
+from minicnn.explain.records.elementwise import elementwise_record
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import Record
 from minicnn.explain.stages import last_gradient
 from minicnn.layers.base import Layer
 

@@ -18,9 +18,9 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.layers import check_explainable, layer_stages
-from minicnn.explain.limits import MAX_TERMS, Limits, TooLargeError
 from minicnn.explain.merging import explain_merging, merging_kind
-from minicnn.explain.page import chain_html, notebook_html
+from minicnn.explain.readings.page import chain_html, notebook_html
+from minicnn.explain.records.limits import MAX_TERMS, Limits, TooLargeError
 from minicnn.explain.stages import explain_stages, last_gradient
 from minicnn.files import replacing
 from minicnn.layers.base import Layer

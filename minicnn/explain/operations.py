@@ -10,19 +10,19 @@ import numpy as np
 
 from minicnn import activations, ops
 from minicnn.errors import ArgumentError
-from minicnn.explain.convolution import TURNED, Convolution, convolution_records
-from minicnn.explain.dense import dense, dense_records, flatten, moved_records
-from minicnn.explain.elementwise import (
+from minicnn.explain.records.convolution import TURNED, Convolution, convolution_records
+from minicnn.explain.records.dense import dense, dense_records, flatten, moved_records
+from minicnn.explain.records.elementwise import (
     activation_formulas,
     activation_records,
     softmax_records,
 )
-from minicnn.explain.limits import Limits
-from minicnn.explain.normalization import normalization_records
-from minicnn.explain.pooling import pooling_records, resize_records
-from minicnn.explain.record import Record
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.normalization import normalization_records
+from minicnn.explain.records.pooling import pooling_records, resize_records
+from minicnn.explain.records.record import Record
+from minicnn.explain.records.steps import Step
 from minicnn.explain.stages import Stage
-from minicnn.explain.steps import Step
 
 __all__ = [
     "activation_stage",

@@ -13,9 +13,9 @@ from minicnn.autograd import GradientTape
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ShapeError
 from minicnn.explain.explanation import Explanation
-from minicnn.explain.limits import Limits
-from minicnn.explain.record import Record
-from minicnn.explain.steps import Step
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.record import Record
+from minicnn.explain.records.steps import Step
 
 __all__ = ["Stage", "explain_stages", "last_gradient"]
 

@@ -1,7 +1,5 @@
 """The course's autoencoder of digits."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -10,11 +8,11 @@ from minicnn.applications.digit_autoencoder import digit_autoencoder
 from minicnn.applications.search import classify_by_neighbours
 from minicnn.datasets import render_digits
 from minicnn.errors import ArgumentError
-from tests.helpers import ROOT
+from minicnn.explain.course.worked import slide_examples
 
 
 def slide(name):
-    examples = json.loads((ROOT / "minicnn" / "explain" / "slide_examples.json").read_text())
+    examples = slide_examples()
     return next(e for e in examples if e["id"] == name)["expected"]
 
 

@@ -56,7 +56,7 @@ def read(line, record=None):
 
 def check_record(record, expected=None, rel=2e-5):
     """Every equation of a record adds up, and gives the expected array."""
-    from minicnn.explain.text import line
+    from minicnn.explain.readings.text import line
 
     assert record.steps
     for cell in record.steps:

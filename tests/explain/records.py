@@ -3,8 +3,8 @@
 import numpy as np
 
 import minicnn as mc
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import make_record
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import make_record
 
 
 def numbers(seed, *shape, whole=True):

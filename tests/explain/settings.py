@@ -4,8 +4,8 @@ import numpy as np
 
 import minicnn as mc
 from minicnn.errors import MinicnnError
-from minicnn.explain.limits import Limits
 from minicnn.explain.operations import convolution_stage
+from minicnn.explain.records.limits import Limits
 from minicnn.explain.stages import explain_stages
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 

@@ -9,10 +9,10 @@ from scipy import ndimage
 
 import minicnn as mc
 from minicnn.errors import ArgumentError, OutputError
-from minicnn.explain.animation import write_gif
-from minicnn.explain.colours import LIGHT
-from minicnn.explain.layout import MARGIN, NOTE
-from minicnn.explain.marks import summands
+from minicnn.explain.readings.animation import write_gif
+from minicnn.explain.readings.colours import LIGHT
+from minicnn.explain.readings.layout import MARGIN, NOTE
+from minicnn.explain.readings.marks import summands
 from tests.explain.records import lit_of, numbers, records
 from tests.helpers import run_python
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn.explain.explorer import arithmetic_script
+from minicnn.explain.readings.explorer import arithmetic_script
 from minicnn.geometry import conv2d_multiply_adds, conv2d_parameters
 from tests.explain.settings import CONVOLUTIONS, OPERATIONS, explained, geometry_of, random_settings
 from tests.explain.settings import with_gradient as with_gradient_by_chance

@@ -5,8 +5,8 @@ from dataclasses import fields
 
 import pytest
 
-from minicnn.explain.colours import DARK, LIGHT, Shades, contrast, css_variables
-from minicnn.explain.panel import ROLES
+from minicnn.explain.readings.colours import DARK, LIGHT, Shades, contrast, css_variables
+from minicnn.explain.records.panel import ROLES
 
 ENOUGH = 4.5
 

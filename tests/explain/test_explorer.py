@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minicnn.errors import OutputError
-from minicnn.explain.explorer import explorer_html, write_explorer
-from minicnn.explain.worked import slide_examples
+from minicnn.explain.course.worked import slide_examples
+from minicnn.explain.readings.explorer import explorer_html, write_explorer
 from tests.explain.settings import explained
 
 SLIDES = {e["id"]: e for e in slide_examples()}

@@ -10,10 +10,10 @@ import pytest
 
 import minicnn as mc
 from minicnn.errors import ArgumentError
-from minicnn.explain.colours import LIGHT
-from minicnn.explain.figure import draw
-from minicnn.explain.text import line
-from minicnn.explain.worked import slide_example
+from minicnn.explain.course.worked import slide_example
+from minicnn.explain.readings.colours import LIGHT
+from minicnn.explain.readings.figure import draw
+from minicnn.explain.readings.text import line
 from tests.explain.records import lit_of, numbers, records
 
 RECORDS = records()
@@ -166,7 +166,7 @@ def test_the_strip_is_that_of_the_slide():
 
 @pytest.mark.parametrize("name", ["transposed", "flipped", "gradient of x", "gradient of kernel"])
 def test_the_summands_of_any_strip_add_up(name):
-    from minicnn.explain.marks import summands
+    from minicnn.explain.readings.marks import summands
 
     record = RECORDS[name]
     total = sum(np.nan_to_num(part.values) for part in summands(record))
@@ -210,8 +210,8 @@ def test_what_cannot_be_drawn_is_refused():
 
 
 def test_text_is_never_read_as_a_formula():
-    from minicnn.explain.panel import Panel
-    from minicnn.explain.record import make_record
+    from minicnn.explain.records.panel import Panel
+    from minicnn.explain.records.record import make_record
 
     x = Panel.of("$x$", "input", numbers(0, 1, 2))
     y = Panel.of("y_{1}$", "output", x.values)

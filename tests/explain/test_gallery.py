@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from minicnn.errors import OutputError
-from minicnn.explain import slides
-from minicnn.explain.colours import LIGHT
-from minicnn.explain.slides import work_out, write_gallery
-from minicnn.explain.worked import slide_example, slide_examples
-from minicnn.explain.worked_facts import ENCODER, chain_of
+from minicnn.explain.course import slides
+from minicnn.explain.course.slides import work_out, write_gallery
+from minicnn.explain.course.worked import slide_example, slide_examples
+from minicnn.explain.course.worked_facts import ENCODER, chain_of
+from minicnn.explain.readings.colours import LIGHT
 
 EXAMPLES = slide_examples()
 

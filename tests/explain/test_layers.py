@@ -8,10 +8,10 @@ import pytest
 import minicnn as mc
 from minicnn import layers
 from minicnn.errors import ArgumentError, ShapeError
+from minicnn.explain.course.worked import slide_examples
 from minicnn.explain.layers import STAGES
-from minicnn.explain.limits import TooLargeError
 from minicnn.explain.merging import MERGING
-from minicnn.explain.worked import slide_examples
+from minicnn.explain.records.limits import TooLargeError
 from tests.explain.reading import check_record, read
 from tests.explain.test_page_use import AUDIT, until
 

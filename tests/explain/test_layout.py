@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from minicnn.explain.layout import (
+from minicnn.explain.readings.layout import (
     INDEX_HEIGHT,
     LABEL_HEIGHT,
     gather_layout,
     plane_grid,
     strip_layout,
 )
-from minicnn.explain.lettering import cell_texts, font_path, text_width, wrap
-from minicnn.explain.marks import default_cell, summands
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import make_record
+from minicnn.explain.readings.lettering import cell_texts, font_path, text_width, wrap
+from minicnn.explain.readings.marks import default_cell, summands
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import make_record
 from tests.explain.records import records
 
 RECORDS = records()

@@ -1,6 +1,5 @@
 """The page's arithmetic: every sum is read back from it and evaluated, every mark compared."""
 
-import json
 import math
 import re
 from dataclasses import replace
@@ -9,17 +8,16 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn.explain.convolution import TURNED
+from minicnn.explain.course.worked import slide_examples
 from minicnn.explain.explanation import Explanation
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import make_record
-from minicnn.explain.text import line, parts
+from minicnn.explain.readings.text import line, parts
+from minicnn.explain.records.convolution import TURNED
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import make_record
 from tests.explain.reading import evaluate
-from tests.helpers import ROOT, rng_integers
+from tests.helpers import rng_integers
 
-SLIDES = {
-    e["id"]: e for e in json.loads((ROOT / "minicnn/explain/slide_examples.json").read_text())
-}
+SLIDES = {e["id"]: e for e in slide_examples()}
 
 #: Choose a record, then walk through all its steps and return what each shows.
 WALK = """([choice, reading, padding, terms]) => {

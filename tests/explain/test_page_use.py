@@ -8,7 +8,7 @@ import pytest
 
 import minicnn as mc
 from minicnn.errors import ArgumentError, OutputError
-from minicnn.explain.page import notebook_html
+from minicnn.explain.readings.page import notebook_html
 from tests.explain.test_page import plain
 from tests.helpers import rng_integers
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 import minicnn as mc
 from minicnn import activations, ops
 from minicnn.errors import ArgumentError
-from minicnn.explain.dense import dense
-from minicnn.explain.elementwise import ACTIVATIONS
-from minicnn.explain.limits import TooLargeError
+from minicnn.explain.records.dense import dense
+from minicnn.explain.records.elementwise import ACTIVATIONS
+from minicnn.explain.records.limits import TooLargeError
 from tests.explain.reading import check_record, gradients
 
 TURNED = "turned by 180°"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from minicnn.explain.page import filled_template, viewer_script, viewer_style, web_file
+from minicnn.explain.readings.page import filled_template, viewer_script, viewer_style, web_file
 from minicnn.files import replacing
 
 __all__ = ["ARITHMETIC", "arithmetic_script", "explorer_html", "explorer_script", "write_explorer"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.colours import LIGHT
-from minicnn.explain.layout import (
+from minicnn.explain.readings.colours import LIGHT
+from minicnn.explain.readings.layout import (
     EQUATION,
     GAP,
     INDEX,
@@ -30,10 +30,10 @@ from minicnn.explain.layout import (
     strip_layout,
     text_block,
 )
-from minicnn.explain.lettering import text_width
-from minicnn.explain.marks import Marks, check_reading, default_cell, gathered, summands
-from minicnn.explain.record import Record
-from minicnn.explain.text import line, part_lines
+from minicnn.explain.readings.lettering import text_width
+from minicnn.explain.readings.marks import Marks, check_reading, default_cell, gathered, summands
+from minicnn.explain.readings.text import line, part_lines
+from minicnn.explain.records.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

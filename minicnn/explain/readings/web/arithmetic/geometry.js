@@ -1,5 +1,5 @@
 /* Window arithmetic in plain integers, and the same in sentences: minicnn/geometry.py and
- * minicnn/explain/words.py once more, for the page. Sizes are [height, width] pairs.
+ * minicnn/explain/records/words.py once more, for the page. Sizes are [height, width] pairs.
  *
  *     span of the kernel   D*(K - 1) + 1
  *     output size          O = floor((N + P - D*(K - 1) - 1) / S) + 1

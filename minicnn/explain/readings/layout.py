@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.lettering import cell_texts, text_width, wrap
-from minicnn.explain.marks import Summand, Where
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import Record
-from minicnn.explain.text import number
+from minicnn.explain.readings.lettering import cell_texts, text_width, wrap
+from minicnn.explain.readings.marks import Summand, Where
+from minicnn.explain.readings.text import number
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import Record
 
 __all__ = ["MAX_NUMBERS", "Layout", "Line", "Matrix", "check_size", "gather_layout", "text_block"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.explain.record import Record
+from minicnn.explain.records.record import Record
 
 __all__ = [
     "expression",

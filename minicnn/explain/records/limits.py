@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.panel import Panel
+from minicnn.explain.records.panel import Panel
 
 __all__ = ["MAX_TERMS", "Limits", "TooLargeError"]
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from minicnn import ops
 from minicnn.explain.calls import explain_call
 from minicnn.explain.explanation import Explanation
-from minicnn.explain.limits import Limits
-from minicnn.explain.marks import summands
-from minicnn.explain.text import number
+from minicnn.explain.readings.marks import summands
+from minicnn.explain.readings.text import number
+from minicnn.explain.records.limits import Limits
 from minicnn.geometry import (
     conv2d_geometry,
     conv2d_parameters,
@@ -54,7 +54,7 @@ def slide_examples() -> list[Example]:
     >>> [e["expected"] for e in slide_examples() if e["id"] == "conv_3x3_k2"]
     [[[19, 25], [37, 43]]]
     """
-    text = (resources.files("minicnn.explain") / "slide_examples.json").read_text("utf-8")
+    text = (resources.files("minicnn.explain.course") / "slide_examples.json").read_text("utf-8")
     return list(json.loads(text))
 
 

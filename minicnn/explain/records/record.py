@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.panel import Panel
+from minicnn.explain.records.panel import Panel
 
 __all__ = ["Product", "Record", "make_record"]
 

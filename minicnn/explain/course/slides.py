@@ -9,13 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from minicnn.explain.animation import write_gif
-from minicnn.explain.colours import css_variables
-from minicnn.explain.figure import draw
-from minicnn.explain.marks import default_cell
-from minicnn.explain.page import web_file
-from minicnn.explain.text import line
-from minicnn.explain.worked import (
+from minicnn.explain.course.worked import (
     KINDS,
     Drawing,
     Example,
@@ -23,7 +17,13 @@ from minicnn.explain.worked import (
     Worked,
     slide_examples,
 )
-from minicnn.explain.worked_facts import FACTS
+from minicnn.explain.course.worked_facts import FACTS
+from minicnn.explain.readings.animation import write_gif
+from minicnn.explain.readings.colours import css_variables
+from minicnn.explain.readings.figure import draw
+from minicnn.explain.readings.marks import default_cell
+from minicnn.explain.readings.page import web_file
+from minicnn.explain.readings.text import line
 from minicnn.files import make_folder, replacing
 
 __all__ = ["work_out", "write_gallery"]
@@ -55,7 +55,7 @@ def work_out(example: Example) -> Worked:
     Args:
         example: one of `slide_examples()`.
 
-    >>> from minicnn.explain.worked import slide_example
+    >>> from minicnn.explain.course.worked import slide_example
     >>> work_out(slide_example("size_7_f3_s2")).sentences
     [('(7 - 3 + 0) / 2 + 1 = 3', True)]
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.explain.worked import Example, Table, Work, Worked, slide_example
+from minicnn.explain.course.worked import Example, Table, Work, Worked, slide_example
 from minicnn.geometry import conv2d_geometry, conv2d_parameters, conv2d_transpose_geometry
 
 __all__ = ["FACTS", "Layer", "chain_of"]

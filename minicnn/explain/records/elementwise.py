@@ -10,11 +10,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minicnn import activations
-from minicnn.explain.limits import Limits
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import Record, make_record
-from minicnn.explain.steps import Step
-from minicnn.explain.windows import elements
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import Record, make_record
+from minicnn.explain.records.steps import Step
+from minicnn.explain.records.windows import elements
 
 __all__ = [
     "ACTIVATIONS",

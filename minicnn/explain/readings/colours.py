@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from minicnn.explain.panel import ROLES
+from minicnn.explain.records.panel import ROLES
 
 __all__ = ["DARK", "LIGHT", "Shades", "Theme", "contrast", "css_variables"]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.explain.limits import Limits
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import Product, Record, make_record
-from minicnn.explain.steps import Step
-from minicnn.explain.windows import around, elements, inside, padded, windows_at
-from minicnn.explain.words import convolution_notes
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import Product, Record, make_record
+from minicnn.explain.records.steps import Step
+from minicnn.explain.records.windows import around, elements, inside, padded, windows_at
+from minicnn.explain.records.words import convolution_notes
 from minicnn.geometry import Geometry, Resize, resize_taps
 from minicnn.kernels import kernel, loops
 

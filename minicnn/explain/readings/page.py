@@ -14,7 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.colours import css_variables
+from minicnn.explain.readings.colours import css_variables
 
 if TYPE_CHECKING:
     from minicnn.explain.explanation import Explanation
@@ -127,7 +127,11 @@ def web_file(name: str) -> str:
     >>> web_file("page.html").splitlines()[0]
     '<!doctype html>'
     """
-    return resources.files("minicnn.explain").joinpath("web", name).read_text(encoding="utf-8")
+    return (
+        resources.files("minicnn.explain.readings")
+        .joinpath("web", name)
+        .read_text(encoding="utf-8")
+    )
 
 
 def embedded_json(value: Any) -> str:

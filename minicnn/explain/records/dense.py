@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import ops
-from minicnn.explain.convolution import MEANINGS, bias_record
-from minicnn.explain.limits import Limits
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import Product, Record, make_record
-from minicnn.explain.steps import Step
-from minicnn.explain.windows import elements, inside
+from minicnn.explain.records.convolution import MEANINGS, bias_record
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import Product, Record, make_record
+from minicnn.explain.records.steps import Step
+from minicnn.explain.records.windows import elements, inside
 
 __all__ = ["dense", "dense_records", "flatten", "moved_records"]
 

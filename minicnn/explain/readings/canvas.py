@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.explain.colours import LIGHT
-from minicnn.explain.lettering import font_path
-from minicnn.explain.panel import ROLES
+from minicnn.explain.readings.colours import LIGHT
+from minicnn.explain.readings.lettering import font_path
+from minicnn.explain.records.panel import ROLES
 
 if TYPE_CHECKING:
     from PIL.Image import Image

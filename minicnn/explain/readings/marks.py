@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError, check_choice
-from minicnn.explain.record import Record
-from minicnn.explain.text import factor, number
+from minicnn.explain.readings.text import factor, number
+from minicnn.explain.records.record import Record
 
 __all__ = ["READINGS", "Marks", "Summand", "check_reading", "default_cell", "gathered", "summands"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.canvas import Canvas
-from minicnn.explain.layout import (
+from minicnn.explain.readings.canvas import Canvas
+from minicnn.explain.readings.layout import (
     EQUATION,
     GAP,
     INDEX,
@@ -30,10 +30,10 @@ from minicnn.explain.layout import (
     shown_numbers,
     text_block,
 )
-from minicnn.explain.lettering import cell_texts, text_width
-from minicnn.explain.marks import Marks, Where, check_reading, gathered, summands
-from minicnn.explain.record import Record
-from minicnn.explain.text import line
+from minicnn.explain.readings.lettering import cell_texts, text_width
+from minicnn.explain.readings.marks import Marks, Where, check_reading, gathered, summands
+from minicnn.explain.readings.text import line
+from minicnn.explain.records.record import Record
 from minicnn.files import replacing
 
 __all__ = ["MAX_FRAMES", "write_gif"]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.explain.elementwise import elementwise_record
-from minicnn.explain.limits import Limits
-from minicnn.explain.panel import Panel
-from minicnn.explain.record import Record, make_record
-from minicnn.explain.steps import Step
+from minicnn.explain.records.elementwise import elementwise_record
+from minicnn.explain.records.limits import Limits
+from minicnn.explain.records.panel import Panel
+from minicnn.explain.records.record import Record, make_record
+from minicnn.explain.records.steps import Step
 
 __all__ = ["normalization_records"]
 

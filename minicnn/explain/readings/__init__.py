@@ -1,0 +1,1 @@
+"""What a record can be read as: text, figure, animation, page."""

@@ -1,0 +1,1 @@
+"""What meets what: the records of operations, on plain arrays."""
