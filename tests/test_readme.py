@@ -1,6 +1,7 @@
 """The README keeps its word: its code runs, its messages and files are there."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +19,9 @@ def blocks(language: str) -> list[str]:
 
 
 def test_python_examples_run_and_give_what_their_comments_say(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn, build, listing = blocks("python")
+    learn, see, build, listing = blocks("python")
     space: dict = {}
     exec(learn, space)
     g = space["g"]
@@ -28,6 +29,10 @@ def test_python_examples_run_and_give_what_their_comments_say(
     x = space["x"].numpy()
     np.testing.assert_allclose(space["first"].numpy(), 3 * x**2)
     np.testing.assert_allclose(space["second"].numpy(), 6 * x)
+    monkeypatch.chdir(tmp_path)
+    exec(see, space)
+    assert space["e"].text((0, 1, 1, 0)) in see
+    assert {p.name for p in tmp_path.iterdir()} == {"transposed.html", "summands.png"}
     exec(build, space)
     assert space["model"].output_shape == (None, 28, 28, 1)
     assert "conv2d_transpose" in capsys.readouterr().out

@@ -1,7 +1,7 @@
 /* Records of convolution, transposed convolution and their gradients, as in
- * minicnn/explain/records/convolution.py. All of them join the same products: an element of x, one of the
- * kernel and one of y. Whichever of the three is the result, the other two are the operands.
- */
+ * minicnn/explain/records/convolution.py. All of them join the same products: an element of x,
+ * one of the kernel and one of y. Whichever of the three is the result, the other two are the
+ * operands. */
 "use strict";
 
 const minicnnConvolution = (() => {

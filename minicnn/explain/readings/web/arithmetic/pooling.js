@@ -1,4 +1,5 @@
-/* Records of pooling and upsampling, and of their gradients, as in minicnn/explain/records/pooling.py. */
+/* Records of pooling and upsampling, and of their gradients, as in
+ * minicnn/explain/records/pooling.py. */
 "use strict";
 
 const minicnnPooling = (() => {

@@ -1,7 +1,6 @@
-/* Panels and records, as in minicnn/explain/records/panel.py and record.py: one array as it is shown, and
- * which numbers meet in each number of a result. Everything here is plain data, just as
- * Explanation.to_json() gives it in Python.
- */
+/* Panels and records, as in minicnn/explain/records/panel.py and record.py: one array as it is
+ * shown, and which numbers meet in each number of a result. Everything here is plain data, just
+ * as Explanation.to_json() gives it in Python. */
 "use strict";
 
 const minicnnRecord = (() => {
