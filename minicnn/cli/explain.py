@@ -76,6 +76,7 @@ def explain(
     """Explain an operation on your own numbers: as text, page, figure or animation."""
     from minicnn.explain import explain as explained
     from minicnn.explain import implementations as side_by_side
+    from minicnn.explain.calls import operation_named
     from minicnn.explain.records.limits import TooLargeError
 
     options = {"input": numbers, **locals()}
@@ -84,6 +85,7 @@ def explain(
         if implementations:
             console.print(str(side_by_side(op)), markup=False)
             return
+        operation_named(op)  # says what is known, before anything else
         if numbers is None:
             raise ArgumentError(f'explain {op} needs --input, e.g. --input "0 1 2; 3 4 5".')
         arguments = _arguments(op, given)
@@ -181,10 +183,13 @@ def _padding(value: str) -> Any:
 
 def _window(value: str) -> Any:
     try:
-        return tuple(
+        parts = [
             None if part.strip() == ":" else tuple(int(end) for end in part.split(":"))
             for part in value.split(",")
-        )
+        ]
+        if not 2 <= len(parts) <= 3 or any(part and len(part) != 2 for part in parts):
+            raise ValueError
+        return tuple(parts)
     except ValueError:
         raise ArgumentError(
             f"--window {value}: write first:after for rows and columns, as 0:3,2:6, and a third "

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import config
 from minicnn.autograd import GradientTape
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ShapeError
@@ -52,7 +53,8 @@ def explain_stages(
     Raises:
         ShapeError: `output_gradients` has not the shape of the result.
     """
-    values = [convert_to_tensor(x)]
+    first = convert_to_tensor(x)
+    values = [first if first.dtype.kind == "f" else convert_to_tensor(first, config.floatx())]
     with GradientTape(persistent=True) as tape:
         tape.watch(values[0])
         for stage in stages:

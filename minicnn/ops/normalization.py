@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import config
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, is_recording, record
 from minicnn.kernels import fused, memory
 from minicnn.kernels.sums import column_sums
@@ -142,7 +143,7 @@ def batch_normalization(
     y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, over all axes but the last
 
     Args:
-        x: (...,C) of floats.
+        x: (...,C); integers become floats.
         gamma: factors (C,), default ones.
         beta: summands (C,), default zeros.
         epsilon: added to the variance, default 0.001.
@@ -159,6 +160,8 @@ def batch_normalization(
     [[0.0, 7.0], [0.0, 7.0], [2.45, 7.0]]
     """
     x = convert_to_tensor(x)
+    if x.dtype.kind != "f":
+        x = Tensor(x.data.astype(config.floatx()))
     gamma, beta = (None if a is None else convert_to_tensor(a, x.dtype) for a in (gamma, beta))
     backend = fused(PASSES * x.size)
     if backend is not None and x.size and backend.has_tile(x.dtype):

@@ -317,3 +317,13 @@ def test_messages_about_arguments(function, words):
     with pytest.raises(ArgumentError) as caught:
         function()
     assert words in str(caught.value)
+
+
+def test_whole_numbers_are_normalized_as_floats():
+    whole = np.array([[1, 10], [3, 10], [5, 40]])
+    y, mean, variance = ops.batch_normalization(whole)
+    same = ops.batch_normalization(whole.astype(np.float32))
+    assert y.dtype == np.float32
+    assert np.array_equal(y.numpy(), same[0].numpy())
+    assert mean.tolist() == [3, 20]
+    np.testing.assert_allclose(variance, whole.var(axis=0))
