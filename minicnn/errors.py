@@ -14,6 +14,7 @@ __all__ = [
     "ArgumentError",
     "BackendError",
     "DataError",
+    "DeviceMemoryError",
     "MinicnnError",
     "OutputError",
     "ShapeError",
@@ -41,6 +42,10 @@ class SymbolicError(ArgumentError):
 
 class BackendError(MinicnnError, RuntimeError):
     """A backend that cannot be used on this machine."""
+
+
+class DeviceMemoryError(BackendError, MemoryError):
+    """An array for which the GPU has no room; smaller ones may follow."""
 
 
 class DataError(MinicnnError, ValueError):

@@ -28,6 +28,7 @@ MODULES = {
     "loops": "minicnn.kernels.loops",
     "numpy": "minicnn.kernels.vectorized",
     "numba": "minicnn.kernels.compiled",
+    "cupy": "minicnn.kernels.cuda",
 }
 
 MAPS = (
@@ -68,12 +69,12 @@ class Availability(NamedTuple):
 @functools.cache
 def _probe(name: str) -> Availability:
     """Find out once whether a backend can be used; a broken package gives a sentence."""
-    if name == "cupy":
-        return Availability(False, "this version of minicnn has no CUDA kernels yet")
     if name == "numba":
         wait_briefly()
     try:
-        importlib.import_module(MODULES[name])
+        module = importlib.import_module(MODULES[name])
+        if name == "cupy":
+            return Availability(*module.usable())
         if name == "numba":
             numba = importlib.import_module("numba")
             if numba.config.DISABLE_JIT:

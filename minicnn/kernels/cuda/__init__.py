@@ -1,0 +1,98 @@
+"""The maps on NVIDIA GPUs: CUDA C++ that is meant to be read, and the CuPy code that launches it.
+
+common.cu             what every kernel file begins with
+conv2d.cu             the three maps of convolution, as in loops.py: a thread owns one result
+tile.cu               the same as tiles of a matrix product: shared memory, vectors, two buffers
+  register_tile.cu    what a thread does in a tile
+  tensor_cores.cu     what a warp does in a tile, by TF32 or 3xTF32
+  conv2d_tiled.cu conv2d_input_gradient_tiled.cu conv2d_kernel_gradient_tiled.cu
+pooling.cu resize.cu  pooling and resizing
+normalization.cu      batch normalization with its ReLU
+training.cu           the squared error and Adam
+
+device.py             the card's limits and memory; compiling and launching
+probe.py              whether a GPU can be used
+tiles.py              which tile, if any, and the precision of its products
+convolution.py pooling.py normalization.py training.py      the functions
+
+No thread writes where another one does, and sums over blocks are added in a fixed order, so two
+runs give the same bits. All arrays are CuPy's; CuPy is imported by the first call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn.geometry import Geometry
+from minicnn.kernels.cuda.convolution import (
+    conv2d,
+    conv2d_by_matmul,
+    conv2d_input_gradient,
+    conv2d_kernel_gradient,
+    conv2d_max_pool2d,
+    kernel_and_bias_gradient,
+)
+from minicnn.kernels.cuda.normalization import (
+    batch_normalization,
+    batch_normalization_gradient,
+    column_sums,
+)
+from minicnn.kernels.cuda.pooling import (
+    average_pool2d,
+    average_pool2d_gradient,
+    gather,
+    max_pool2d,
+    ready,
+    resize2d,
+    resize2d_gradient,
+    scatter,
+)
+from minicnn.kernels.cuda.probe import usable
+from minicnn.kernels.cuda.tiles import precision, set_precision, use_precision
+from minicnn.kernels.cuda.training import adam, squared_error
+
+__all__ = [
+    "adam",
+    "average_pool2d",
+    "average_pool2d_gradient",
+    "batch_normalization",
+    "batch_normalization_gradient",
+    "column_sums",
+    "conv2d",
+    "conv2d_by_matmul",
+    "conv2d_input_gradient",
+    "conv2d_kernel_gradient",
+    "conv2d_max_pool2d",
+    "gather",
+    "has_tile",
+    "kernel_and_bias_gradient",
+    "max_pool2d",
+    "pools_in_place",
+    "precision",
+    "ready",
+    "resize2d",
+    "resize2d_gradient",
+    "scatter",
+    "set_precision",
+    "squared_error",
+    "usable",
+    "use_precision",
+]
+
+
+def has_tile(dtype: Any) -> bool:
+    """Return whether the kernels take numbers of this type.
+
+    >>> has_tile("float32"), has_tile("float16")
+    (True, False)
+    """
+    return str(dtype) in ("float32", "float64")
+
+
+def pools_in_place(dtype: Any, pool: Geometry) -> bool:
+    """Return False: a max-pool reads the written result of its convolution, in a kernel of its own.
+
+    >>> pools_in_place("float32", Geometry(6, 4, 3, 2, 2, 2, 2, 2, 0, 0, 0, 0, 1, 1, 1))
+    False
+    """
+    return False

@@ -1,0 +1,332 @@
+"""The three maps of convolution: which kernel, in how many blocks, on which arrays.
+
+A layer whose kernel is one pixel or the whole image is a matrix product and goes to cuBLAS. The
+others are tiles of one (`tile.cu`), or one thread for each result (`conv2d.cu`) where there are too
+few columns to fill a tile.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicnn.geometry import Geometry
+from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
+from minicnn.kernels.cuda.normalization import column_sums
+from minicnn.kernels.cuda.pooling import max_pool2d
+from minicnn.kernels.cuda.tiles import Tile, choose, precision
+
+__all__ = [
+    "conv2d",
+    "conv2d_by_matmul",
+    "conv2d_input_gradient",
+    "conv2d_kernel_gradient",
+    "conv2d_max_pool2d",
+    "kernel_and_bias_gradient",
+]
+
+#: Blocks that a kernel gradient is cut into, so that large cards have work for all their parts, and
+#: threads in the plain kernel. They do not depend on the card, so neither do the bits.
+BLOCKS = 512
+SUMS = 1 << 17
+#: Outputs that one part of a kernel gradient adds up at least, and bytes of all parts at most.
+SHORTEST = 128
+PARTS_BYTES = 1 << 26
+#: Blocks of a launch along y and along z.
+MOST_BLOCKS = 65535
+
+
+def _sees_all_at_once(g: Geometry) -> bool:
+    """Return whether the kernel lies on the whole image: one product for each image."""
+    return (
+        (g.out_height, g.out_width, g.groups) == (1, 1, 1)
+        and (g.kernel_height, g.kernel_width) == (g.in_height, g.in_width)
+        and (g.dilation_height, g.dilation_width) == (1, 1)
+        and not any(g[8:12])
+    )
+
+
+def _sees_one_pixel(g: Geometry) -> bool:
+    """Return whether every output sees just the pixel under it: one product for each pixel."""
+    return g[4:8] == (1, 1, 1, 1) and not any(g[8:12]) and g.groups == 1
+
+
+def _is_matrix_product(g: Geometry, dtype: Any) -> bool:
+    """Return whether cuBLAS has the whole as one product; it computes in float32 or float64."""
+    tensor_cores = precision() != "float32" and dtype == np.float32
+    return _sees_all_at_once(g) or (_sees_one_pixel(g) and not tensor_cores)
+
+
+def _image_shape(images: int, g: Geometry, channels: int) -> tuple[int, int, int, int]:
+    return images, g.in_height, g.in_width, channels
+
+
+def _output_shape(images: int, g: Geometry, filters: int) -> tuple[int, int, int, int]:
+    return images, g.out_height, g.out_width, filters
+
+
+def _vector(numbers: tuple[int, ...], *arrays: Array) -> int:
+    """Return how many neighbours may move together: 16 bytes of them, or just one.
+
+    Args:
+        numbers: of channels, which must be multiples.
+        arrays: whose memory must begin at a multiple of 16 bytes.
+    """
+    wide = 16 // arrays[0].itemsize
+    fits = all(n % wide == 0 for n in numbers) and all(a.data.ptr % 16 == 0 for a in arrays)
+    return wide if fits else 1
+
+
+def _tile_program(
+    name: str, tile: Tile, kind: str, vectors: tuple[int, int, int], arrays: list[Array]
+) -> tuple[Program, int]:
+    """Return the tiled kernels of one file, and the threads of a block."""
+    tensor_cores = "tf32" in kind
+    threads = tile.threads(tensor_cores)
+    macros = dict(
+        zip(("LEFT_VECTOR", "RIGHT_VECTOR", "RESULT_VECTOR"), vectors, strict=True),
+        TILE_ROWS=tile.rows, TILE_COLUMNS=tile.columns, TILE_DEPTH=tile.depth, THREADS=threads,
+    )  # fmt: skip
+    if tensor_cores:
+        macros |= {"WARP_ROWS": tile.thread_rows, "SPLIT": 3 if kind == "3xtf32" else 1}
+    else:
+        macros |= {"THREAD_ROWS": tile.thread_rows, "THREAD_COLUMNS": tile.thread_columns}
+    engine = "tensor_cores" if tensor_cores else "register_tile"
+    return program((engine, "tile", name), *arrays, **macros), threads
+
+
+def _finished(y: Array, bias: Array | None, relu: bool) -> Array:
+    """Add the bias and apply the ReLU in place; y (...,F)."""
+    if bias is not None or relu:
+        kernels = program("conv2d", y)
+        kernels.over("finish", y.size, y, bias, kernels.offset(y.size), y.shape[-1], int(relu))
+    return y
+
+
+def conv2d(
+    x: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
+) -> Array:
+    """Return y (N,OH,OW,F): the sum of the window times the kernel, plus a bias, through a ReLU.
+
+    Args:
+        x: images (N,H,W,C).
+        kernel: (KH,KW,C/groups,F).
+        g: the window arithmetic.
+        bias: (F,), default None for none.
+        relu: whether negative results become zero, default False.
+
+    Raises:
+        ArgumentError: an array is not on the GPU, or the types differ.
+        DeviceMemoryError: the card has no room for the result.
+    """
+    images, channels, filters = x.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
+    shape = (g.kernel_height, g.kernel_width, channels // g.groups, filters)
+    x, kernel, bias = checked(
+        "conv2d", x=(x, _image_shape(images, g, channels)), kernel=(kernel, shape),
+        bias=(bias, (filters,)),
+    )  # fmt: skip
+    y = empty("conv2d", _output_shape(images, g, filters), x.dtype)
+    if y.size == 0:
+        return y
+    if _is_matrix_product(g, x.dtype):
+        rows = y.size // filters
+        cupy().matmul(x.reshape(rows, -1), kernel.reshape(-1, filters), out=y.reshape(rows, -1))
+        return _finished(y, bias, relu)
+    of_group = filters // g.groups
+    found = choose(y.size // filters, of_group, g.groups, x.dtype, card())
+    arguments = (channels, filters, int(relu), g)
+    if found is None or g.groups > MOST_BLOCKS:
+        kernels = program("conv2d", x, kernel, y)
+        count = kernels.offset(y.size)
+        kernels.over("conv2d", y.size, x, kernel, bias, y, count, *arguments)
+        return y
+    tile, kind = found
+    along = _vector((filters, of_group), kernel)
+    vectors = (_vector((channels, channels // g.groups), x), along, along)
+    kernels, threads = _tile_program("conv2d_tiled", tile, kind, vectors, [x, kernel, y])
+    grid = (-(-(y.size // filters) // tile.rows), -(-of_group // tile.columns), g.groups)
+    kernels.launch("conv2d_tiled", grid, (threads,), x, kernel, bias, y, images, *arguments)
+    return y
+
+
+def conv2d_input_gradient(
+    dy: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
+) -> Array:
+    """Return dx (N,H,W,C): what every input has a part in, which is the transposed convolution.
+
+    Args:
+        dy: (N,OH,OW,F).
+        kernel: (KH,KW,C/groups,F).
+        g: the window arithmetic of the convolution.
+        bias: (C,), default None for none.
+        relu: whether negative results become zero, default False.
+
+    Raises:
+        ArgumentError: an array is not on the GPU, or the types differ.
+        DeviceMemoryError: the card has no room for the result.
+    """
+    images, channels, filters = dy.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
+    mine, of_group = channels // g.groups, filters // g.groups
+    dy, kernel, bias = checked(
+        "conv2d_input_gradient", dy=(dy, _output_shape(images, g, filters)),
+        kernel=(kernel, (g.kernel_height, g.kernel_width, mine, filters)), bias=(bias, (channels,)),
+    )  # fmt: skip
+    dx = empty("conv2d_input_gradient", _image_shape(images, g, channels), dy.dtype)
+    if dx.size == 0:
+        return dx
+    if _is_matrix_product(g, dy.dtype):
+        rows = dy.size // filters
+        cupy().matmul(dy.reshape(rows, -1), kernel.reshape(-1, filters).T, out=dx.reshape(rows, -1))
+        return _finished(dx, bias, relu)
+    residues = g.stride_height * g.stride_width
+    rows = images * -(-g.in_height // g.stride_height) * -(-g.in_width // g.stride_width)
+    found = choose(rows, mine, g.groups * residues, dy.dtype, card())
+    arguments = (channels, filters, int(relu), g)
+    if found is None or g.groups * residues > MOST_BLOCKS:
+        kernels = program("conv2d", dy, kernel, dx)
+        count = kernels.offset(dx.size)
+        kernels.over("conv2d_input_gradient", dx.size, dy, kernel, bias, dx, count, *arguments)
+        return dx
+    tile, kind = found
+    filters_fit = (filters, of_group)
+    vectors = (
+        _vector(filters_fit, dy),
+        _vector(filters_fit, kernel),
+        _vector((channels, mine), dx),
+    )
+    name = "conv2d_input_gradient_tiled"
+    kernels, threads = _tile_program(name, tile, kind, vectors, [dy, kernel, dx])
+    grid = (-(-rows // tile.rows), -(-mine // tile.columns), g.groups * residues)
+    kernels.launch(name, grid, (threads,), dy, kernel, bias, dx, images, *arguments)
+    return dx
+
+
+def _parts(wanted: int, pixels: int, elements: int, itemsize: int) -> tuple[int, int]:
+    """Return into how many parts a kernel gradient is cut, and the outputs of each but the last."""
+    room = max(PARTS_BYTES // (elements * itemsize), 1)
+    count = max(min(wanted, -(-pixels // SHORTEST), room), 1)
+    length = -(-pixels // count)
+    return -(-pixels // length), length
+
+
+def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
+    """Return dk (KH,KW,C/groups,F): each kernel element meets every output that used it.
+
+    The outputs are cut into parts, whose sums are added in their order: twice the same call gives
+    the same bits.
+
+    Args:
+        x: images (N,H,W,C).
+        dy: (N,OH,OW,F).
+        g: the window arithmetic.
+
+    Raises:
+        ArgumentError: an array is not on the GPU, or the types differ.
+        DeviceMemoryError: the card has no room for the result.
+    """
+    images, channels, filters = x.shape[0], x.shape[3], dy.shape[3]
+    mine, of_group = channels // g.groups, filters // g.groups
+    where = "conv2d_kernel_gradient"
+    x, dy = checked(
+        where, x=(x, _image_shape(images, g, channels)), dy=(dy, _output_shape(images, g, filters))
+    )
+    shape = (g.kernel_height, g.kernel_width, mine, filters)
+    pixels, elements = dy.size // filters, math.prod(shape)
+    if pixels == 0:
+        return zeros(where, shape, x.dtype)
+    if _is_matrix_product(g, x.dtype):
+        dk = empty(where, shape, x.dtype)
+        rows = x.reshape(pixels, -1)
+        cupy().matmul(rows.T, dy.reshape(pixels, -1), out=dk.reshape(rows.shape[1], -1))
+        return dk
+    found = choose(elements // filters, of_group, BLOCKS, x.dtype, card())
+    if found is None or g.groups > MOST_BLOCKS:
+        count, length = _parts(-(-SUMS // elements), pixels, elements, x.itemsize)
+        parts = empty(where, (count, *shape), x.dtype)
+        kernels = program("conv2d", x, dy, parts)
+        sizes = map(kernels.offset, (parts.size, pixels, length))
+        kernels.over(where, parts.size, x, dy, parts, *sizes, channels, filters, g)
+        return _added(where, parts, shape)
+    tile, kind = found
+    across, along = -(-(elements // filters) // tile.rows), -(-of_group // tile.columns)
+    wanted = min(-(-BLOCKS // (across * along * g.groups)), MOST_BLOCKS // g.groups)
+    count, length = _parts(wanted, pixels, elements, x.itemsize)
+    parts = empty(where, (count, *shape), x.dtype)
+    beside = _vector((filters, of_group), dy)
+    vectors = (_vector((channels, mine), x), beside, beside)
+    kernels, threads = _tile_program(f"{where}_tiled", tile, kind, vectors, [x, dy, parts])
+    sizes = map(kernels.offset, (pixels, length))
+    grid = (across, along, g.groups * count)
+    kernels.launch(
+        f"{where}_tiled", grid, (threads,), x, dy, parts, *sizes, channels, filters, g
+    )  # fmt: skip
+    return _added(where, parts, shape)
+
+
+def _added(where: str, parts: Array, shape: tuple[int, ...]) -> Array:
+    """Return the sum of parts (P,...) in their order."""
+    if len(parts) == 1:
+        return parts.reshape(shape)
+    total = empty(where, shape, parts.dtype)
+    kernels = program("conv2d", parts)
+    kernels.over("add_parts", total.size, parts, total, kernels.offset(total.size), len(parts))
+    return total
+
+
+def kernel_and_bias_gradient(
+    x: Array, dy: Array, g: Geometry, biased: str | None
+) -> tuple[Array, Array]:
+    """Return dk, and the sums of the channels of `"dy"` or of `"x"`.
+
+    The bias of a convolution belongs to dy's channels, that of a transposed one to x's.
+    """
+    return conv2d_kernel_gradient(x, dy, g), column_sums(x if biased == "x" else dy)
+
+
+def conv2d_max_pool2d(
+    x: Array, kernel: Array, g: Geometry, bias: Array | None, relu: bool, pool: Geometry
+) -> tuple[Array, Array]:
+    """Return the max-pool of a convolution, as `max_pool2d` does."""
+    return max_pool2d(conv2d(x, kernel, g, bias, relu), pool)
+
+
+def conv2d_by_matmul(x: Array, kernel: Array, g: Geometry) -> Array:
+    """Return y (N,OH,OW,F) by written-out windows and cuBLAS: the yardstick for our own kernels.
+
+    Windows are written out as many at a time as fit half of the second-level cache, so that the
+    product finds them there.
+
+    Args:
+        x: images (N,H,W,C).
+        kernel: (KH,KW,C/groups,F).
+        g: the window arithmetic.
+
+    Raises:
+        ArgumentError: an array is not on the GPU, or the types differ.
+        DeviceMemoryError: the card has no room for the result.
+    """
+    where = "conv2d_by_matmul"
+    images, channels, filters = x.shape[0], x.shape[3], kernel.shape[3]
+    mine, of_group = channels // g.groups, filters // g.groups
+    shape = (g.kernel_height, g.kernel_width, mine, filters)
+    x, kernel = checked(
+        where, x=(x, _image_shape(images, g, channels)), kernel=(kernel, shape)
+    )  # fmt: skip
+    y = empty(where, _output_shape(images, g, filters), x.dtype)
+    if y.size == 0:
+        return y
+    pixels, taps = y.size // filters, math.prod(shape[:3])
+    step = min(pixels, max(card().cache_bytes // (2 * taps * x.itemsize), 1))
+    rows = empty(where, (step, taps), x.dtype)
+    kernels = program("conv2d", x, rows)
+    for group in range(g.groups):
+        weights = kernel.reshape(taps, filters)[:, group * of_group : (group + 1) * of_group]
+        for first in range(0, pixels, step):
+            block = rows[: min(step, pixels - first)]  # (B,KH*KW*C)
+            count, start = kernels.offset(block.size), kernels.offset(first)
+            kernels.over("windows", block.size, x, block, count, start, channels, group, g)
+            columns = slice(group * of_group, (group + 1) * of_group)
+            y.reshape(pixels, filters)[first : first + len(block), columns] = block @ weights
+    return y

@@ -1,0 +1,128 @@
+"""Batch normalization with its ReLU, and sums over the pixels of a batch."""
+
+from __future__ import annotations
+
+from minicnn.kernels.cuda.device import THREADS, Array, Program, checked, empty, program
+
+__all__ = ["batch_normalization", "batch_normalization_gradient", "column_sums"]
+
+#: Numbers of a chunk, whose sums are short enough for float32, and chunks at most.
+CHUNK = 1 << 14
+MOST_CHUNKS = 512
+
+
+class _Chunks:
+    """How the rows of a batch (M,C) are cut, and the launch over them.
+
+    Args:
+        x: any array of the batch's shape.
+    """
+
+    def __init__(self, x: Array) -> None:
+        self.kernels: Program = program("normalization", x, THREADS=THREADS)
+        self.channels = x.shape[-1]
+        self.rows = x.size // self.channels
+        # Both depend on the sizes alone, and so do the bits of the sums.
+        length = max(CHUNK // self.channels, -(-self.rows // MOST_CHUNKS), 1)
+        self.count = -(-self.rows // length)
+        self.length = self.kernels.offset(length)
+        lanes = 1
+        while lanes < min(self.channels, 32):
+            lanes *= 2
+        self.block = (lanes, THREADS // lanes)
+        self.shape = (self.count, self.channels)
+
+    def over_chunks(self, name: str, *given: Array | None) -> None:
+        """Start a kernel with a block for each chunk and each 32 channels."""
+        grid = (self.count, -(-self.channels // self.block[0]))
+        rows = self.kernels.offset(self.rows)
+        self.kernels.launch(name, grid, self.block, *given, rows, self.length, self.channels)
+
+
+def column_sums(x: Array) -> Array:
+    """Return the sum of each channel of x (...,C) over everything else: (C,)."""
+    (x,) = checked("column_sums", x=(x, x.shape))
+    total = empty("column_sums", x.shape[-1:], x.dtype)
+    if x.size == 0:
+        total.fill(0)
+        return total
+    chunks = _Chunks(x)
+    parts = empty("column_sums", chunks.shape, x.dtype)
+    chunks.over_chunks("column_sums", x, parts)
+    kernels = program("conv2d", parts)
+    kernels.over("add_parts", total.size, parts, total, kernels.offset(total.size), chunks.count)
+    return total
+
+
+def batch_normalization(
+    x: Array, gamma: Array | None, beta: Array | None, epsilon: float, relu: bool
+) -> tuple[Array, Array, Array]:
+    """Return y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, the mean and the variance.
+
+    Args:
+        x: (...,C), at least one number for each channel.
+        gamma: (C,), or None for ones.
+        beta: (C,), or None for zeros.
+        epsilon: added to the variance.
+        relu: whether negative results become zero.
+    """
+    where, row = "batch_normalization", x.shape[-1:]
+    x, gamma, beta = checked(where, x=(x, x.shape), gamma=(gamma, row), beta=(beta, row))
+    chunks = _Chunks(x)
+    kernels, channels = chunks.kernels, chunks.channels
+    means, squares = (empty(where, chunks.shape, x.dtype) for _ in range(2))
+    chunks.over_chunks("moments", x, means, squares)
+    mean, variance, factor, shift = (empty(where, row, x.dtype) for _ in range(4))
+    kernels.over(
+        "join_moments", channels, means, squares, gamma, beta, mean, variance, factor, shift,
+        channels, chunks.count, kernels.offset(chunks.rows), chunks.length, float(epsilon),
+    )  # fmt: skip
+    y = empty(where, x.shape, x.dtype)
+    count = kernels.offset(x.size)
+    kernels.over("normalize", x.size, x, mean, factor, shift, y, count, channels, int(relu))
+    return y, mean, variance
+
+
+def batch_normalization_gradient(
+    dy: Array,
+    y: Array | None,
+    x: Array,
+    gamma: Array | None,
+    mean: Array,
+    variance: Array,
+    epsilon: float,
+) -> tuple[Array, Array, Array]:
+    """Return the gradients by x (...,C), gamma (C,) and beta (C,).
+
+    dx = gamma * scale * (dy - mean(dy) - n * mean(dy * n)), with n = (x - mean) * scale and
+    scale = 1 / sqrt(variance + epsilon)
+
+    Args:
+        dy: gradient of the result (...,C).
+        y: the result, if it went through a ReLU, else None.
+        x: (...,C), at least one number for each channel.
+        gamma: (C,), or None for ones.
+        mean: of x, (C,).
+        variance: of x, (C,).
+        epsilon: added to the variance.
+    """
+    where, row = "batch_normalization_gradient", x.shape[-1:]
+    dy, y, x, gamma, mean, variance = checked(
+        where, dy=(dy, x.shape), y=(y, x.shape), x=(x, x.shape), gamma=(gamma, row),
+        mean=(mean, row), variance=(variance, row),
+    )  # fmt: skip
+    chunks = _Chunks(x)
+    kernels, channels = chunks.kernels, chunks.channels
+    totals, products = (empty(where, chunks.shape, x.dtype) for _ in range(2))
+    chunks.over_chunks("slopes", dy, y, x, mean, totals, products)
+    by_gamma, by_beta, factor, tilt, shift = (empty(where, row, x.dtype) for _ in range(5))
+    kernels.over(
+        "join_slopes", channels, totals, products, gamma, variance, by_gamma, by_beta, factor, tilt,
+        shift, channels, chunks.count, kernels.offset(chunks.rows), float(epsilon),
+    )  # fmt: skip
+    dx = empty(where, x.shape, x.dtype)
+    count = kernels.offset(x.size)
+    kernels.over(
+        "normalize_gradient", x.size, dy, y, x, mean, factor, tilt, shift, dx, count, channels
+    )
+    return dx, by_gamma, by_beta

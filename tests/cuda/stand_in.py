@@ -1,0 +1,411 @@
+"""A stand-in for CuPy on NumPy and g++, as strict at its border as CuPy is.
+
+It mirrors CuPy 14.2: `tests/oracles/cupy_names.json` says which names exist there, and what is
+not in that list does not exist here. NumPy arrays are refused wherever CuPy refuses them, nothing
+becomes a NumPy array unless `.get()` or `asnumpy` is called, and reductions give arrays without
+axes. `RawModule` runs the text of the kernels on the CPU. New memory is full of NaN and stands
+between two zones that nobody may write to; after each launch they are looked at.
+"""
+
+import contextlib
+import functools
+import json
+import math
+import operator
+import sys
+import types
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from tests.cuda import cpu_module
+
+NAMES = json.loads((Path(__file__).parent.parent / "oracles/cupy_names.json").read_text())
+#: Bytes before and behind every array; CuPy's arrays begin at multiples of 512 bytes.
+ZONE = 512
+POISON = 0xFF  # four or eight of these bytes are NaN, or -1
+
+
+class Card:
+    """The limits of the card that the stand-in plays; tests may change them."""
+
+    def __init__(self):
+        self.name, self.capability = "stand-in for a GPU", "90"
+        self.shared_bytes, self.multiprocessors, self.cache_bytes = 49152, 2, 1 << 20
+        self.total_bytes, self.used_bytes = 1 << 30, 0
+
+
+card = Card()
+_blocks = weakref.WeakSet()
+
+
+class _Block:
+    """Memory of one array between its zones; arrays that are views keep it alive."""
+
+    def __init__(self, size):
+        if card.used_bytes + size > card.total_bytes:
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes")
+        room = np.full(size + 3 * ZONE, POISON, np.uint8)
+        first = -room.ctypes.data % ZONE + ZONE
+        self.before, self.after = room[:first], room[first + size :]
+        self.data = room[first : first + size]
+        card.used_bytes += size
+        weakref.finalize(self, _give_back, size)
+        _blocks.add(self)
+
+    def damaged(self):
+        return (self.before != POISON).any() or (self.after != POISON).any()
+
+
+def _give_back(size):
+    card.used_bytes -= size
+
+
+class OutOfMemoryError(MemoryError):
+    """As cupy.cuda.memory.OutOfMemoryError."""
+
+
+class CUDARuntimeError(RuntimeError):
+    """As cupy.cuda.runtime.CUDARuntimeError."""
+
+
+class CompileException(Exception):  # noqa: N818 - CuPy's name
+    """As cupy.cuda.compiler.CompileException."""
+
+
+class _Pointer:
+    def __init__(self, place):
+        self.ptr = place
+
+
+class ndarray:  # noqa: N801 - CuPy's name
+    """As cupy.ndarray: an array that never becomes NumPy's unasked."""
+
+    __slots__ = ("__weakref__", "_array", "_block")
+    __hash__ = None
+
+    def __init__(self, array, block=None):
+        self._array, self._block = array, block
+
+    @property
+    def data(self):
+        return _Pointer(self._array.ctypes.data)
+
+    @property
+    def device(self):
+        return Device(0)
+
+    def get(self):
+        return self._array.copy()
+
+    def __array__(self, *_, **__):
+        raise TypeError(
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct "
+            "a NumPy array explicitly."
+        )
+
+    def __getattr__(self, name):
+        if name not in NAMES["array"]:
+            raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
+        found = getattr(self._array, name)
+        if callable(found):
+            return functools.partial(_call, found, block=self._block)
+        return _wrapped(found, self._block)
+
+    def __getitem__(self, key):
+        return _wrapped(self._array[_unwrapped(key)], self._block)
+
+    def __setitem__(self, key, value):
+        self._array[_unwrapped(key)] = _unwrapped(value)
+
+    def __len__(self):
+        return len(self._array)
+
+    def __float__(self):
+        return float(self._array)
+
+    def __int__(self):
+        return int(self._array)
+
+    def __bool__(self):
+        return bool(self._array)
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self):
+        return repr(self._array)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if method != "__call__":
+            return NotImplemented
+        return _call(ufunc, *inputs, **kwargs)
+
+    def __array_function__(self, function, kinds, args, kwargs):
+        return _call(function, *args, **kwargs)
+
+
+def _unwrapped(value):
+    """Return what NumPy is to compute with; NumPy's own arrays are refused."""
+    if isinstance(value, ndarray):
+        return value._array
+    if isinstance(value, np.ndarray):
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+    if isinstance(value, tuple | list):
+        return type(value)(map(_unwrapped, value))
+    if isinstance(value, dict):
+        return {k: _unwrapped(v) for k, v in value.items()}
+    return value
+
+
+def _wrapped(value, block=None):
+    """Return NumPy's results as arrays of the card."""
+    if isinstance(value, np.ndarray):
+        kept = block is not None and np.may_share_memory(value, block.data)
+        return ndarray(value, block) if kept else _copied(value)
+    if isinstance(value, np.generic):
+        return _copied(np.asarray(value))  # CuPy's reductions stay on the card
+    if isinstance(value, tuple) and any(isinstance(v, np.ndarray) for v in value):
+        return tuple(_wrapped(v, block) for v in value)
+    return value
+
+
+def _copied(array):
+    """Return a copy in memory of the card, whose axes lie in the same order."""
+    new = empty(array.shape, array.dtype)
+    axes = sorted(range(array.ndim), key=lambda a: -array.strides[a])
+    turned = new._array.reshape([array.shape[a] for a in axes])
+    laid = turned.transpose(np.argsort(axes)) if array.ndim else turned
+    laid[...] = array
+    return ndarray(laid, new._block)
+
+
+def _call(function, *args, block=None, **kwargs):
+    out = kwargs.get("out")
+    block = next((a._block for a in args if isinstance(a, ndarray)), block)
+    result = function(*_unwrapped(args), **_unwrapped(kwargs))
+    return out if out is not None else _wrapped(result, block)
+
+
+def _on_the_card(function):
+    return functools.partial(_call, function)
+
+
+def _add_operators():
+    binary = "add sub mul truediv floordiv mod pow matmul and_ or_ xor lt le gt ge eq ne"
+    for name in binary.split():
+        compute, plain = getattr(operator, name), name.rstrip("_")
+        setattr(ndarray, f"__{plain}__", lambda a, b, f=compute: _call(f, a, b))
+        if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
+            setattr(ndarray, f"__r{plain}__", lambda a, b, f=compute: _call(f, b, a))
+    for name in binary.split()[:-6]:
+        compute = getattr(operator, f"i{name.rstrip('_')}")
+
+        def in_place(a, b, f=compute):
+            f(a._array, _unwrapped(b))
+            return a
+
+        setattr(ndarray, f"__i{name.rstrip('_')}__", in_place)
+    for name in ("neg", "pos", "abs", "invert"):
+        compute = getattr(operator, name)
+        setattr(ndarray, f"__{name}__", lambda a, f=compute: _call(f, a))
+
+
+_add_operators()
+
+
+def empty(shape, dtype=float, order="C"):
+    """As cupy.empty; the numbers are NaN, and integers -1."""
+    shape = (shape,) if isinstance(shape, int | np.integer) else tuple(map(operator.index, shape))
+    kind = np.dtype(dtype)
+    block = _Block(math.prod(shape) * kind.itemsize)
+    return ndarray(block.data.view(kind).reshape(shape, order=order), block)
+
+
+def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
+    """As cupy.asarray: the way to the card."""
+    if isinstance(a, ndarray):
+        fits = (dtype is None or a.dtype == dtype) and order in (None, "K", "A")
+        return a if fits and not copy else _copied(np.asarray(a._array, dtype, order=order))
+    return _copied(np.asarray(a, dtype, order=order))
+
+
+def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
+    """As cupy.asnumpy: the way back."""
+    array = a.get() if isinstance(a, ndarray) else np.asarray(a, order=order)
+    if out is not None:
+        out[...] = array
+        return out
+    return array
+
+
+def get_array_module(*args):
+    """As cupy.get_array_module."""
+    return sys.modules["cupy"] if any(isinstance(a, ndarray) for a in args) else np
+
+
+class RawModule:
+    """As cupy.RawModule, with kernels that run on the CPU."""
+
+    def __init__(self, code=None, *, path=None, options=(), backend="nvrtc", **_):
+        if not isinstance(options, tuple):
+            raise TypeError("Argument 'options' has incorrect type (expected tuple)")
+        self.code, self.options, self._module = code, options, None
+
+    def compile(self, log_stream=None):
+        try:
+            self._module = cpu_module.CpuModule(self.code, self.options)
+        except cpu_module.CompileError as error:
+            raise CompileException(_as_nvrtc(str(error))) from None
+
+    def get_function(self, name):
+        if self._module is None:
+            self.compile()
+        function = self._module.get_function(name)
+
+        def launch(grid, block, args, *, shared_mem=0, stream=None):
+            function(_positive(grid), _positive(block), [_argument(a) for a in args])
+            if any(b.damaged() for b in _blocks):
+                raise cpu_module.KernelError(f"{name} wrote beyond the end of an array")
+
+        return launch
+
+
+def _positive(sizes):
+    """CuPy starts one block where somebody asks for none."""
+    if not isinstance(sizes, tuple):
+        raise TypeError("grid and block must be tuples")
+    return tuple(max(1, operator.index(s)) for s in sizes)
+
+
+def _argument(value):
+    if isinstance(value, ndarray):
+        return value._array
+    if isinstance(value, np.ndarray) and value.size != 1:
+        raise TypeError(
+            f"You are trying to pass a numpy.ndarray of shape {value.shape} as a kernel parameter. "
+            f"Only numpy.ndarrays of size one can be passed by value."
+        )
+    return value.reshape(()) if isinstance(value, np.ndarray) else value
+
+
+def _as_nvrtc(log):
+    """Return g++'s errors as NVRTC words them: file(line): error: text."""
+    lines = []
+    for line in log.splitlines():
+        parts = line.split(":", 4)
+        if len(parts) == 5 and "error" in parts[3]:
+            lines.append(f"{Path(parts[0]).name}({parts[1]}): error:{parts[4]}")
+    return "\n".join(lines or [log])
+
+
+class Device:
+    """As cupy.cuda.Device."""
+
+    def __init__(self, device=None):
+        self.id = 0 if device is None else device
+
+    @property
+    def attributes(self):
+        return {
+            "MaxSharedMemoryPerBlock": card.shared_bytes,
+            "MultiProcessorCount": card.multiprocessors,
+            "L2CacheSize": card.cache_bytes,
+        }
+
+    @property
+    def compute_capability(self):
+        return card.capability
+
+    @property
+    def mem_info(self):
+        return card.total_bytes - card.used_bytes, card.total_bytes
+
+    def synchronize(self):
+        """Everything has been computed already."""
+
+
+class _Pool:
+    def free_bytes(self):
+        return 0
+
+    def free_all_blocks(self):
+        """Nothing is kept."""
+
+
+def _module(name, known, **members):
+    """Return a module that has some members, each of which CuPy must have too."""
+    strange = set(members) - set(known) - {"compiler", "memory"}
+    assert not strange, f"CuPy has no {strange} in {name}"
+    found = types.ModuleType(name)
+    for key, value in members.items():
+        setattr(found, key, value)
+    return found
+
+
+def make():
+    """Return the stand-in as a module named cupy."""
+    runtime = _module(
+        "cupy.cuda.runtime", NAMES["runtime"], CUDARuntimeError=CUDARuntimeError,
+        getDevice=lambda: 0, getDeviceCount=lambda: 1, driverGetVersion=lambda: 12090,
+        getDeviceProperties=lambda device: {"name": card.name.encode()},
+    )  # fmt: skip
+    cuda = _module(
+        "cupy.cuda", NAMES["cuda"], runtime=runtime, Device=Device, is_available=lambda: True,
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        compiler=types.SimpleNamespace(CompileException=CompileException),
+    )  # fmt: skip
+    module = types.ModuleType("cupy")
+
+    def lookup(name):
+        if name not in NAMES["functions"]:
+            raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+        found = getattr(np, name)
+        return found if isinstance(found, type) else _on_the_card(found)
+
+    own = {
+        "ndarray": ndarray, "empty": empty, "asarray": asarray, "asnumpy": asnumpy,
+        "array": functools.partial(asarray, copy=True), "RawModule": RawModule, "cuda": cuda,
+        "get_array_module": get_array_module, "get_default_memory_pool": _Pool,
+        "ascontiguousarray": lambda a, dtype=None: _contiguous(a, dtype),
+        "__version__": f"{NAMES['cupy']} (stand-in)", "__getattr__": lookup,
+    }  # fmt: skip
+    for key, value in own.items():
+        setattr(module, key, value)
+    return module
+
+
+def _contiguous(a, dtype=None):
+    if not isinstance(a, ndarray):
+        return asarray(a, dtype, order="C")
+    if a._array.flags.c_contiguous and (dtype is None or a.dtype == dtype):
+        return a
+    new = empty(a.shape, a.dtype if dtype is None else dtype)
+    new._array[...] = a._array
+    return new
+
+
+@contextlib.contextmanager
+def installed():
+    """Let `import cupy` find the stand-in for the length of a `with` block."""
+    before = sys.modules.get("cupy")
+    sys.modules["cupy"] = make()
+    _forget()
+    try:
+        yield sys.modules["cupy"]
+    finally:
+        del sys.modules["cupy"]
+        if before is not None:
+            sys.modules["cupy"] = before
+        _forget()
+
+
+def _forget():
+    """Let the CUDA backend look for CuPy, cards and compiled kernels anew."""
+    from minicnn import kernels
+    from minicnn.kernels.cuda import device, pooling
+
+    caches = (device.cupy, device._card, device._module, device._function, pooling._tables)
+    for cache in (*caches, kernels._probe, kernels._function):
+        cache.cache_clear()
