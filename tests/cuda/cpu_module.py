@@ -34,6 +34,13 @@ class KernelError(RuntimeError):
     """A kernel that broke a rule while it ran."""
 
 
+class OnTheCard:
+    """An array that a kernel is given by its address, even if it has no axes."""
+
+    def __init__(self, array):
+        self.array = array
+
+
 class CompileError(RuntimeError):
     """Text that g++ refused."""
 
@@ -106,7 +113,8 @@ def _argument(value):
     """Return what ctypes passes for an argument, and its kind and size."""
     if value is None:
         return ctypes.c_void_p(0), "0*"
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, OnTheCard) or (isinstance(value, np.ndarray) and value.ndim):
+        value = getattr(value, "array", value)
         if not value.flags.c_contiguous:
             raise KernelError("a kernel was given an array with gaps")
         return ctypes.c_void_p(value.ctypes.data), f"{value.dtype.kind}{value.itemsize}*"

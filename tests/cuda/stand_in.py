@@ -8,6 +8,7 @@ between two zones that nobody may write to; after each launch they are looked at
 """
 
 import contextlib
+import ctypes
 import functools
 import json
 import math
@@ -50,12 +51,25 @@ class _Block:
         first = -room.ctypes.data % ZONE + ZONE
         self.before, self.after = room[:first], room[first + size :]
         self.data = room[first : first + size]
+        for zone in (self.before, self.after):
+            _forbid(zone)
         card.used_bytes += size
         weakref.finalize(self, _give_back, size)
         _blocks.add(self)
 
     def damaged(self):
         return (self.before != POISON).any() or (self.after != POISON).any()
+
+
+@functools.cache
+def _sanitizer():
+    """Return the function that lets the address sanitizer watch memory, where it runs."""
+    return getattr(ctypes.CDLL(None), "__asan_poison_memory_region", None)
+
+
+def _forbid(zone):
+    if _sanitizer():
+        _sanitizer()(ctypes.c_void_p(zone.ctypes.data), ctypes.c_size_t(zone.size))
 
 
 def _give_back(size):
@@ -281,7 +295,7 @@ def _positive(sizes):
 
 def _argument(value):
     if isinstance(value, ndarray):
-        return value._array
+        return cpu_module.OnTheCard(value._array)
     if isinstance(value, np.ndarray) and value.size != 1:
         raise TypeError(
             f"You are trying to pass a numpy.ndarray of shape {value.shape} as a kernel parameter. "
