@@ -28,7 +28,7 @@ EDGE = 7
 #: The one import that may close a circle, if it stands in a function: a tensor calls the engine.
 LAZY = ("minicnn.autograd.tensor", "minicnn.autograd.tape")
 LONGEST = 450
-HEAVY = ["numba", "PIL", "matplotlib", "rich", "typer", "safetensors", "h5py", "pooch"]
+HEAVY = ["numba", "cupy", "PIL", "matplotlib", "rich", "typer", "safetensors", "h5py", "pooch"]
 
 
 class Import:

@@ -146,15 +146,18 @@ def test_backends_tell_versions_and_reasons():
     assert found["loops"].usable
     assert found["numba"].usable
     assert found["numba"].detail.startswith("numba 0.")
-    assert found["cupy"] == (False, "this version of minicnn has no CUDA kernels yet")
+    assert found["cupy"].detail  # tests/cuda/test_probe.py knows the reasons
 
 
-def test_cupy_is_refused_with_a_reason():
+def test_cupy_is_refused_with_a_reason(monkeypatch):
+    probe = kernels._probe
+    missing = kernels.Availability(False, "no GPU was found")
+    monkeypatch.setattr(kernels, "_probe", lambda name: missing if name == "cupy" else probe(name))
+    kernels._function.cache_clear()
     with config.use_backend("cupy"), pytest.raises(BackendError) as caught:
         mc.max_pool2d(np.ones((1, 4, 6, 1)))
     assert str(caught.value) == (
-        "backend 'cupy' is not usable here: this version of minicnn has no CUDA kernels yet. "
-        "Usable: 'loops', 'numpy', 'numba'."
+        "backend 'cupy' is not usable here: no GPU was found. Usable: 'loops', 'numpy', 'numba'."
     )
 
 
