@@ -44,7 +44,7 @@ MAPS = (
     "resize2d_gradient",
 )
 
-#: What only the compiled backend does: several operations in one pass over memory.
+#: What only the compiled and the CUDA backend do: several operations in one pass over memory.
 FUSED = (
     "conv2d_max_pool2d",
     "kernel_and_bias_gradient",

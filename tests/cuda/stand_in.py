@@ -322,11 +322,13 @@ class Device:
 
     @property
     def attributes(self):
-        return {
+        found = {
             "MaxSharedMemoryPerBlock": card.shared_bytes,
             "MultiProcessorCount": card.multiprocessors,
             "L2CacheSize": card.cache_bytes,
         }
+        assert {f"cudaDevAttr{name}" for name in found} <= set(NAMES["runtime"])
+        return found
 
     @property
     def compute_capability(self):

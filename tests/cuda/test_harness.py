@@ -55,6 +55,13 @@ def test_shared_memory_is_nan_at_the_start_of_each_block():
     assert np.isnan(y[1]).all()
 
 
+def test_fibers_of_other_processors():
+    x, y = np.arange(N, dtype="f4"), np.full(N, -1, "f4")
+    with cpu_module.compiler_flags("-DPORTABLE_FIBERS"):
+        run(neighbours("__syncthreads();"), x, y, order=3)
+    np.testing.assert_array_equal(y, np.roll(x, 1) + np.roll(x, -1))
+
+
 def test_a_race_shows_in_another_order():
     text = HEAD + "int* y) { y[0] = threadIdx.x; }"  # the last one to write wins
     winners = set()

@@ -31,8 +31,9 @@ __all__ = [
 #: threads in the plain kernel. They do not depend on the card, so neither do the bits.
 BLOCKS = 512
 SUMS = 1 << 17
-#: Outputs that one part of a kernel gradient adds up at least, and bytes of all parts at most.
+#: Outputs that one part of a kernel gradient adds up at least and at most, and bytes of all parts.
 SHORTEST = 128
+LONGEST = 1 << 30
 PARTS_BYTES = 1 << 26
 #: Blocks of a launch along y and along z.
 MOST_BLOCKS = 65535
@@ -206,7 +207,7 @@ def conv2d_input_gradient(
 def _parts(wanted: int, pixels: int, elements: int, itemsize: int) -> tuple[int, int]:
     """Return into how many parts a kernel gradient is cut, and the outputs of each but the last."""
     room = max(PARTS_BYTES // (elements * itemsize), 1)
-    count = max(min(wanted, -(-pixels // SHORTEST), room), 1)
+    count = max(min(wanted, -(-pixels // SHORTEST), room), -(-pixels // LONGEST))
     length = -(-pixels // count)
     return -(-pixels // length), length
 
