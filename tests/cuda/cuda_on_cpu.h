@@ -27,6 +27,7 @@
 #define __launch_bounds__(...)
 #define __shared__ static __attribute__((section("shared_memory")))
 #define __syncthreads() cuda::wait(cuda::AT_BARRIER, __LINE__)
+#define __syncwarp() cuda::wait(cuda::AT_WARP, __LINE__)
 
 extern "C" __attribute__((weak, visibility("hidden"))) char __start_shared_memory[];
 extern "C" __attribute__((weak, visibility("hidden"))) char __stop_shared_memory[];

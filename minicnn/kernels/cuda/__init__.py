@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.convolution import (
     conv2d,
@@ -86,11 +88,11 @@ def has_tile(dtype: Any) -> bool:
     >>> has_tile("float32"), has_tile("float16")
     (True, False)
     """
-    return str(dtype) in ("float32", "float64")
+    return np.dtype(dtype) in (np.float32, np.float64)
 
 
 def pools_in_place(dtype: Any, pool: Geometry) -> bool:
-    """Return False: a max-pool reads the written result of its convolution, in a kernel of its own.
+    """Return False: here a max-pool reads the whole result of its convolution, in its own kernel.
 
     >>> pools_in_place("float32", Geometry(6, 4, 3, 2, 2, 2, 2, 2, 0, 0, 0, 0, 1, 1, 1))
     False

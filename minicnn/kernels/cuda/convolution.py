@@ -279,11 +279,14 @@ def _added(where: str, parts: Array, shape: tuple[int, ...]) -> Array:
 def kernel_and_bias_gradient(
     x: Array, dy: Array, g: Geometry, biased: str | None
 ) -> tuple[Array, Array]:
-    """Return dk, and the sums of the channels of `"dy"` or of `"x"`.
+    """Return dk, and the sums of the channels of `"dy"` or of `"x"`; zeros if there is no bias.
 
     The bias of a convolution belongs to dy's channels, that of a transposed one to x's.
     """
-    return conv2d_kernel_gradient(x, dy, g), column_sums(x if biased == "x" else dy)
+    dk = conv2d_kernel_gradient(x, dy, g)
+    if biased is None:
+        return dk, zeros("kernel_and_bias_gradient", dy.shape[3:], dy.dtype)
+    return dk, column_sums(x if biased == "x" else dy)
 
 
 def conv2d_max_pool2d(

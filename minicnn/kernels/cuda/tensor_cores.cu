@@ -73,6 +73,7 @@ struct Sums {
   __device__ __forceinline__ void multiply(
       const real (&left)[TILE_DEPTH][LEFT], const real (&right)[TILE_DEPTH][RIGHT]) {
     int row = first_row(), column = first_column() + threadIdx.x % 32 / 4;
+    __syncwarp();  // threads may have come by different ways; the instruction is one of the warp
 #pragma unroll
     for (int k = 0; k < TILE_DEPTH; k += 8) {
       int mine = k + threadIdx.x % 4;  // of the eight k of an instruction, this thread holds two

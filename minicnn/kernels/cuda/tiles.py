@@ -92,7 +92,8 @@ def set_precision(name: str) -> None:
     Args:
         name: `"float32"` (default), `"tf32"`, where factors keep 10 bits behind the point, or
             `"3xtf32"`, nearly as exact as float32 by three products in place of one. The last two
-            need tensor cores, of compute capability 8.0 or more.
+            need tensor cores, of compute capability 8.0 or more. Layers whose kernel lies on the
+            whole image go to cuBLAS, which computes in float32 whatever is chosen here.
 
     Raises:
         ArgumentError: the name is none of these.
