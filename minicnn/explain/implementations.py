@@ -6,6 +6,7 @@ import ast
 import html
 import importlib
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -194,7 +195,26 @@ def _implementation(backend: str, kernel: str) -> Implementation:
         Function(f.__name__, f"{_file(f)}, line {_line(f)}", inspect.getsource(f).rstrip())
         for f in shown
     )
+    if backend == "cupy":
+        functions = (_cuda_text(kernel), *functions)
     return Implementation(backend, about, functions, tuple(others))
+
+
+def _cuda_text(kernel: str) -> Function:
+    """Return the plain CUDA kernel of a map, with the comment above it."""
+    head = re.compile(rf'extern "C" __global__ void {kernel}\(')
+    for file in sorted(Path(__file__).parents[1].glob("kernels/cuda/*.cu")):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        for first, text in enumerate(lines):
+            if head.match(text):
+                last = lines.index("}", first)
+                while lines[first - 1].startswith("//"):
+                    first -= 1
+                source = "\n".join(lines[first : last + 1])
+                return Function(
+                    kernel, f"minicnn/kernels/cuda/{file.name}, line {first + 1}", source
+                )
+    raise AssertionError(f"no CUDA text of {kernel}")
 
 
 def _python(function: Any) -> Any:

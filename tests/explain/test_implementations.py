@@ -20,14 +20,25 @@ def test_every_map_is_shown_in_every_backend_as_it_stands_in_its_file(name):
     for part in found.backends:
         assert part.functions[0].name == name
         for function in part.functions:
-            path, line = re.fullmatch(r"(minicnn/\S+\.py), line (\d+)", function.place).groups()
+            path, line = re.fullmatch(
+                r"(minicnn/\S+\.(?:py|cu)), line (\d+)", function.place
+            ).groups()
             text = (ROOT / path).read_text(encoding="utf-8")
             assert function.source in text
             assert text.splitlines()[int(line) - 1] == function.source.splitlines()[0]
-            assert f"def {function.name}(" in function.source
+            word = "void" if path.endswith(".cu") else "def"
+            assert f"{word} {function.name}(" in function.source
             assert function.source in str(found)
         assert f"# {part.backend}: {part.about}" in str(found)
         assert part.about
+
+
+def test_cuda_text_stands_before_what_launches_it():
+    text, launch, *_ = implementations("average_pool2d").backends[3].functions
+    assert text.source.startswith("//")
+    assert text.source.endswith("\n}")
+    assert "__global__" in text.source
+    assert 'kernels.over("average_pool2d"' in launch.source
 
 
 def helpers(name, backend):
