@@ -11,14 +11,10 @@ import html
 import json
 import re
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from minicnn.errors import ArgumentError
 from minicnn.explain.readings.colours import css_variables
-
-if TYPE_CHECKING:
-    from minicnn.explain.explanation import Explanation
-    from minicnn.explain.models import ModelExplanation
 
 __all__ = [
     "chain_html",
@@ -38,7 +34,21 @@ SCRIPTS = ("record.js", "sum.js", "grid.js", "look.js", "link.js", "controls.js"
 FRAME_HEIGHT = 680
 
 
-def page_html(explanation: Explanation) -> str:
+class Shown(Protocol):
+    """What has a page: an explanation, or that of a model."""
+
+    @property
+    def title(self) -> str:
+        """What is explained."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as the page reads it."""
+
+    def html(self) -> str:
+        """Return the page."""
+
+
+def page_html(explanation: Shown) -> str:
     """Return the page of an explanation as one HTML file without any outside part.
 
     Args:
@@ -58,7 +68,7 @@ def page_html(explanation: Explanation) -> str:
     )
 
 
-def chain_html(model: ModelExplanation) -> str:
+def chain_html(model: Shown) -> str:
     """Return the page of a model: its layers, and the explanation of one at a time.
 
     Args:
@@ -75,7 +85,7 @@ def chain_html(model: ModelExplanation) -> str:
     )
 
 
-def notebook_html(explanation: Explanation | ModelExplanation, height: int = FRAME_HEIGHT) -> str:
+def notebook_html(explanation: Shown, height: int = FRAME_HEIGHT) -> str:
     """Return the page in a frame, for a notebook's output.
 
     Args:
