@@ -408,3 +408,10 @@ def test_negative_numbers_between_brackets_and_commas_have_none_of_their_own():
     pooled = mc.explain("max_pool2d", x, (1, 2)).text((0, 0, 0, 0))
     assert pooled == "y[0,0,0,0] = max(-1, -2) = -1"
     assert mc.explain("softplus", [[-2.0]]).text((0, 0)).startswith("y[0,0] = log(1 + exp(-2)) ")
+
+
+def test_partial_sums_say_where_digits_are_missing():
+    x = np.array([[[[1 / 3, 2.0]]]])
+    e = mc.explain(mc.conv2d, x, np.ones((1, 1, 2, 1)))
+    lines = [line.strip() for line in e.text().splitlines() if ": " in line and "x[" in line]
+    assert lines[-2:] == ["x[0,:,:,0]: 0.333333*1 ≈ 0.333333", "x[0,:,:,1]: 2*1 = 2"]

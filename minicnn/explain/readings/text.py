@@ -53,6 +53,10 @@ def _is_rounded(record: Record, cell: int) -> bool:
     if record.bias is not None:
         operand, cells = record.bias
         shown.append(record.operands[operand].values.flat[cells[cell]])
+    return _any_rounded(shown)
+
+
+def _any_rounded(shown: Iterable[Any]) -> bool:
     return any(np.isfinite(v) and type(v)(float(number(v))) != v for v in shown)
 
 
@@ -154,12 +158,14 @@ def parts(record: Record, cell: int) -> list[tuple[str, list[int], float]]:
 
 def part_lines(record: Record, cell: int) -> list[str]:
     """Return the partial sums as equations, none if there is only one."""
-    sums, texts = parts(record, cell), terms(record, cell)
-    return [
-        f"{name}: {' + '.join(texts[t] for t in inside)} = {number(value)}"
-        for name, inside, value in sums
-        if len(sums) > 1
-    ]
+    sums, texts, elements = parts(record, cell), terms(record, cell), record.elements(cell)
+    lines = []
+    for name, inside, value in sums if len(sums) > 1 else []:
+        shown = [value, *(p.values.flat[i] for t in inside for p, i in elements[t])]
+        shown += [record.share(cell, t) for t in inside]
+        equal = "≈" if _any_rounded(shown) else "="
+        lines.append(f"{name}: {' + '.join(texts[t] for t in inside)} {equal} {number(value)}")
+    return lines
 
 
 def record_text(record: Record, cells: Iterable[int] | None = None) -> str:

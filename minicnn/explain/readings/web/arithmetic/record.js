@@ -169,8 +169,8 @@ const minicnnRecord = (() => {
         ? []
         : [{ label: `use an input of ${half[0]} x ${half[1]}`, change: { input_size: half } }],
       `Not shown: ${title}, with ${found} products where max_terms allows ${allowed}.`,
-      `${title} has ${found} products with these settings; the page shows at most ${allowed}. Use ` +
-        "a smaller input, fewer channels or filters, or less padding.",
+      `${title} has ${found} products with these settings; the page shows at most ${allowed}. ` +
+        "Use a smaller input, fewer channels or filters, or less padding.",
     );
   }
 
