@@ -88,6 +88,7 @@ def explain(
         operation_named(op)  # says what is known, before anything else
         if numbers is None:
             raise ArgumentError(f'explain {op} needs --input, e.g. --input "0 1 2; 3 4 5".')
+        _check_files(html, gif, png, text, reading)
         arguments = _arguments(op, given)
         settings: dict[str, Any] = {} if max_terms is None else {"max_terms": max_terms}
         if window is not None:
@@ -109,6 +110,29 @@ _OPTIONS = (
 )
 
 
+#: Which endings the options that write a file take.
+_ENDINGS = {
+    "--html": (".html",),
+    "--gif": (".gif",),
+    "--png": (".png", ".svg", ".pdf"),
+    "--text": (".txt",),
+}
+
+
+def _check_files(
+    html: Path | None, gif: Path | None, png: Path | None, text: Path | None, reading: str | None
+) -> None:
+    """Raise if a file's name says something else than its option, or a reading has no picture."""
+    for (option, endings), path in zip(_ENDINGS.items(), (html, gif, png, text), strict=True):
+        if path is not None and path.suffix.lower() not in endings:
+            raise ArgumentError(f"{option} {path}: the name must end in {' or '.join(endings)}.")
+    if reading is not None and gif is None and png is None:
+        raise ArgumentError(
+            f"--reading {reading}: that is for pictures and animations; add --gif FILE.gif or "
+            f"--png FILE.png."
+        )
+
+
 def _array(name: str, source: str, op: str) -> Any:
     """Return numbers of an option, with the axes that the operation takes."""
     from minicnn.explain.numbers import as_images, as_kernels, read_numbers
@@ -127,16 +151,16 @@ def _arguments(op: str, given: dict[str, Any]) -> dict[str, Any]:
 
     parameters = inspect.signature(operation_named(op)).parameters
     arguments = {}
+    options = {NAMES.get(o, o): o for o in _OPTIONS} | {"image": "input"}
     for option, value in given.items():
         name = NAMES.get(option, option)
         if name == "x" and "x" not in parameters:
             name = "image"
         if name not in parameters:
-            takes = {NAMES.get(o, o): o for o in _OPTIONS} | {"image": "input"}
-            options = [f"--{takes[n].replace('_', '-')}" for n in parameters if n in takes]
+            known = [f"--{options[n].replace('_', '-')}" for n in parameters if n in options]
             raise ArgumentError(
                 f"explain {op}: there is no --{option.replace('_', '-')} here; it takes "
-                f"{', '.join(options)}."
+                f"{', '.join(known)}."
             )
         if option in ("input", "kernel", "bias"):
             arguments[name] = _array(option, value, op)
@@ -146,6 +170,9 @@ def _arguments(op: str, given: dict[str, Any]) -> dict[str, Any]:
             arguments[name] = value
         else:
             arguments[name] = _integers(option, value)
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name in options and name not in arguments:
+            raise ArgumentError(f"explain {op} needs --{options[name].replace('_', '-')}.")
     if "x" in arguments and "kernel" in arguments and op == "conv2d":
         arguments["x"] = _grey(arguments["x"], arguments["kernel"])
     return arguments

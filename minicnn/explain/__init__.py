@@ -98,7 +98,7 @@ def explain(
         return _explain_layer(op, args, kwargs, output_gradients, limits)
     if isinstance(op, str):
         op = operation_named(op)
-    if op in CALLS:
+    if callable(op) and op in CALLS:
         return explain_call(op, args, kwargs, output_gradients, limits)
     known = ", ".join(sorted(f.__name__ for f in CALLS))
     raise ArgumentError(f"explain: op={op!r} cannot be explained; give one of {known}.")

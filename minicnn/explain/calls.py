@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import activations, ops
 from minicnn.autograd.tensor import convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, MinicnnError, ShapeError, check_choice
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.operations import (
     activation_stage,
@@ -25,7 +25,7 @@ from minicnn.explain.operations import (
 from minicnn.explain.records.dense import dense, flatten
 from minicnn.explain.records.elementwise import ACTIVATIONS
 from minicnn.explain.records.limits import Limits
-from minicnn.explain.stages import Stage, explain_stages
+from minicnn.explain.stages import Stage, as_numbers, explain_stages
 from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
 from minicnn.ops.convolution import slide_geometry
 
@@ -57,6 +57,8 @@ def operation_named(name: str) -> Callable[..., Any]:
     return names[check_choice("explain", "op", name, names)]
 
 
+# Infinities and NaN are shown where they arise; NumPy need not warn of them.
+@np.errstate(over="ignore", invalid="ignore")
 def explain_call(
     operation: Callable[..., Any],
     args: tuple[Any, ...],
@@ -70,9 +72,19 @@ def explain_call(
     try:
         given = signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise ArgumentError(f"explain: {name}{signature}: {error}.") from None
+        raise ArgumentError(
+            f"explain: {name}({', '.join(signature.parameters)}): {error}."
+        ) from None
     given.apply_defaults()
-    x, stages = CALLS[operation](operation, **given.arguments)
+    try:
+        x, stages = CALLS[operation](operation, **given.arguments)
+    except MinicnnError:
+        raise
+    except (MemoryError, OverflowError, ValueError) as error:
+        raise ArgumentError(
+            f"explain: {name} cannot be computed with these numbers: {error}; use smaller sizes, "
+            f"strides and padding."
+        ) from None
     return explain_stages(name, x, stages, output_gradients, limits)
 
 
@@ -128,7 +140,7 @@ def _conv2d_transpose(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
 def _matrices(operation: Any, image: Any, kernel: Any, mode: str) -> tuple[Any, list[Stage]]:
     operation(image, kernel, mode)  # words what does not fit
     flip, name = operation is ops.convolve2d, operation.__name__
-    x, k = np.asarray(image, np.float64), np.asarray(kernel, np.float64)
+    x, k = (as_numbers(f"explain: {name}", a, np.float64) for a in (image, kernel))
     geometry = slide_geometry(name, x.shape, k.shape, mode, flip=flip)
     return x, [matrix_stage(name, k, geometry, turned=flip)]
 
@@ -165,12 +177,22 @@ def _dense(operation: Any, x: Any, kernel: Any, bias: Any) -> tuple[Any, list[St
                 f"kernel (D,U)."
             )
     b = None if bias is None else np.asarray(bias, x.dtype)
+    if b is not None and b.shape != k.shape[1:]:
+        raise ShapeError(
+            f"dense: bias has shape {b.shape}, but there are {k.shape[1]} units; it must have "
+            f"shape {k.shape[1:]}."
+        )
     operation(x, k, b)
     return x, [dense_stage("dense", k, b)]
 
 
 @call_of(flatten)
 def _flatten(operation: Any, x: Any) -> tuple[Any, list[Stage]]:
+    x = convert_to_tensor(x)
+    if x.ndim < 2:
+        raise ShapeError(
+            f"flatten: x has shape {x.shape}, but must have an axis of samples and others, (N,...)."
+        )
     return x, [flatten_stage("flatten")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, layers, ops
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, ShapeError
 from minicnn.explain.operations import (
     activation_stage,
     convolution_stage,
@@ -45,19 +46,34 @@ def stages_of(*kinds: type[Layer]) -> Callable[[Stages], Stages]:
     return enter
 
 
+class UnexplainedError(ArgumentError):
+    """A layer whose arithmetic is not known here.
+
+    Args:
+        layer: the layer.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        known = ", ".join(sorted(kind.__name__ for kind in STAGES))
+        kind = type(layer).__name__
+        what = f"the operation {layer.operation}" if isinstance(layer, layers.Operation) else kind
+        article = "" if what != kind else "an " if kind[0] in "AEIOU" else "a "
+        super().__init__(
+            f"explain: layer {layer.name!r} is {article}{what}, which cannot be explained; these "
+            f"can: {known}, and Add, Subtract, Multiply, Average, Maximum and Minimum with a list "
+            f"of inputs."
+        )
+        self.left_out = f"Not shown: there is no explanation of {what} yet."
+
+
 def check_explainable(layer: Layer) -> None:
     """Raise if a layer's arithmetic is not known here: its class, not one that inherits it.
 
     Raises:
-        ArgumentError: the layer cannot be explained; the message lists those that can.
+        UnexplainedError: the layer cannot be explained; the message lists those that can.
     """
     if type(layer) not in STAGES:
-        known = ", ".join(sorted(kind.__name__ for kind in STAGES))
-        raise ArgumentError(
-            f"explain: layer {layer.name!r} is a {type(layer).__name__}, which cannot be "
-            f"explained; these can: {known}, and Add, Subtract, Multiply, Average, Maximum and "
-            f"Minimum with a list of inputs."
-        )
+        raise UnexplainedError(layer)
 
 
 def layer_stages(layer: Layer, shape: tuple[int, ...], training: bool) -> list[Stage]:
@@ -101,9 +117,18 @@ def _as_sequences(layer: Any, stage: Stage) -> Stage:
         return panel.without((1,))
 
     def records(step: Step, limits: Limits) -> Iterable[Record]:
-        for record in stage.records(Step(*(a[:, None] for a in step)), limits):
+        seen = replace(limits, unseen={"input": (1,), "output": (1,), "kernel": (0,)})
+        for record in stage.records(Step(*(a[:, None] for a in step)), seen):
             yield replace(
-                record, operands=tuple(map(plain, record.operands)), result=plain(record.result)
+                record,
+                formula=_of_sequences(record.formula),
+                notes=tuple(
+                    note.replace("Width:", "Length:")
+                    for note in record.notes
+                    if not note.startswith("Height:")
+                ),
+                operands=tuple(map(plain, record.operands)),
+                result=plain(record.result),
             )
 
     def run(x: Any) -> Any:
@@ -111,6 +136,17 @@ def _as_sequences(layer: Any, stage: Stage) -> Stage:
         return ops.reshape(y, (y.shape[0], *y.shape[2:]))
 
     return Stage(stage.name, run, records)
+
+
+def _of_sequences(formula: str) -> str:
+    """Return a formula of images without their rows.
+
+    >>> _of_sequences("y[n,oh,ow,c] = max over i,j of x[n, oh*S - P + i, ow*S - P + j, c]")
+    'y[n,ow,c] = max over j of x[n, ow*S - P + j, c]'
+    """
+    shorter = re.sub(r"\bo?h\*S - P \+ i(\*D)?, ", "", formula)
+    shorter = re.sub(r"\boh,|\bh,|\bi,(?=j)|share\(h\) \* ", "", shorter)
+    return shorter.replace("KH-1-i,", "")
 
 
 def _image_size(layer: Any, shape: tuple[int, ...]) -> Any:
@@ -325,6 +361,11 @@ def _moved(name: str, formula: str, note: str, run: Any, source: Any) -> list[St
 
 @stages_of(layers.Flatten)
 def _flatten(layer: Any, shape: tuple[int, ...], training: bool) -> list[Stage]:
+    if len(shape) < 2:
+        raise ShapeError(
+            f"explain: layer {layer.name!r} got an array of shape {shape}, which has no axes "
+            f"behind that of the samples."
+        )
     return [flatten_stage("flatten")]
 
 

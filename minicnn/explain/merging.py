@@ -1,4 +1,4 @@
-"""Layers that join several inputs of one shape, element by element."""
+"""Layers that join inputs of one shape, or an input and numbers, element by element."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minicnn.explain.records.elementwise import elementwise_record
 from minicnn.explain.records.limits import Limits
 from minicnn.explain.records.panel import Panel
 from minicnn.explain.records.record import Record
-from minicnn.explain.stages import last_gradient
+from minicnn.explain.stages import check_shown, last_gradient
 from minicnn.layers.base import Layer
 
 __all__ = ["MERGING", "explain_merging", "merging_kind"]
@@ -33,12 +33,21 @@ MERGING: dict[type[Layer], str] = {
 
 
 def merging_kind(layer: Layer) -> type[Layer] | None:
-    """Return which of `MERGING` a layer is; `a + b` of a drawn network is an `Add`, too."""
+    """Return which of `MERGING` a layer is; `a + b` and `a * 2` of a drawn network are, too."""
     if not isinstance(layer, layers.Operation):
         return type(layer) if type(layer) in MERGING else None
     module, _, name = layer.operation.partition(".")
     kind = getattr(layers, name.capitalize(), None)
-    return kind if module == "ops" and kind in MERGING and layer.takes_only_inputs else None
+    arguments = layer.arguments_in_letters or []
+    inputs = [a for a in arguments if a.startswith("{")]
+    fits = module == "ops" and kind in MERGING and len(arguments) > 1
+    return kind if fits and len(set(inputs)) == len(inputs) else None
+
+
+def _arguments(layer: Layer, count: int) -> list[str]:
+    """Return what is joined: inputs as {0}, {1}, ..., and numbers."""
+    given = layer.arguments_in_letters if isinstance(layer, layers.Operation) else None
+    return given or [f"{{{i}}}" for i in range(count)]
 
 
 def explain_merging(
@@ -49,12 +58,16 @@ def explain_merging(
     Raises:
         ShapeError: the inputs have not all the same shape.
     """
-    if not isinstance(inputs, list | tuple) or len(inputs) < 2:
+    of_network = isinstance(layer, layers.Operation)
+    if of_network and not isinstance(inputs, list | tuple):
+        inputs = [inputs]
+    if not isinstance(inputs, list | tuple) or (len(inputs) < 2 and not of_network):
         raise ArgumentError(
             f"explain: layer {layer.name!r} needs a list of at least two inputs, e.g. [a, b]."
         )
     tensors = [convert_to_tensor(x) for x in inputs]
     shapes = [t.shape for t in tensors]
+    check_shown(layer.name, tensors[0].numpy())
     if len(set(shapes)) > 1:
         raise ShapeError(
             f"explain: layer {layer.name!r} got shapes {', '.join(map(str, shapes))}; only inputs "
@@ -71,13 +84,13 @@ def explain_merging(
     ]
     result = Panel.of("y", "output", y.numpy())
     title = f"{layer.name} ({type(layer).__name__})"
-    kind = merging_kind(layer) or type(layer)
-    records = [_forward(kind, title, operands, result, limits)]
+    kind, arguments = merging_kind(layer) or type(layer), _arguments(layer, len(tensors))
+    records = [_forward(kind, title, arguments, operands, result, limits)]
     upstream = Panel.of("dy", "output", dy)
     for i, gradient in enumerate(found):
         records += limits.unless_too_large(
             lambda i=i, gradient=gradient: _gradient(  # type: ignore[misc]
-                kind, title, i, [upstream, *operands], np.asarray(gradient), limits
+                kind, title, i, arguments, [upstream, *operands], np.asarray(gradient), limits
             )
         )
     return Explanation(title, tuple(records), tuple(limits.left_out))
@@ -92,29 +105,47 @@ def _joined(kind: type[Layer], places: Sequence[str]) -> str:
 
 
 def _forward(
-    kind: type[Layer], title: str, operands: list[Panel], result: Panel, limits: Limits
+    kind: type[Layer],
+    title: str,
+    arguments: list[str],
+    operands: list[Panel],
+    result: Panel,
+    limits: Limits,
 ) -> Record:
-    template = _joined(kind, [f"{{{i}}}" for i in range(len(operands))])
+    template = _joined(kind, [_bracketed(a) for a in arguments])
     letters = template.format(*(f"{p.name}[...]" for p in operands))
     return elementwise_record(title, f"y[...] = {letters}", template, operands, result, limits)
 
 
+def _bracketed(argument: str) -> str:
+    return f"({argument})" if argument.startswith("-") else argument
+
+
 def _gradient(
-    kind: type[Layer], title: str, which: int, operands: list[Panel], values: Any, limits: Limits
+    kind: type[Layer],
+    title: str,
+    which: int,
+    arguments: list[str],
+    operands: list[Panel],
+    values: Any,
+    limits: Limits,
 ) -> Record:
     """Return the record of the gradient of one input; the first operand is dy."""
-    count = len(operands) - 1
+    place = arguments.index(f"{{{which}}}")
+    # Behind dy, each input has the next number.
+    later = [f"{{{int(a[1:-1]) + 1}}}" if a.startswith("{") else _bracketed(a) for a in arguments]
+    others = [a for i, a in enumerate(later) if i != place]
     factors: dict[type[Layer], str] = {
         layers.Add: "",
-        layers.Subtract: " * -1" if which else "",
-        layers.Average: f" / {count}",
-        layers.Multiply: "".join(f" * {{{i + 1}}}" for i in range(count) if i != which),
+        layers.Subtract: " * -1" if place else "",
+        layers.Average: f" / {len(arguments)}",
+        layers.Multiply: "".join(f" * {a}" for a in others),
     }
     factor = factors.get(kind)
-    template = f"{{0}}{_share_of_extreme(kind, which, count) if factor is None else factor}"
+    template = f"{{0}}{_share_of_extreme(kind, place, later) if factor is None else factor}"
     used = [i for i in range(len(operands)) if f"{{{i}}}" in template]
-    for place, i in enumerate(used):
-        template = template.replace(f"{{{i}}}", f"{{{place}}}")
+    for new, old in enumerate(used):
+        template = template.replace(f"{{{old}}}", f"{{{new}}}")
     shown = [operands[i] for i in used]
     return elementwise_record(
         f"{title}, gradient of x{which}",
@@ -127,10 +158,11 @@ def _gradient(
     )
 
 
-def _share_of_extreme(kind: type[Layer], which: int, count: int) -> str:
+def _share_of_extreme(kind: type[Layer], place: int, arguments: list[str]) -> str:
     """Return what dy is multiplied with: 1 where this input wins, the first of equal ones."""
     sign = ">" if kind is layers.Maximum else "<"
-    others = (i for i in range(count) if i != which)
     return "".join(
-        f" * ({{{which + 1}}} {sign}{'' if i < which else '='} {{{i + 1}}})" for i in others
+        f" * ({arguments[place]} {sign}{'' if i < place else '='} {other})"
+        for i, other in enumerate(arguments)
+        if i != place
     )

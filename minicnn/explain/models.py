@@ -21,9 +21,10 @@ from minicnn.explain.layers import check_explainable, layer_stages
 from minicnn.explain.merging import explain_merging, merging_kind
 from minicnn.explain.readings.page import chain_html, notebook_html
 from minicnn.explain.records.limits import MAX_TERMS, Limits, TooLargeError
-from minicnn.explain.stages import explain_stages, last_gradient
+from minicnn.explain.stages import as_numbers, check_shown, explain_stages, last_gradient
 from minicnn.files import replacing
 from minicnn.layers.base import Layer
+from minicnn.models import Model
 
 __all__ = ["LayerRow", "ModelExplanation", "explain_layer", "explain_model"]
 
@@ -51,6 +52,12 @@ class Seen(NamedTuple):
         return Seen(self.field + (-(-kernel // stride) - 1) * self.jump, self.jump / stride)
 
 
+#: What is seen along each axis; None is everything.
+Field = tuple[Seen, ...] | None
+
+_START = Seen(Fraction(1), Fraction(1))
+
+
 @dataclass(frozen=True)
 class LayerRow:
     """One call of a layer in a model.
@@ -61,7 +68,8 @@ class LayerRow:
         inputs: what entered.
         output: what came out.
         dy: the gradient of the model's output with respect to this output.
-        field: receptive field (height, width) in input pixels, None where all is seen.
+        field: receptive field (height, width) in input pixels, of sequences (length,); None where
+            all is seen.
     """
 
     name: str
@@ -69,7 +77,7 @@ class LayerRow:
     inputs: tuple[Array, ...]
     output: Array
     dy: Array
-    field: tuple[int, int] | None
+    field: tuple[int, ...] | None
 
     @property
     def title(self) -> str:
@@ -79,7 +87,7 @@ class LayerRow:
     @property
     def seen(self) -> str:
         """The receptive field in words."""
-        return "all" if self.field is None else f"{self.field[0]} x {self.field[1]}"
+        return "all" if self.field is None else " x ".join(map(str, self.field))
 
 
 @dataclass(frozen=True)
@@ -208,15 +216,17 @@ class ModelExplanation:
 
 
 def _middle(shape: Sequence[int]) -> Iterator[Any]:
-    """Yield ever smaller windows in the middle of an image."""
-    if len(shape) != 4:
-        return
+    """Yield ever smaller windows in the middle of an image or sequence, or of one sample."""
     for part in _PARTS:
-        starts = [max(0, (n - p) // 2) for n, p in zip(shape[1:3], part, strict=False)]
-        rows, columns = ((s, s + p) for s, p in zip(starts, part, strict=False))
-        yield rows, columns, (0, part[2])
+        if len(shape) == 2:
+            yield (0, 1), (0, part[1])
+        elif len(shape) in (3, 4):
+            starts = [max(0, (n - p) // 2) for n, p in zip(shape[-3:-1], part, strict=False)]
+            rows, columns = ((s, s + p) for s, p in zip(starts, part, strict=False))
+            yield None if len(shape) == 3 else rows, columns, (0, part[2])
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def explain_layer(
     layer: Layer, x: Any, output_gradients: Any, limits: Limits, training: bool = False
 ) -> Explanation:
@@ -228,7 +238,7 @@ def explain_layer(
         raise ArgumentError(
             f"explain: layer {layer.name!r} got a list of {len(x)} arrays; give it one."
         )
-    x = convert_to_tensor(np.asarray(x, layer.dtype))
+    x = convert_to_tensor(as_numbers(f"explain: the input of layer {layer.name!r}", x, layer.dtype))
     layer(x)  # makes its weights, and words what does not fit
     title = f"{layer.name} ({type(layer).__name__})"
     stages = layer_stages(layer, x.shape, training)
@@ -240,6 +250,7 @@ def _explain_row(row: LayerRow, limits: Limits) -> Explanation:
     return explain_layer(row.layer, inputs, row.dy, limits)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def explain_model(model: Any, x: Any, output_gradients: Any = None) -> ModelExplanation:
     """Return the chain of a model's layers on an input, and how each can be opened.
 
@@ -253,88 +264,166 @@ def explain_model(model: Any, x: Any, output_gradients: Any = None) -> ModelExpl
             f"explain: {model.name} is a subclass that calls its layers in its own way, so there "
             f"is no chain to show; explain its layers one by one."
         )
-    inputs = list(x) if isinstance(x, list | tuple) and len(model.graph.inputs) > 1 else [x]
+    inputs = _inputs(model, x)
     values: dict[int, Tensor] = {}
-    seen: dict[int, tuple[Seen, Seen] | None] = {}
-    start = Seen(Fraction(1), Fraction(1))
+    seen: dict[int, Field] = {}
     with GradientTape(persistent=True) as tape:
         for place, given in zip(model.graph.inputs, inputs, strict=True):
-            tensor = convert_to_tensor(np.asarray(given, place.dtype))
+            check_shown(model.name, given)
+            tensor = convert_to_tensor(given)
             tape.watch(tensor)
             values[id(place)] = tensor
-            seen[id(place)] = (start, start)
-        for call in model.graph.calls:
-            entering = [values[id(p)] for p in call.input_list]
-            found = call.layer(entering if isinstance(call.inputs, list | tuple) else entering[0])
-            for place, result in zip(
-                call.outputs, found if isinstance(found, list | tuple) else [found], strict=True
-            ):
-                tape.watch(result)
-                values[id(place)] = result
-                seen[id(place)] = _seen_after(call.layer, [seen[id(p)] for p in call.input_list])
+            seen[id(place)] = (_START,) * (tensor.ndim - 2)
+        calls = list(_called(model.graph, values, seen, tape))
     target = values[id(model.graph.outputs[0])]
     dy = convert_to_tensor(last_gradient(model.name, target, output_gradients))
+    sizes = values[id(model.graph.inputs[0])].shape[1:-1]
     rows = []
-    for call, name in zip(model.graph.calls, _names(model.graph.calls), strict=True):
-        output = values[id(call.outputs[0])]
+    for call, name in zip(calls, _names([c.name for c in calls]), strict=True):
+        output = call.output
         gradient = dy if output is target else tape.gradient(target, output, output_gradients=dy)
-        both = seen[id(call.outputs[0])]
-        sizes = values[id(model.graph.inputs[0])].shape[1:3]
         rows.append(
             LayerRow(
                 name,
                 call.layer,
-                tuple(values[id(p)].numpy() for p in call.input_list),
+                tuple(t.numpy() for t in call.inputs),
                 output.numpy(),
                 np.zeros(output.shape, output.dtype) if gradient is None else gradient.numpy(),
-                _field(both, sizes),
+                _field(call.seen, sizes),
             )
         )
     return ModelExplanation(model.name, tuple(rows))
 
 
-def _names(calls: Sequence[Any]) -> Iterator[str]:
+def _inputs(model: Any, x: Any) -> list[Array]:
+    """Return the arrays that enter a model, one for each of its inputs.
+
+    Raises:
+        ArgumentError: there are too many or too few, or they are no numbers.
+    """
+    places = model.graph.inputs
+    given = list(x) if isinstance(x, list | tuple) and len(places) > 1 else [x]
+    if len(given) != len(places) or isinstance(x, dict):
+        names = ", ".join(place.name for place in places)
+        raise ArgumentError(
+            f"explain: {model.name} has {len(places)} inputs ({names}); give a list of as many "
+            f"arrays in this order."
+            if len(places) > 1
+            else f"explain: {model.name} has one input; give one array."
+        )
+    return [
+        as_numbers(f"explain: an input of {model.name}", array, place.dtype)
+        for array, place in zip(given, places, strict=True)
+    ]
+
+
+class _Called(NamedTuple):
+    """One call of a layer, with what entered, what came out, and what that sees of the input."""
+
+    name: str
+    layer: Layer
+    inputs: list[Tensor]
+    output: Tensor
+    seen: Field
+
+
+def _called(
+    graph: Any, values: dict[int, Tensor], seen: dict[int, Field], tape: GradientTape
+) -> Iterator[_Called]:
+    """Call the layers of a graph in turn; in place of a model inside it stand that one's layers.
+
+    Args:
+        graph: the calls of layers.
+        values: the tensors of the graph's places, at first of its inputs; the others are added.
+        seen: what they see of the input, likewise.
+        tape: watches all that comes out.
+    """
+    for call in graph.calls:
+        entering = [values[id(p)] for p in call.input_list]
+        fields = [seen[id(p)] for p in call.input_list]
+        inner = call.layer.graph if isinstance(call.layer, Model) else None
+        if inner is not None:
+            inside = {id(p): t for p, t in zip(inner.inputs, entering, strict=True)}
+            fields_inside = {id(p): f for p, f in zip(inner.inputs, fields, strict=True)}
+            for row in _called(inner, inside, fields_inside, tape):
+                yield row._replace(name=f"{call.layer.name}/{row.name}")
+            for place, result in zip(call.outputs, inner.outputs, strict=True):
+                values[id(place)] = inside[id(result)]
+                seen[id(place)] = fields_inside[id(result)]
+            continue
+        found = call.layer(entering if isinstance(call.inputs, list | tuple) else entering[0])
+        for place, result in zip(
+            call.outputs, found if isinstance(found, list | tuple) else [found], strict=True
+        ):
+            tape.watch(result)
+            values[id(place)] = result
+            seen[id(place)] = _seen_after(call.layer, fields)
+        first = id(call.outputs[0])
+        yield _Called(call.layer.name, call.layer, entering, values[first], seen[first])
+
+
+def _names(names: Sequence[str]) -> Iterator[str]:
     """Yield the layers' names, numbered where a layer is called again."""
     met: dict[str, int] = {}
-    for call in calls:
-        name = call.layer.name
+    for name in names:
         met[name] = met.get(name, 0) + 1
         yield name if met[name] == 1 else f"{name}, call {met[name]}"
 
 
-def _field(both: tuple[Seen, Seen] | None, sizes: Sequence[int]) -> tuple[int, int] | None:
-    if both is None or len(sizes) < 2:
+def _field(seen: Field, sizes: Sequence[int]) -> tuple[int, ...] | None:
+    if not seen or len(seen) != len(sizes):
         return None
-    height, width = (int(-(-s.field // 1)) for s in both)
-    return None if height >= sizes[0] and width >= sizes[1] else (height, width)
+    whole = [min(-(-s.field // 1), n) for s, n in zip(seen, sizes, strict=True)]
+    return None if whole == list(sizes) else tuple(int(n) for n in whole)
 
 
-def _seen_after(layer: Any, before: Sequence[tuple[Seen, Seen] | None]) -> tuple[Seen, Seen] | None:
-    """Return what an element of a layer's result sees along both axes; None is everything."""
-    if any(b is None for b in before) or not before:
+def _seen_after(layer: Any, before: Sequence[Field]) -> Field:
+    """Return what an element of a layer's result sees along each axis; None is everything."""
+    known = [b for b in before if b]
+    if not known or len(known) < len(before) or len({len(b) for b in known}) > 1:
         return None
-    known = [b for b in before if b is not None]
-    axes = tuple(Seen(max(b[axis].field for b in known), known[0][axis].jump) for axis in (0, 1))
-    windowed = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
-    enlarging = (layers.Conv2DTranspose, layers.UpSampling2D)
-    if isinstance(layer, windowed):
-        kernels, strides, dilations = layer.kernel_size, layer.strides, layer.dilation_rate
-    elif isinstance(layer, layers.MaxPooling2D | layers.AveragePooling2D):
-        kernels, strides, dilations = layer.pool_size, layer.strides, (1, 1)
-    elif isinstance(layer, enlarging):
-        factors = layer.strides if isinstance(layer, layers.Conv2DTranspose) else layer.size
-        mixed = getattr(layer, "interpolation", "") == "bilinear"
-        sizes = getattr(layer, "kernel_size", [2 * f if mixed else f for f in factors])
-        return axes[0].enlarged(sizes[0], factors[0]), axes[1].enlarged(sizes[1], factors[1])
-    elif isinstance(layer, _PLACE_BY_PLACE) or merging_kind(layer) is not None:
-        return axes[0], axes[1]
-    else:
+    axes = [Seen(max(s.field for s in both), both[0].jump) for both in zip(*known, strict=True)]
+    rank = len(axes)
+    if isinstance(layer, _PLACE_BY_PLACE) or merging_kind(layer) is not None:
+        return tuple(axes)
+    if isinstance(layer, layers.Operation):
+        return tuple(axes) if layer.is_elementwise else None
+    if not isinstance(layer, _OF_IMAGES if rank == 2 else _OF_SEQUENCES):
         return None
-    return (
-        axes[0].after(kernels[0], strides[0], dilations[0]),
-        axes[1].after(kernels[1], strides[1], dilations[1]),
-    )
+    return _through_windows(layer, axes)
 
+
+def _through_windows(layer: Any, axes: Sequence[Seen]) -> Field:
+    """Return what is seen after the windows of a layer, or after its enlargement."""
+    if isinstance(layer, _TRANSPOSED + _UPSAMPLING):
+        if isinstance(layer, _TRANSPOSED):
+            sizes, factors = _numbers(layer.kernel_size), _numbers(layer.strides)
+        else:
+            factors = _numbers(layer.size)
+            sizes = [2 * f if layer.interpolation == "bilinear" else f for f in factors]
+        return tuple(seen.enlarged(k, s) for seen, k, s in zip(axes, sizes, factors, strict=True))
+    pools = hasattr(layer, "pool_size")
+    kernels = _numbers(layer.pool_size if pools else layer.kernel_size)
+    dilations = [1] * len(axes) if pools else _numbers(layer.dilation_rate)
+    windows = zip(axes, kernels, _numbers(layer.strides), dilations, strict=True)
+    return tuple(seen.after(k, s, d) for seen, k, s, d in windows)
+
+
+def _numbers(given: Any) -> list[int]:
+    """Return a number or several as a list."""
+    return [int(n) for n in np.ravel(given)]
+
+
+_TRANSPOSED = (layers.Conv2DTranspose, layers.Conv1DTranspose)
+_UPSAMPLING = (layers.UpSampling2D, layers.UpSampling1D)
+_OF_IMAGES = (
+    *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Conv2DTranspose),
+    *(layers.MaxPooling2D, layers.AveragePooling2D, layers.UpSampling2D),
+)
+_OF_SEQUENCES = (
+    *(layers.Conv1D, layers.DepthwiseConv1D, layers.SeparableConv1D, layers.Conv1DTranspose),
+    *(layers.MaxPooling1D, layers.AveragePooling1D, layers.UpSampling1D),
+)
 
 #: Layers whose result at a place depends on the input at that place alone.
 _PLACE_BY_PLACE = (

@@ -37,13 +37,23 @@ def read_numbers(source: str, what: str = "input") -> Array:
     >>> read_numbers("[[[1, 0.5]], [[2, 3]]]").shape
     (2, 1, 2)
     """
-    path = Path(source)
-    if re.fullmatch(r"[\w./\\~ -]+\.\w+", source.strip()) and not _is_number(source):
-        path = Path(source.strip()).expanduser()
+    text = source.strip()
+    looks_like_file = re.fullmatch(r"[\w./\\~ -]+\.\w+", text) or "/" in text or "\\" in text
+    if _is_file(text) or (looks_like_file and not _is_number(text)):
+        path = Path(text).expanduser()
         if not path.is_file():
-            raise DataError(f"{what}: there is no file {source}.")
+            is_folder = f"{text} is a folder, not a file."
+            missing = f"there is no file {text}."
+            raise DataError(f"{what}: {is_folder if path.is_dir() else missing}")
         return _read_file(path, what)
     return _read_text(source, what)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long or strange to be a name
+        return False
 
 
 def _is_number(text: str) -> bool:
@@ -76,7 +86,24 @@ def _read_file(path: Path, what: str) -> Array:
             f"{what}: {path} ends in {ending!r}; readable are {', '.join(_TEXTS)}, .npy, .npz, "
             f"{', '.join(_IMAGES)}."
         )
-    return _read_text(path.read_text(encoding="utf-8-sig"), f"{what}: {path}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{what}: {path} cannot be read as text: {error}.") from None
+    return _read_text(_with_points(text) if ending == ".csv" else text, f"{what}: {path}")
+
+
+def _with_points(text: str) -> str:
+    r"""Return a table whose columns `;` separates with spaces between, and decimal points.
+
+    >>> _with_points("1,5;2\n3;4"), _with_points("1,2;3,4")
+    ('1.5 2\n3 4', '1,2;3,4')
+    """
+    lines = [line.strip() for line in text.strip().splitlines()]
+    has_columns = all(re.fullmatch(r"\S+;\S.*", line) for line in lines if line)
+    if len(lines) < 2 or not has_columns:
+        return text
+    return "\n".join(lines).replace(",", ".").replace(";", " ")
 
 
 def _read_image(path: Path) -> Array:
@@ -94,7 +121,7 @@ def _read_text(text: str, what: str) -> Array:
     if stripped.startswith("["):
         try:
             array = np.array(ast.literal_eval(stripped))
-        except (SyntaxError, ValueError):
+        except (MemoryError, RecursionError, SyntaxError, ValueError):
             raise DataError(
                 f"{what}: the brackets do not close, or the rows are of different lengths; a "
                 f"matrix is [[0, 1], [2, 3]]."
@@ -127,7 +154,8 @@ def _checked(array: Array, what: str) -> Array:
     if array.dtype.kind not in "iufb" or array.size == 0:
         raise DataError(f"{what}: {array.dtype} of shape {array.shape} is no array of numbers.")
     whole = array.astype(np.float64)
-    if np.isfinite(whole).all() and (whole == np.round(whole)).all():
+    # Beyond 2**53 not every whole number is a float, and far beyond it none is an integer here.
+    if (np.abs(whole) <= 2**53).all() and (whole == np.round(whole)).all():
         return whole.astype(np.int64)
     return whole
 

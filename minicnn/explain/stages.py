@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.autograd import GradientTape
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
-from minicnn.errors import ShapeError
+from minicnn.errors import ArgumentError, ShapeError
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.records.limits import Limits
 from minicnn.explain.records.record import Record
 from minicnn.explain.records.steps import Step
 
-__all__ = ["Stage", "explain_stages", "last_gradient"]
+__all__ = ["Stage", "as_numbers", "check_shown", "explain_stages", "last_gradient"]
 
 Array = NDArray[Any]
 
@@ -51,9 +51,10 @@ def explain_stages(
         limits: what part is shown.
 
     Raises:
-        ShapeError: `output_gradients` has not the shape of the result.
+        ShapeError: `output_gradients` has not the shape of the result, or there are no numbers.
     """
     first = convert_to_tensor(x)
+    check_shown(title, first.numpy())
     values = [first if first.dtype.kind == "f" else convert_to_tensor(first, config.floatx())]
     with GradientTape(persistent=True) as tape:
         tape.watch(values[0])
@@ -61,6 +62,7 @@ def explain_stages(
             values.append(convert_to_tensor(stage.run(values[-1])))
             # A result that no variable entered would not be followed any further.
             tape.watch(values[-1])
+    check_shown(title, values[-1].numpy())
     dy = last_gradient(title, values[-1], output_gradients)
     records: list[Record] = []
     gradients = [_received(tape, values[-1], value, dy) for value in values[:-1]] + [dy]
@@ -81,13 +83,40 @@ def last_gradient(title: str, y: Tensor, given: Any) -> Array:
     """
     if given is None:
         return np.ones(y.shape, y.dtype)
-    dy = np.asarray(given, y.dtype)
+    dy = as_numbers("explain: output_gradients", given, y.dtype)
     if dy.shape != y.shape:
         raise ShapeError(
             f"explain: output_gradients has shape {dy.shape}, but the result of {title} has "
             f"{y.shape}; they must be equal."
         )
     return dy
+
+
+def as_numbers(what: str, given: Any, dtype: Any) -> Array:
+    """Return an array of a type.
+
+    Raises:
+        ArgumentError: these are no numbers.
+    """
+    try:
+        return np.asarray(given, dtype)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"{what}: {type(given).__name__} cannot be used; it must be an array of real numbers "
+            f"whose rows are equally long."
+        ) from None
+
+
+def check_shown(title: str, array: Array) -> None:
+    """Raise if there is nothing to be shown of an array.
+
+    Raises:
+        ShapeError: it has no elements, or no axes.
+    """
+    if array.ndim and array.size:
+        return
+    what = "holds no numbers" if array.ndim else "is a single number; put it into a list, [x]"
+    raise ShapeError(f"explain: {title}: an array of shape {array.shape} {what}.")
 
 
 def _received(tape: GradientTape, last: Tensor, tensor: Tensor, dy: Array) -> Array:

@@ -56,10 +56,22 @@ class Operation(Layer):
         self.built = True
 
     @property
-    def takes_only_inputs(self) -> bool:
-        """Whether all arguments are symbolic inputs, each once and in order."""
-        numbers = [a.number for a in self._positional if isinstance(a, _Place)]
-        return not self._named and numbers == list(range(len(self._positional)))
+    def arguments_in_letters(self) -> list[str] | None:
+        """The arguments, inputs as {0}, {1}, ...; None if one is neither input nor one number."""
+        numbers = [a for a in self._positional if not isinstance(a, _Place)]
+        if self._named or not all(_is_number(a) for a in numbers):
+            return None
+        return [
+            f"{{{a.number}}}" if isinstance(a, _Place) else f"{float(plain(a)):g}"
+            for a in self._positional
+        ]
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether a number of the result depends on the inputs at its own place alone."""
+        module, _, name = self.operation.partition(".")
+        known = module == "activations" or name in _ELEMENTWISE
+        return known and self.arguments_in_letters is not None
 
     def _base_name(self) -> str:
         return self.operation.rpartition(".")[2]
@@ -107,6 +119,12 @@ class Operation(Layer):
             "positional": [_written(a) for a in self._positional],
             "named": {name: _written(a) for name, a in self._named.items()},
         }
+
+
+def _is_number(argument: Any) -> bool:
+    return isinstance(argument, int | float | np.generic | np.ndarray | Tensor) and not np.ndim(
+        plain(argument)
+    )
 
 
 def _found(operation: str) -> Any:

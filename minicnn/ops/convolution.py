@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
-from minicnn.errors import ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.kernels import kernel as kernel_function
 from minicnn.ops.fusion import convolution_layer, convolution_max_pool
@@ -273,7 +273,7 @@ def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
 
 
 def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDArray[Any]:
-    image, kernel = np.asarray(image), np.asarray(kernel)
+    image, kernel = _matrix(where, "image", image), _matrix(where, "kernel", kernel)
     for argument, matrix in (("image", image), ("kernel", kernel)):
         if matrix.ndim != 2 or matrix.size == 0:
             raise ShapeError(
@@ -287,6 +287,16 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
     x = image.astype(dtype)[None, :, :, None]  # (1,H,W,1)
     k = turned.astype(dtype)[:, :, None, None]  # (KH,KW,1,1)
     return np.asarray(function(x, k, geometry)[0, :, :, 0])  # (OH,OW)
+
+
+def _matrix(where: str, argument: str, given: Any) -> NDArray[Any]:
+    try:
+        matrix = np.asarray(given)
+    except ValueError:
+        raise ShapeError(f"{where}: the rows of {argument} are of different lengths.") from None
+    if matrix.dtype.kind not in "biufcO":
+        raise ArgumentError(f"{where}: {argument} must hold numbers, not {matrix.dtype}.")
+    return matrix
 
 
 def slide_geometry(

@@ -118,7 +118,7 @@ def test_large_inputs_are_shown_by_a_window(tmp_path):
         (["conv2"], "did you mean 'conv2d'"),
         (["conv2d"], "needs --input"),
         (["conv2d", "--input", "1 2; 3"], "--input: the rows have"),
-        (["conv2d", "--input", IMAGE], "missing a required argument: 'kernel'"),
+        (["conv2d", "--input", IMAGE], "explain conv2d needs --kernel"),
         (["max_pool2d", "--input", IMAGE, "--kernel", KERNEL], "it takes --input, --pool-size"),
         (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--strides", "a"], "--strides a"),
         (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--cell", "9,9,9,9"], "is not shown"),
@@ -126,6 +126,10 @@ def test_large_inputs_are_shown_by_a_window(tmp_path):
         (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--window", "1"], "--window 1"),
         (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--direction", "up"], "forward"),
         (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--html", "a.doc"], "must end in"),
+        (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--html", "a.txt"], "must end in .html"),
+        (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--png", "a.gif"], ".png or .svg or"),
+        (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--reading", "scatter"], "add --gif"),
+        (["conv2d", "--input", IMAGE, "--kernel", KERNEL, "--strides", "9" * 20], "cannot be"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(arguments, told):

@@ -2,6 +2,7 @@
 
 import html
 import json
+import time
 
 import numpy as np
 import pytest
@@ -187,6 +188,27 @@ def test_bad_text_keeps_the_last_good_numbers(explorer):
     assert area.get_attribute("aria-invalid") == "false"
 
 
+def test_countless_brackets_are_told(explorer):
+    page = explorer()
+    page.get_by_label("numbers of the kernel").fill("[" * 20_000)
+    assert page.get_by_text("There are too many brackets within brackets.").is_visible()
+
+
+def test_a_result_too_large_is_refused_at_once(explorer):
+    """Not made first, which stops the page for many seconds."""
+    page = explorer()
+    began = time.monotonic()
+    fragment = "operation=conv2d_transpose&input=1,2,2,1:1,2,3,4&kernel=1,1,1,1:1"
+    page.evaluate(f"window.location.hash = '{fragment}&strides=4096,4096'")
+    page.get_by_text("the page shows at most 20,000").wait_for()
+    assert time.monotonic() - began < 4
+
+
+def test_a_product_too_large_is_infinite(explorer):
+    page = explorer("#operation=conv2d&input=1,1,1,1:1e308&kernel=1,1,1,1:1e308")
+    assert matrix(page) == [float("inf")]
+
+
 def test_what_does_not_fit_is_explained_and_mended_by_a_button(explorer):
     page = explorer()
     page.get_by_label("change height and width together").uncheck()
@@ -241,7 +263,9 @@ def test_too_many_numbers_or_products_are_refused(explorer):
         page.get_by_label(name, exact=True).fill(value)
     assert "would have 8192 numbers; at most 4096 are shown." in page.inner_text(".misfit p")
     page.get_by_label("kernel, height", exact=True).fill("7")
-    assert "more than max_terms=20,000" in page.inner_text(".misfit p")
+    told = page.inner_text(".misfit p")
+    assert "the page shows at most 20,000. Use a smaller input" in told
+    assert "max_terms" not in told  # an argument of Python, which the page does not have
     page.get_by_role("button", name="use an input of 32 x 32").click()
     page.get_by_role("button", name="use an input of 16 x 16").click()
     assert page.locator(".misfit").is_hidden()

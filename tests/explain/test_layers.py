@@ -339,3 +339,97 @@ def test_user_text_stays_text_in_the_page_of_a_model(open_page):
     assert page.locator("img, b").count() == 0
     assert page.locator("h1").inner_text() == "</script><b>m</b>"
     assert page.get_by_role("button", name=name, exact=True).count() == 1
+
+
+def test_numbers_in_a_drawn_network_are_part_of_its_formulas():
+    a = mc.Input((4, 6, 2))
+    model = mc.Model(a, mc.ops.maximum(1 - a * 2, 0.5) / 3)
+    x = np.random.default_rng(9).normal(size=(1, 4, 6, 2)).astype(np.float32)
+    chain = mc.explain(model, x)
+    assert [row.field for row in chain.rows] == [(1, 1)] * 4
+    for row in chain.rows[:3]:
+        e = chain.open(row.name)
+        check_record(e.record(), row.output, rel=1e-4)
+        tensor = mc.Variable(row.inputs[0])
+        with mc.GradientTape() as tape:
+            y = row.layer([tensor])
+        truth = tape.gradient(y, tensor, output_gradients=mc.Tensor(row.dy))
+        check_record(e.record(direction="gradient of x0"), truth.numpy(), rel=1e-4)
+    assert "y[...] = 1 - x0[...]" in chain.open(chain.rows[1].name).text()
+    with pytest.raises(ArgumentError, match=r"is the operation ops\.divide, which cannot"):
+        chain.open(chain.rows[3].name)
+
+
+def test_a_model_inside_a_model_shows_its_layers():
+    inner = mc.Sequential(
+        [mc.Input((8, 9, 1)), layers.Conv2D(2, 3, name="conv"), layers.ReLU(name="relu")],
+        name="inner",
+    )
+    a = mc.Input((8, 9, 1))
+    model = mc.Model(a, layers.Flatten(name="flat")(inner(a)))
+    x = np.random.default_rng(2).normal(size=(1, 8, 9, 1)).astype(np.float32)
+    chain = mc.explain(model, x)
+    assert [row.name for row in chain.rows] == ["inner/conv", "inner/relu", "flat"]
+    assert [row.field for row in chain.rows] == [(3, 3), (3, 3), None]
+    np.testing.assert_allclose(chain.rows[-1].output, model(x).numpy(), rtol=1e-5)
+    check_record(chain.open("inner/conv").record(), chain.rows[0].output, rel=1e-3)
+
+
+def test_sequences_have_receptive_fields_and_formulas_of_one_axis():
+    model = mc.Sequential([
+        mc.Input((30, 4)),
+        layers.Conv1D(64, 5, padding="causal", name="a"),
+        layers.MaxPooling1D(2, name="b"),
+        layers.Conv1D(64, 3, dilation_rate=2, name="c"),
+        layers.GlobalAveragePooling1D(name="d"),
+    ])  # fmt: skip
+    chain = mc.explain(model, np.random.default_rng(1).random((2, 30, 4)))
+    assert [row.field for row in chain.rows] == [(5,), (6,), (14,), None]
+    assert [row.seen for row in chain.rows] == ["5", "6", "14", "all"]
+    record = chain.open("a").record()
+    assert record.formula == (
+        "y[n,ow,f] = sum over j,c of x[n, ow*S - P + j*D, c] * kernel[j,c,f] + bias[f]"
+    )
+    assert not any("Height" in note or "Width" in note for note in record.notes)
+    assert "of y (2 x 30 x 64)" in record.notes[0]
+    assert any(note.startswith("Length: floor((30 + 4 + 0") for note in record.notes)
+
+
+def test_a_receptive_field_is_never_larger_than_the_input():
+    model = mc.Sequential([mc.Input((9, 4, 1)), layers.Conv2D(1, 5, padding="same", name="a")])
+    assert mc.explain(model, np.ones((1, 9, 4, 1))).rows[0].field == (5, 4)
+
+
+def test_a_large_dense_layer_is_opened_in_a_part():
+    model = mc.Sequential(
+        [mc.Input((20, 30, 4)), layers.Flatten(name="flat"), layers.Dense(128, name="dense")]
+    )
+    chain = mc.explain(model, np.random.default_rng(4).random((12, 20, 30, 4)))
+    for name in ("flat", "dense"):
+        assert chain.open(name).record().notes[0].startswith("Shown: row 0, columns 0 to ")
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        ([np.ones((1, 3, 4, 1))], r"has 2 inputs \(a, b\)"),
+        ({"a": 1, "b": 2}, r"has 2 inputs \(a, b\)"),
+        ([np.ones((1, 3, 4, 1)), "b"], "str cannot be used"),
+        ([np.ones((0, 3, 4, 1)), np.ones((0, 3, 4, 1))], "holds no numbers"),
+    ],
+)
+def test_what_does_not_enter_a_model_is_told(x, told):
+    a, b = mc.Input((3, 4, 1), name="a"), mc.Input((3, 4, 1), name="b")
+    with pytest.raises(ArgumentError, match=told):
+        mc.explain(mc.Model([a, b], a + b), x)
+
+
+def test_a_layer_that_cannot_be_opened_says_so_in_one_line(open_page):
+    a = mc.Input((4, 6, 2))
+    model = mc.Model(a, layers.Concatenate(name="both")([a, a / 2]))
+    page = open_page(mc.explain(model, np.ones((1, 4, 6, 2))).html())
+    told = [
+        "Not shown: there is no explanation of the operation ops.divide yet.",
+        "Not shown: there is no explanation of Concatenate yet.",
+    ]
+    assert page.locator(".reason").all_inner_texts() == told

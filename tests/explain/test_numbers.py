@@ -17,6 +17,7 @@ from minicnn.explain.numbers import as_images, as_kernels, read_numbers
         ("[[0, 1], [2, 3], [4, 5]]", [[0, 1], [2, 3], [4, 5]]),
         ("1.5", [[1.5]]),
         ("7", [[7]]),
+        ("9007199254740992 1", [[2**53, 1]]),
     ],
 )
 def test_typed_numbers(text, expected):
@@ -87,3 +88,33 @@ def test_axes_are_added():
         assert change(np.ones((2, 3, 4, 5))).shape == (2, 3, 4, 5)
         with pytest.raises(ArgumentError, match=r"\(6,\)"):
             change(np.ones(6))
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999 1", "1e300 1", "-1e19 0"])
+def test_numbers_too_large_for_integers_stay_what_they_are(text):
+    assert read_numbers(text).tolist() == [[float(word) for word in text.split()]]
+
+
+def test_a_file_may_have_any_name(tmp_path):
+    for name in ("numbers (1).csv", "a, b; c.csv", "numbers.v2.csv"):
+        (tmp_path / name).write_text("1,2\n3,4\n")
+        assert read_numbers(str(tmp_path / name)).tolist() == [[1, 2], [3, 4]]
+
+
+def test_semicolons_between_the_columns_of_a_table(tmp_path):
+    (tmp_path / "a.csv").write_text("1;2;3\n4;5;6\n")
+    assert read_numbers(str(tmp_path / "a.csv")).tolist() == [[1, 2, 3], [4, 5, 6]]
+    (tmp_path / "b.csv").write_text("1,5;-2\n3;4,25\n")
+    assert read_numbers(str(tmp_path / "b.csv")).tolist() == [[1.5, -2], [3, 4.25]]
+
+
+def test_folders_and_files_that_are_no_text_are_told(tmp_path):
+    (tmp_path / "bad.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read as text"):
+        read_numbers(str(tmp_path / "bad.txt"))
+    with pytest.raises(DataError, match="is a folder, not a file"):
+        read_numbers(str(tmp_path))
+    with pytest.raises(DataError, match="there is no file"):
+        read_numbers(str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="do not close"):
+        read_numbers("[" * 100_000)

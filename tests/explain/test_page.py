@@ -14,7 +14,7 @@ from minicnn.explain.readings.text import line, parts
 from minicnn.explain.records.convolution import TURNED
 from minicnn.explain.records.panel import Panel
 from minicnn.explain.records.record import make_record
-from tests.explain.reading import evaluate
+from tests.explain.reading import evaluate, read
 from tests.helpers import rng_integers
 
 SLIDES = {e["id"]: e for e in slide_examples()}
@@ -90,13 +90,6 @@ def scale_of(record, cell):
     return sum(products) if record.form == "sum" else 1.0
 
 
-def sides(equation):
-    """The name, the value of the right side as shown, and the shown result."""
-    found = re.fullmatch(r"(.*?\]) = (.*) [=≈] (\S+)", equation)
-    assert found, equation
-    return plain(found[1]), value_of(found[2]), value_of(found[3])
-
-
 def marked(record, cell, padding):
     """The names of what meets in an element of the result, and of that element."""
     meeting = [pair for term in record.elements(cell) for pair in term]
@@ -120,7 +113,7 @@ def check_gathered(page, record, padding="shown"):
     for number, (cell, step) in enumerate(zip(record.steps, seen, strict=True), 1):
         value = float(record.result.values.flat[cell])
         (equation,) = step["sums"]
-        name, total, shown = sides(equation)
+        name, total, shown = read(plain(equation), record)
         assert name == record.result.label(cell)
         scale = scale_of(record, cell)
         assert near(total, value, scale), equation
@@ -392,7 +385,7 @@ def test_sums_of_thousands_stay_whole_and_are_drawn_as_one_text(open_page):
     page = open_page(explanation.html(), "#step=1&direction=gradient+of+kernel")
     shown = page.evaluate(LONG_SUMS, [1, 6, 9])
     for step, (equation, elements) in zip((1, 6, 9), shown, strict=True):
-        assert sides(equation)[1] == record.result.values.flat[record.steps[step - 1]]
+        assert read(plain(equation))[1] == record.result.values.flat[record.steps[step - 1]]
         assert equation.count("×") == 2000
         assert elements < 10, "six thousand would take a second"
 

@@ -308,6 +308,31 @@ def test_a_link_that_leads_nowhere_shows_something(open_page, html, fragment):
     assert page.locator(".cell.question").count() == 1
 
 
+def test_a_link_to_a_term_of_a_formula_shows_the_formula(open_page):
+    page = open_page(mc.explain("relu", [1.0, -2.0]).html(), "#step=2&term=1")
+    assert page.inner_text(".sum") == "y[1] = max(−2, 0) = 0"
+
+
+def test_a_copy_is_told_by_where_it_comes_from(open_page):
+    x = np.array([[1.0, -7.0]])[None, :, :, None]
+    page = open_page(mc.explain("max_pool2d", x, (1, 2)).html(), "#step=1&direction=gradient+of+x")
+    assert page.inner_text(".sum") == "dx[0,0,0,0] = dy[0,0,0,0] = 1"
+    page.get_by_label("next step").click()
+    assert page.inner_text(".sum") == "dx[0,0,1,0] = 0"
+
+
+def test_padding_that_meets_infinity_is_not_called_zero(open_page):
+    e = mc.explain(mc.cross_correlate2d, [[1.0, 2.0]], [[np.inf, 1.0]], "full")
+    page = open_page(e.html(), "#step=1&padding=hidden")
+    assert page.inner_text(".sum") == "y[0,0] = 1×1 [+ 1 product with padding, NaN] = NaN"
+
+
+def test_nan_is_the_largest_as_in_numpy(open_page):
+    x = np.array([[2.0, np.nan]])[None, :, :, None]
+    page = open_page(mc.explain("max_pool2d", x, (1, 2)).html())
+    assert labels(page, "winner") == {"x[0,0,1,0]"}
+
+
 # Keys
 
 #: A name for what has the focus.

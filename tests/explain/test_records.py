@@ -1,5 +1,7 @@
 """Every call that can be explained: its sums add up to what the operation and its gradients are."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 import minicnn as mc
 from minicnn import activations, ops
 from minicnn.errors import ArgumentError
+from minicnn.explain.readings import text
 from minicnn.explain.records.dense import dense
 from minicnn.explain.records.elementwise import ACTIVATIONS
 from minicnn.explain.records.limits import TooLargeError
@@ -273,3 +276,142 @@ def test_uses_are_the_terms_read_backwards():
     total = sum(len(record.uses(0, i)) for i in range(record.operands[0].values.size))
     assert total == sum(map(len, record.terms))
     assert len(record.uses(2, 1)) == record.result.values.size // 3
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([[np.inf, -np.inf]], np.nan),
+        ([[np.inf, 1.0]], np.inf),
+        ([[1e308, 1e308]], np.inf),
+        ([[np.nan, 1.0]], np.nan),
+    ],
+)
+def test_sums_beyond_all_numbers_are_what_floating_point_makes_of_them(numbers, expected):
+    e = mc.explain(mc.cross_correlate2d, numbers, [[1.0, 1.0]])
+    np.testing.assert_equal(e.record().result.values, [[expected]])
+    assert e.text((0, 0)).endswith(f"= {text.number(expected)}") or "≈" in e.text((0, 0))
+
+
+def test_padding_that_meets_infinity_is_not_called_zero():
+    e = mc.explain(mc.cross_correlate2d, [[1.0, 2.0]], [[np.inf, 1.0]], "full")
+    assert e.text((0, 2)).startswith("y[0,2] = 2*inf [+ 1 product with padding, 0]")
+    assert e.text((0, 0)) == "y[0,0] = 1*1 [+ 1 product with padding, nan] = nan"
+
+
+def test_the_formula_of_groups_names_the_channel_that_the_sum_uses():
+    rng = np.random.default_rng(3)
+    for transposed, groups, inside, across in (
+        (False, 2, 3, 4),
+        (False, 3, 1, 3),
+        (True, 2, 3, 4),
+        (True, 2, 1, 6),
+    ):
+        op = mc.conv2d_transpose if transposed else mc.conv2d
+        channels = across if transposed else inside * groups
+        x, kernel = whole(rng, (1, 3, 4, channels)), whole(rng, (2, 1, inside, across))
+        record = mc.explain(op, x, kernel, groups=groups).record()
+        side = record.result if transposed else record.operands[0]
+        letters = re.search(rf"\b{side.name}\[[^\]]*, ([^\],]*)\]", record.formula)[1]
+        for cell, terms in enumerate(record.terms):
+            for first, second in terms:
+                *_, c, f = record.operands[1].index(second)
+                if transposed:
+                    c, f = f, c
+                at = record.result.index(cell) if transposed else record.operands[0].index(first)
+                assert eval(letters, {"c": c, "f": f}) == at[-1], record.formula
+
+
+def test_a_relu_with_the_limit_zero_is_no_plain_one():
+    e = mc.explain("relu", [[-1.0, 0.5, 2.0]], max_value=0)
+    check_record(e.record(), np.zeros((1, 3)))
+    check_record(e.record(direction="gradient of x"), np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("x", "window", "shape"),
+    [
+        (np.ones((3, 50)), ((1, 2), (4, 8)), (1, 4)),
+        (np.ones((2, 9, 5)), (None, (2, 5), (1, 3)), (2, 3, 2)),
+    ],
+)
+def test_matrices_and_sequences_are_cropped_too(x, window, shape):
+    e = mc.explain("relu", x, window=window)
+    assert e.record().result.values.shape == shape
+    assert e.record().notes[0].startswith("Shown: ")
+
+
+def test_a_dense_layer_too_large_to_be_shown_is_cropped_as_its_message_says():
+    rng = np.random.default_rng(8)
+    x, kernel, bias = rng.random((2, 300)), rng.random((300, 60)), rng.random(60)
+    with pytest.raises(TooLargeError, match=r"a part of y \(2, 60\) by window="):
+        mc.explain("dense", x, kernel, bias)
+    e = mc.explain("dense", x, kernel, bias, window=((1, 2), (5, 9)))
+    assert e.record().result.values.shape == (1, 4)
+    assert (
+        e.record().notes[0] == "Shown: row 1, columns 5 to 8 of y (2 x 60), and what enters them."
+    )
+    check_record(e.record(), x @ kernel + bias)
+    check_record(e.record(direction="gradient of x"), np.tile(kernel.sum(axis=1), (2, 1)))
+
+
+def test_messages_know_matrices_as_matrices():
+    with pytest.raises(TooLargeError, match=r"a part of y \(3, 4\) by"):
+        mc.explain(mc.cross_correlate2d, np.ones((4, 5)), np.ones((2, 2)), max_terms=9)
+    with pytest.raises(ArgumentError, match=r"columns 7 to 8 lie outside y \(3, 4\)"):
+        mc.explain(mc.cross_correlate2d, np.ones((4, 5)), np.ones((2, 2)), window=(None, (7, 9)))
+    e = mc.explain(mc.cross_correlate2d, np.ones((4, 5)), np.ones((2, 2)), window=((1, 2), (0, 2)))
+    assert "Shown: row 1, columns 0 to 1 of y (3 x 4)" in e.record().notes[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (("relu", []), "holds no numbers"),
+        (("max_pool2d", np.ones((0, 3, 4, 1))), "holds no numbers"),
+        (("softmax", np.ones((0, 3))), "holds no numbers"),
+        (("relu", 3.0), "a single number"),
+        (("flatten", [1, 2, 3]), "flatten: x has shape"),
+        (("dense", [[1, 2]], [[1], [2]], [1, 2, 3]), "there are 1 units"),
+        (([1], 2), "cannot be explained"),
+        ((mc.cross_correlate2d, [[1, 2], [3]], [[1]]), "different lengths"),
+        ((mc.cross_correlate2d, [["a"]], [["b"]]), "must hold numbers"),
+        ((mc.cross_correlate2d, [[1j, 2]], [[1]]), "real numbers"),
+        (
+            (mc.conv2d, np.ones((1, 3, 4, 1)), np.ones((2, 2, 1, 1)), None, 10**20),
+            "cannot be computed",
+        ),
+    ],
+)
+def test_what_holds_nothing_to_explain_is_told(call, told):
+    with pytest.raises(ArgumentError, match=told):
+        mc.explain(*call)
+
+
+@pytest.mark.parametrize("limit", [None, "5", 1.5, float("nan"), float("inf")])
+def test_limits_are_integers(limit):
+    with pytest.raises(ArgumentError, match="max_terms="):
+        mc.explain("relu", [[1, 2]], max_terms=limit)
+    with pytest.raises(ArgumentError, match="max_numbers="):
+        mc.explain("relu", [[1, 2]]).figure(max_numbers=limit)
+
+
+@pytest.mark.parametrize("cell", [5, "ab", (0, 0.5), (0, float("nan"))])
+def test_an_index_that_is_none_is_told(cell):
+    with pytest.raises(ArgumentError, match=r"cell=.* must be an index of y, e\.g\. \(0, 0\)"):
+        mc.explain("relu", [[1, 2]]).text(cell)
+
+
+def test_negative_numbers_between_brackets_and_commas_have_none_of_their_own():
+    assert mc.explain("relu", [[-2.0]]).text((0, 0)) == "y[0,0] = max(-2, 0) = 0"
+    x = np.array([[-1.0, -2.0]])[None, :, :, None]
+    pooled = mc.explain("max_pool2d", x, (1, 2)).text((0, 0, 0, 0))
+    assert pooled == "y[0,0,0,0] = max(-1, -2) = -1"
+    assert mc.explain("softplus", [[-2.0]]).text((0, 0)).startswith("y[0,0] = log(1 + exp(-2)) ")
+
+
+def test_partial_sums_say_where_digits_are_missing():
+    x = np.array([[[[1 / 3, 2.0]]]])
+    e = mc.explain(mc.conv2d, x, np.ones((1, 1, 2, 1)))
+    lines = [line.strip() for line in e.text().splitlines() if ": " in line and "x[" in line]
+    assert lines[-2:] == ["x[0,:,:,0]: 0.333333*1 ≈ 0.333333", "x[0,:,:,1]: 2*1 = 2"]

@@ -85,7 +85,8 @@ def write_gif(
     'steps.gif'
     """
     check_reading(reading)
-    if isinstance(milliseconds, bool) or not 20 <= milliseconds <= 60_000:
+    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
+    if not is_number or not 20 <= milliseconds <= 60_000:
         raise ArgumentError(
             f"explain: milliseconds={milliseconds!r} must be between 20 and 60000, the time for "
             f"which each picture stays."

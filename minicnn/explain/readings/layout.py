@@ -142,7 +142,7 @@ def check_size(record: Record, count: int, limit: int, what: str) -> None:
     Raises:
         ArgumentError: it shows more numbers than the limit.
     """
-    if isinstance(limit, bool) or int(limit) < 1:
+    if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1:
         raise ArgumentError(f"explain: max_numbers={limit!r} must be an integer >= 1.")
     if count > limit:
         raise ArgumentError(

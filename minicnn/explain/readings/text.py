@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -52,6 +53,10 @@ def _is_rounded(record: Record, cell: int) -> bool:
     if record.bias is not None:
         operand, cells = record.bias
         shown.append(record.operands[operand].values.flat[cells[cell]])
+    return _any_rounded(shown)
+
+
+def _any_rounded(shown: Iterable[Any]) -> bool:
     return any(np.isfinite(v) and type(v)(float(number(v))) != v for v in shown)
 
 
@@ -65,14 +70,34 @@ def terms(record: Record, cell: int) -> list[str]:
     return texts
 
 
+#: A negative number in brackets that is an argument of its own: max((-2), 0).
+_ONLY_ARGUMENT = re.compile(r"(\b[a-z]+\()\((-[^()]*)\)([,)])")
+
+
+def _bare(text: str) -> str:
+    """Return a number without the brackets that it has between other signs."""
+    return text[1:-1] if text.startswith("(") else text
+
+
+def _padding_products(record: Record, cell: int, inside: list[int]) -> str:
+    """Return what the products with padding come to: 0, unless they meet inf or nan."""
+    elements = record.elements(cell)
+    others = (elements[t] for t in range(len(elements)) if t not in set(inside))
+    finite = all(np.isfinite(p.values.flat[i]) for term in others for p, i in term)
+    return "0" if finite else "nan"
+
+
 def expression(record: Record, cell: int) -> str:
     """Return the right side of an element's equation, without what it comes to."""
     if record.form == "formula":
         elements = record.elements(cell)[0]
-        return record.template.format(*(factor(panel.values.flat[i]) for panel, i in elements))
+        text = record.template.format(*(factor(panel.values.flat[i]) for panel, i in elements))
+        return _ONLY_ARGUMENT.sub(r"\1\2\3", text)
     inside, texts = record.counted(cell), terms(record, cell)
     left_out = len(texts) - len(inside)
     summands = [texts[t] for t in inside]
+    if record.form == "max":
+        summands = [_bare(s) for s in summands]
     if record.form in ("max", "mean"):
         padding = f" [{left_out} on the padding do not count]" if left_out else ""
         if record.form == "max":
@@ -80,7 +105,8 @@ def expression(record: Record, cell: int) -> str:
         return (f"({' + '.join(summands)}) / {len(summands)}" if summands else "0") + padding
     text = " + ".join(summands) or "0"
     if left_out:
-        text += f" [+ {left_out} {'product' if left_out == 1 else 'products'} with padding, 0]"
+        what = "product" if left_out == 1 else "products"
+        text += f" [+ {left_out} {what} with padding, {_padding_products(record, cell, inside)}]"
     if record.bias is not None:
         text += f" + bias {factor(record.bias_value(cell))}"
     return text
@@ -132,12 +158,14 @@ def parts(record: Record, cell: int) -> list[tuple[str, list[int], float]]:
 
 def part_lines(record: Record, cell: int) -> list[str]:
     """Return the partial sums as equations, none if there is only one."""
-    sums, texts = parts(record, cell), terms(record, cell)
-    return [
-        f"{name}: {' + '.join(texts[t] for t in inside)} = {number(value)}"
-        for name, inside, value in sums
-        if len(sums) > 1
-    ]
+    sums, texts, elements = parts(record, cell), terms(record, cell), record.elements(cell)
+    lines = []
+    for name, inside, value in sums if len(sums) > 1 else []:
+        shown = [value, *(p.values.flat[i] for t in inside for p, i in elements[t])]
+        shown += [record.share(cell, t) for t in inside]
+        equal = "≈" if _any_rounded(shown) else "="
+        lines.append(f"{name}: {' + '.join(texts[t] for t in inside)} {equal} {number(value)}")
+    return lines
 
 
 def record_text(record: Record, cells: Iterable[int] | None = None) -> str:

@@ -42,7 +42,6 @@ MEANINGS = {
     "through which it entered.",
     "gradient of kernel": "Every product in which a kernel element took part sends its dy back, "
     "times the x that it met.",
-    "gradient of bias": "The bias was added to every y of its filter, so all their dy come back.",
 }
 
 
@@ -187,21 +186,35 @@ def _record(call: Convolution, direction: str, limits: Limits) -> Record:
 
 def _formula(call: Convolution, direction: str) -> str:
     """Return the definition in letters."""
-    bias = "" if call.bias is None else " + bias[f]"
+    bias = "" if call.bias is None else f" + bias[{_of_group(call) if call.transposed else 'f'}]"
     if call.transposed:
-        place = "n, h*S - P + i*D, w*S - P + j*D, f"
+        place = f"n, h*S - P + i*D, w*S - P + j*D, {_of_group(call)}"
         return {
             "forward": f"y[{place}] += x[n,h,w,c] * kernel[i,j,f,c]{bias and ', then' + bias}",
             "gradient of x": f"dx[n,h,w,c] = sum over i,j,f of dy[{place}] * kernel[i,j,f,c]",
             "gradient of kernel": f"dkernel[i,j,f,c] = sum over n,h,w of x[n,h,w,c] * dy[{place}]",
         }[direction]
-    place = "n, oh*S - P + i*D, ow*S - P + j*D, c"
+    place = f"n, oh*S - P + i*D, ow*S - P + j*D, {_of_group(call)}"
     k = "kernel[KH-1-i,KW-1-j,c,f]" if call.turned else "kernel[i,j,c,f]"
     return {
         "forward": f"y[n,oh,ow,f] = sum over i,j,c of x[{place}] * {k}{bias}",
         "gradient of x": f"dx[{place}] += dy[n,oh,ow,f] * {k}",
         "gradient of kernel": f"d{k} = sum over n,oh,ow of x[{place}] * dy[n,oh,ow,f]",
     }[direction]
+
+
+def _of_group(call: Convolution) -> str:
+    """Return the channel of the large side in letters; groups begin at multiples of their size.
+
+    A kernel counts only the channels c, of a transposed convolution the filters f, of one group.
+    """
+    own, other = ("f", "c") if call.transposed else ("c", "f")
+    groups, (inside, across) = call.geometry.groups, call.kernel.shape[2:]
+    if groups == 1:
+        return own
+    each = across // groups
+    group = other if each == 1 else f"{other}//{each}"
+    return f"{group} + {own}" if inside == 1 else f"{group}*{inside} + {own}"
 
 
 def _with_turned_kernel(record: Record) -> Record:
@@ -219,15 +232,34 @@ def _with_turned_kernel(record: Record) -> Record:
     return record
 
 
-def bias_record(name: str, dy: Array, limits: Limits, choice: dict[str, str]) -> Record:
-    """Return the record of the gradient with respect to a bias along the last axis."""
+def bias_record(
+    name: str,
+    dy: Array,
+    limits: Limits,
+    choice: dict[str, str],
+    letter: str = "f",
+    whose: str = "filter",
+) -> Record:
+    """Return the record of the gradient with respect to a bias along the last axis.
+
+    Args:
+        name: the operation, for titles.
+        dy: the gradient with respect to the result (...,F).
+        limits: what part is shown.
+        choice: see `Record`.
+        letter: what formulas call the last index.
+        whose: what has one bias.
+    """
     result = Panel.of("dbias", "other", np.zeros(dy.shape[-1], dy.dtype))
     title = f"{name}, gradient of bias"
     block = limits.block(title, result, dy.size // dy.shape[-1], channels=(0,))
     return make_record(
         title,
-        "dbias[f] = sum of dy[...,f] over all other axes",
-        [*limits.notes(result, block), MEANINGS["gradient of bias"]],
+        f"dbias[{letter}] = sum of dy[...,{letter}] over all other axes",
+        [
+            *limits.notes(result, block),
+            f"The bias was added to every y of its {whose}, so all their dy come back.",
+        ],
         [Panel.of("dy", "output", dy)],
         result,
         (((at[-1],), (at,), 1.0) for at in np.ndindex(*dy.shape) if inside(at[-1:], block)),

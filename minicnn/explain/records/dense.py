@@ -54,13 +54,13 @@ def dense_records(
 
     def record(direction: str, summed: str, operands: list[Panel], result: Panel) -> Record:
         title = name if direction == "forward" else f"{name}, {direction}"
-        limits.block(title, result, len(ranges[summed]))
+        block = limits.block(title, result, len(ranges[summed]))
         letters = {"x": "nd", "kernel": "du", "y": "nu"}
         names = [panel.name.removeprefix("d") for panel in (result, *operands)]
         free = letters[names[0]]
 
         def products() -> Iterator[Product]:
-            for place in np.ndindex(*result.shape):
+            for place in elements(result.shape, block):
                 for i in ranges[summed]:
                     at = {**dict(zip(free, place, strict=True)), summed: i}
                     first, second = (tuple(at[axis] for axis in letters[n]) for n in names[1:])
@@ -74,11 +74,15 @@ def dense_records(
             title,
             f"{result.name}[{','.join(free)}] = sum over {summed} of {first} * {second}"
             + (" + bias[u]" if has_bias else ""),
-            [MEANINGS[direction]] if direction in MEANINGS else [],
+            [
+                *limits.notes(result, block),
+                *([MEANINGS[direction]] if direction in MEANINGS else []),
+            ],
             [*operands, *([Panel.of("bias", "other", bias)] if has_bias else [])],
             result,
             products(),
             bias=(2, 1) if has_bias else None,
+            window=block,
             choice={"direction": direction},
         ).filled()
 
@@ -87,7 +91,9 @@ def dense_records(
     yield from limits.unless_too_large(lambda: record("gradient of kernel", "n", [x, dy], dk))
     if bias is not None:
         choice = {"direction": "gradient of bias"}
-        yield from limits.unless_too_large(lambda: bias_record(name, step.dy, limits, choice))
+        yield from limits.unless_too_large(
+            lambda: bias_record(name, step.dy, limits, choice, letter="u", whose="unit")
+        )
 
 
 def moved_records(

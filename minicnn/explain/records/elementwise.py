@@ -157,7 +157,7 @@ def activation_formulas(name: str, **arguments: Any) -> tuple[str, str]:
     defaults = inspect.signature(getattr(activations, name)).parameters.values()
     given = {p.name: p.default for p in defaults if isinstance(p.default, float | int)}
     given |= {k: v for k, v in arguments.items() if v is not None}
-    if name == "relu" and any(given.values()):
+    if name == "relu" and (any(given.values()) or "max_value" in given):
         return _general_relu(**given)
     if name == "gelu" and given.get("approximate"):
         return _GELU_BY_TANH

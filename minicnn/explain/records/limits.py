@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+import numpy as np
 
 from minicnn.errors import ArgumentError
 from minicnn.explain.records.panel import Panel
@@ -24,20 +26,27 @@ class TooLargeError(ArgumentError):
 
     Args:
         title: what is explained.
-        result: the panel of its whole result.
+        name: what its result is called.
+        shape: the shape of the result.
         count: how many products there are.
         limit: how many may be shown.
     """
 
-    def __init__(self, title: str, result: Panel, count: int, limit: int) -> None:
+    def __init__(self, title: str, name: str, shape: Sequence[int], count: int, limit: int) -> None:
         super().__init__(
             f"explain: {title} has {count:,} products here, more than max_terms={limit:,}. Show a "
-            f"part of {result.name} {result.shape} by window=(rows, columns), e.g. "
+            f"part of {name} {tuple(shape)} by window=(rows, columns), e.g. "
             f"window=((0, 3), (0, 4)), give fewer images, or raise max_terms."
         )
         self.left_out = (
             f"Not shown: {title}, with {count:,} products where max_terms allows {limit:,}."
         )
+
+
+#: Which axes the window's rows, columns and channels are, by the number of axes: of images
+#: (N,H,W,C), sequences (N,L,C) and matrices.
+_AXES: dict[int, tuple[int | None, ...]] = {4: (1, 2, 3), 3: (None, 1, 2), 2: (0, 1, None)}
+_KINDS = ("rows", "columns", "channels")
 
 
 @dataclass
@@ -48,6 +57,8 @@ class Limits:
         window: (rows, columns) or (rows, columns, channels) of the result, each (first, last + 1),
             a slice, or None for all; default all of it.
         max_terms: how many products a record may show.
+        unseen: the axes of length 1 that images and kernels have only inside, by role; messages
+            leave them out.
 
     Raises:
         ArgumentError: the window is no such thing.
@@ -60,10 +71,12 @@ class Limits:
     max_terms: int = MAX_TERMS
     #: What was not shown because it is too large, in sentences.
     left_out: list[str] = field(default_factory=list)
+    unseen: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.ranges = _ranges(self.window)
-        if isinstance(self.max_terms, bool) or int(self.max_terms) < 1:
+        whole = isinstance(self.max_terms, int | np.integer)
+        if not whole or isinstance(self.max_terms, bool) or self.max_terms < 1:
             raise ArgumentError(f"explain: max_terms={self.max_terms!r} must be an integer >= 1.")
 
     def block(
@@ -71,8 +84,9 @@ class Limits:
     ) -> tuple[slice, ...] | None:
         """Return the block of the result to show; None stands for all of it.
 
-        Of images, the window's rows, columns and channels are shown. Other results are shown
-        whole, but for the axes that are said to be channels.
+        Of images, sequences and matrices that go in or out, the window's rows, columns and
+        channels are shown. Other results are shown whole, but for the axes that are said to be
+        channels.
 
         Args:
             title: what is explained, for messages.
@@ -83,13 +97,15 @@ class Limits:
         Raises:
             TooLargeError: there are too many terms, or the window lies outside.
         """
-        wanted: dict[int, Any] = {}
-        if result.role in ("input", "output") and len(result.shape) == 4:
-            wanted = dict(zip((1, 2, 3), self.ranges, strict=True))
-        elif self.ranges[2] is not None:
-            wanted = dict.fromkeys(channels, self.ranges[2])
+        wanted: dict[int, int] = {}
+        if result.role in ("input", "output"):
+            axes = _AXES.get(len(result.shape), ())
+            wanted = {axis: kind for kind, axis in enumerate(axes) if axis is not None}
+        else:
+            wanted = dict.fromkeys(channels, 2)
+        wanted = {axis: kind for axis, kind in wanted.items() if self.ranges[kind] is not None}
         block = None
-        if any(wanted.values()):
+        if wanted:
             block = tuple(
                 self._along(title, result, axis, wanted.get(axis))
                 for axis in range(len(result.shape))
@@ -97,12 +113,18 @@ class Limits:
         sizes = result.values.shape if block is None else [s.stop - s.start for s in block]
         count = terms_each * math.prod(sizes)
         if count > self.max_terms:
-            raise TooLargeError(title, result, count, self.max_terms)
+            raise TooLargeError(title, result.name, self.shape(result), count, self.max_terms)
         return block
 
-    def _along(self, title: str, result: Panel, axis: int, wanted: tuple[int, int] | None) -> slice:
+    def shape(self, result: Panel) -> tuple[int, ...]:
+        """Return the shape of an array as the reader knows it."""
+        unseen = self.unseen.get(result.role, ()) if len(result.shape) == 4 else ()
+        return tuple(n for axis, n in enumerate(result.shape) if axis not in unseen)
+
+    def _along(self, title: str, result: Panel, axis: int, kind: int | None) -> slice:
         size, shift = result.shape[axis], -result.origin[axis]
-        if wanted is None:
+        wanted = None if kind is None else self.ranges[kind]
+        if kind is None or wanted is None:
             # Without a border, that belongs to the edges which the window may not reach.
             return slice(shift, shift + size)
         first, last = wanted
@@ -112,9 +134,8 @@ class Limits:
         last = min(first + wanted[1] - wanted[0], size)
         if first >= last:
             raise ArgumentError(
-                f"explain: {title}: the window's {('', 'rows', 'columns', 'channels')[axis]} "
-                f"{wanted[0]} to {wanted[1] - 1} lie outside {result.name} {result.shape}; "
-                f"fitting: 0 to {size - 1}."
+                f"explain: {title}: the window's {_KINDS[kind]} {wanted[0]} to {wanted[1] - 1} lie "
+                f"outside {result.name} {self.shape(result)}; fitting: 0 to {size - 1}."
             )
         return slice(first + shift, last + shift)
 
@@ -129,7 +150,9 @@ class Limits:
         """Return the sentence that says which part is shown."""
         if block is None:
             return []
-        names = ("image", "row", "column", "channel")
+        names = {2: ("row", "column"), 3: ("sample", "column", "channel")}.get(
+            len(block), ("image", "row", "column", "channel")
+        )
         if result.role == "kernel":
             names = ("row", "column", "channel", "filter")
         parts = [
@@ -143,7 +166,7 @@ class Limits:
         ]
         if not parts:
             return []
-        shape = " x ".join(map(str, result.shape))
+        shape = " x ".join(map(str, self.shape(result)))
         return [f"Shown: {', '.join(parts)} of {result.name} ({shape}), and what enters them."]
 
 

@@ -7,6 +7,7 @@ its indices exchanged.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -80,7 +81,13 @@ class Record:
         """
         if index is None:
             return self.steps[0]
-        flat = self.result.flat([int(i) for i in index])
+        try:
+            flat = self.result.flat([operator.index(i) for i in index])
+        except TypeError:
+            raise ArgumentError(
+                f"explain: cell={index!r} must be an index of {self.result.name}, e.g. "
+                f"{self.result.index(self.steps[0])}."
+            ) from None
         if flat is None or self.result.is_outside(flat):
             first, last = self.result.label(self.steps[0]), self.result.label(self.steps[-1])
             raise ArgumentError(
@@ -112,11 +119,13 @@ class Record:
         """Return a record of the form `"sum"` with the numbers that its sums come to."""
         panel = self.result
         values = np.zeros(panel.values.size, panel.values.dtype)
-        for cell, terms in enumerate(self.terms):
-            numbers = np.ones(len(terms)) if self.shares is None else self.shares[cell]
-            for factor, o in enumerate(self.factors):
-                numbers = numbers * self.operands[o].values.ravel()[terms[:, factor]]
-            values[cell] = math.fsum(numbers) + (self.bias_value(cell) if self.bias else 0.0)
+        flat = [operand.values.ravel() for operand in self.operands]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for cell, terms in enumerate(self.terms):
+                numbers = np.ones(len(terms)) if self.shares is None else self.shares[cell]
+                for factor, o in enumerate(self.factors):
+                    numbers = numbers * flat[o][terms[:, factor]]
+                values[cell] = _total(numbers) + (self.bias_value(cell) if self.bias else 0.0)
         return replace(self, result=replace(panel, values=values.reshape(panel.values.shape)))
 
     def bias_value(self, cell: int) -> float:
@@ -157,6 +166,14 @@ class Record:
             "steps": self.steps,
             "choice": dict(self.choice),
         }
+
+
+def _total(numbers: NDArray[Any]) -> float:
+    """Return a sum rounded once; as floating point has it where that is infinite or NaN."""
+    try:
+        return math.fsum(numbers)
+    except (OverflowError, ValueError):
+        return float(np.sum(numbers))
 
 
 def make_record(

@@ -29,7 +29,8 @@
     else viewer = globalThis.minicnnViewer.mount(below, layer.explanation, { level: 2 });
   }
 
-  function row(layer) {
+  /** The rows of a layer: one, and a second one with the reason if it cannot be opened. */
+  function rows(layer) {
     const made = element("tr");
     const cells = [
       element("td", layer.type),
@@ -45,10 +46,13 @@
       first.append(button);
     } else {
       first.textContent = layer.name;
-      cells.push(element("td", layer.reason, { class: "reason" }));
     }
     made.append(first, ...cells);
-    return made;
+    if (layer.explanation) return [made];
+    const reason = element("tr");
+    reason.append(element("td", layer.reason, { class: "reason", colspan: "5" }));
+    made.classList.add("unopened");
+    return [made, reason];
   }
 
   const chain = element("div", "", { class: "chain" });
@@ -58,7 +62,7 @@
     const number = name === "parameters" || name.startsWith("sees");
     head.append(element("th", name, { scope: "col", ...(number ? { class: "number" } : {}) }));
   }
-  table.append(head, ...model.layers.map(row));
+  table.append(head, ...model.layers.flatMap(rows));
   const scrolled = element("div", "", {
     class: "scrolled",
     tabindex: "0",

@@ -139,7 +139,8 @@ class Arithmetic {
   winner(cell) {
     const terms = this.counted(cell);
     const values = terms.map((term) => this.value(cell, term));
-    return terms[values.indexOf(Math.max(...values))];
+    const largest = Math.max(...values); // NaN where one of them is
+    return terms[values.findIndex((value) => value === largest || Number.isNaN(value))];
   }
 
   /** Of each element of an operand, where it is used: pairs of result cell and term, -1: bias. */

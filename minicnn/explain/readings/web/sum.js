@@ -129,9 +129,16 @@ function expression(record, cell, withOutside) {
     if (record.form === "max") return ["max(", ...joined(lines.map(bare), ", "), ")", note];
     return ["(", ...joined(lines, " + "), `) / ${products}`, note];
   }
-  const outside = left ? ` [+ ${left} ${left === 1 ? "product" : "products"} with padding, 0]` : "";
+  const what = left === 1 ? "product" : "products";
+  const outside = left ? ` [+ ${left} ${what} with padding, ${outsideSum(record, cell)}]` : "";
   const sums = products ? joined(lines.slice(0, products), " + ") : ["0"];
   return [...sums, outside, ...lines.slice(products).flatMap((line) => [" + ", ...line])];
+}
+
+/** What the products with padding come to: 0, unless they meet infinity or NaN. */
+function outsideSum(record, cell) {
+  const terms = range(record.count(cell)).filter((term) => !record.isCounted(cell, term));
+  return terms.every((term) => Number.isFinite(record.value(cell, term))) ? "0" : "NaN";
 }
 
 /** The template of a formula with the elements of its one term put in. */
@@ -170,13 +177,23 @@ function equation(record, cell, withOutside) {
   const parts = record.parts(cell, withOutside);
   const value = record.result.values[cell];
   const equal = isRounded(value) || showsRounded(record, cell, parts) ? "≈" : "=";
+  const right = copied(record, cell) ?? expression(record, cell, withOutside);
+  const middle = plain(right) === number(value) ? [] : [" = ", ...right]; // a sum of nothing
   return [
     { text: record.result.label(cell), role: record.result.role },
-    " = ",
-    ...expression(record, cell, withOutside),
+    ...middle,
     ` ${equal} `,
     { text: number(value), role: record.result.role },
   ];
+}
+
+/** The name of the one element that an element of the result is, if it is a copy; else null. */
+function copied(record, cell) {
+  const single = record.form === "sum" && record.factors.length === 1 && record.bias === null;
+  if (!single || record.count(cell) !== 1 || record.share(cell, 0) !== 1) return null;
+  const [[operand, flat]] = record.elements(cell, 0);
+  const panel = record.operands[operand];
+  return [{ text: panel.label(flat), role: panel.role, part: 0 }];
 }
 
 /** Of a sum over several matrices of the first operand, the sum of each. */

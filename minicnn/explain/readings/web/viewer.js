@@ -205,7 +205,7 @@ class Viewer {
 
   moveTo(step, part = 0) {
     this.step = Math.max(0, Math.min(this.steps.length - 1, step));
-    this.part = Math.max(0, Math.min(this.partCount(), part));
+    this.part = this.mostParts() < 2 ? 0 : Math.max(0, Math.min(this.partCount(), part));
     this.show();
   }
 

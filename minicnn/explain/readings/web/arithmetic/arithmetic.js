@@ -2,8 +2,9 @@
  * Python, made here from the settings of the page. Images are (1,H,W,C), kernels (KH,KW,C/groups,F)
  * and of a transposed convolution (KH,KW,F/groups,C). Needs geometry.js, and no document.
  *
- * minicnnArithmetic.explain(settings) returns {explanation, geometry}, or {error, fitting} with the
- * sentence that says what does not fit, and changes of the settings after which it does. Settings:
+ * minicnnArithmetic.explain(settings) returns {explanation, geometry}, or {error, fitting, told}
+ * with Python's sentence that says what does not fit, changes of the settings after which it does,
+ * and the sentence that the page shows. Settings:
  *
  *     operation        "conv2d", "conv2d_transpose", "max_pool2d", "average_pool2d", "upsample2d"
  *     input            {shape: [1,H,W,C], values: [...]}, in row-major order
@@ -42,7 +43,7 @@ const minicnnArithmetic = (() => {
       return OPERATIONS[settings.operation](settings);
     } catch (error) {
       if (!(error instanceof Misfit)) throw error;
-      return { error: error.message, fitting: error.fitting };
+      return { error: error.message, fitting: error.fitting, told: error.told ?? error.message };
     }
   }
 

@@ -42,9 +42,17 @@ const minicnnConvolution = (() => {
     checkBias(name, bias, filters);
     const outside = transposed ? geometry.large : geometry.small;
     const shape = [1, ...outside, filters];
-    const y = { shape, values: settings.dy ?? Array(sizeOf(shape)).fill(1) };
+    const y = { shape, values: settings.dy };
     const [large, small] = transposed ? ["y", "x"] : ["x", "y"];
-    return { settings, name, arrays: { x, kernel, y }, bias, geometry, transposed, large, small };
+    const arrays = { x, kernel, y };
+    const call = { settings, name, arrays, bias, geometry, transposed, large, small };
+    // Refused before it is made: a large result would stop the page for seconds.
+    const around = transposed ? geometry.sides : [[0], [0]];
+    const count = outside.map((n, a) => around[a].reduce((sum, side) => sum + side, n));
+    const values = { length: sizeOf([...count, filters]) };
+    checkTerms(name, { name: "y", shape, values }, termsEach(call, "y"), settings);
+    y.values ??= Array(sizeOf(shape)).fill(1);
+    return call;
   }
 
   /** Refuse channels and filters that do not divide into groups, or do not meet. */
@@ -216,23 +224,34 @@ const minicnnConvolution = (() => {
   }
 
   /** The definition in letters. */
-  function convolutionFormula({ settings, transposed, bias }, direction) {
-    const end = bias === null ? "" : " + bias[f]";
+  function convolutionFormula(call, direction) {
+    const { settings, transposed, bias } = call;
+    const end = bias === null ? "" : ` + bias[${transposed ? ofGroup(call) : "f"}]`;
     if (transposed) {
-      const place = "n, h*S - P + i*D, w*S - P + j*D, f";
+      const place = `n, h*S - P + i*D, w*S - P + j*D, ${ofGroup(call)}`;
       return {
         forward: `y[${place}] += x[n,h,w,c] * kernel[i,j,f,c]${end && ", then"}${end}`,
         "gradient of x": `dx[n,h,w,c] = sum over i,j,f of dy[${place}] * kernel[i,j,f,c]`,
         "gradient of kernel": `dkernel[i,j,f,c] = sum over n,h,w of x[n,h,w,c] * dy[${place}]`,
       }[direction];
     }
-    const place = "n, oh*S - P + i*D, ow*S - P + j*D, c";
+    const place = `n, oh*S - P + i*D, ow*S - P + j*D, ${ofGroup(call)}`;
     const k = settings.turned ? "kernel[KH-1-i,KW-1-j,c,f]" : "kernel[i,j,c,f]";
     return {
       forward: `y[n,oh,ow,f] = sum over i,j,c of x[${place}] * ${k}${end}`,
       "gradient of x": `dx[${place}] += dy[n,oh,ow,f] * ${k}`,
       "gradient of kernel": `d${k} = sum over n,oh,ow of x[${place}] * dy[n,oh,ow,f]`,
     }[direction];
+  }
+
+  /** The channel of the large side in letters: a kernel counts only those of one group. */
+  function ofGroup({ settings: { groups }, arrays, transposed }) {
+    const [own, other] = transposed ? ["f", "c"] : ["c", "f"];
+    if (groups === 1) return own;
+    const [inside, across] = arrays.kernel.shape.slice(2);
+    const each = across / groups;
+    const group = each === 1 ? other : `${other}//${each}`;
+    return inside === 1 ? `${group} + ${own}` : `${group}*${inside} + ${own}`;
   }
 
   /** The record with a view of the kernel as it slides. */

@@ -142,14 +142,14 @@ const minicnnRecord = (() => {
       lost += Math.abs(sum) >= Math.abs(value) ? sum - next + value : value - next + sum;
       sum = next;
     }
-    return sum + lost;
+    return Number.isFinite(sum) ? sum + lost : sum;
   }
 
-  /** More products than may be shown: its message, and the sentence for a note. */
+  /** More products than may be shown: its message, the sentence for a note, and for the page. */
   class TooLarge extends Misfit {
-    constructor(message, fitting, leftOut) {
+    constructor(message, fitting, leftOut, told) {
       super(message, fitting);
-      this.leftOut = leftOut;
+      Object.assign(this, { leftOut, told });
     }
   }
 
@@ -159,13 +159,18 @@ const minicnnRecord = (() => {
     const count = termsEach * result.values.length;
     if (count <= most) return;
     const [found, allowed] = [count, most].map((n) => String(n).replace(/\B(?=(\d{3})+$)/g, ","));
-    const half = settings.input.shape.slice(1, 3).map((n) => Math.ceil(n / 2));
+    const size = settings.input.shape.slice(1, 3);
+    const half = size.map((n) => Math.ceil(n / 2));
     throw new TooLarge(
       `explain: ${title} has ${found} products here, more than max_terms=${allowed}. Show a part ` +
         `of ${result.name} ${pythonText(result.shape)} by window=(rows, columns), e.g. ` +
         "window=((0, 3), (0, 4)), give fewer images, or raise max_terms.",
-      [{ label: `use an input of ${half[0]} x ${half[1]}`, change: { input_size: half } }],
+      size.every((n) => n === 1)
+        ? []
+        : [{ label: `use an input of ${half[0]} x ${half[1]}`, change: { input_size: half } }],
       `Not shown: ${title}, with ${found} products where max_terms allows ${allowed}.`,
+      `${title} has ${found} products with these settings; the page shows at most ${allowed}. ` +
+        "Use a smaller input, fewer channels or filters, or less padding.",
     );
   }
 

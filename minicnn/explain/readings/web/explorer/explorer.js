@@ -63,11 +63,11 @@ const minicnnExplorer = (() => {
     /** Compute the arithmetic and show it, or say what does not fit and keep the last picture. */
     compute() {
       const { state } = this;
-      const { error, fitting, explanation, geometry } = S.explained(state);
+      const { error, fitting, told = error, explanation, geometry } = S.explained(state);
       this.picture.classList.toggle("stale", Boolean(error));
       this.programs.element.classList.toggle("stale", Boolean(error));
       if (error) {
-        this.showMisfit(error, fitting);
+        this.showMisfit(told, fitting);
         return;
       }
       this.misfit.hidden = true;

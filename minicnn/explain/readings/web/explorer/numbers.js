@@ -10,6 +10,7 @@ const minicnnNumbers = (() => {
   const { flatOf, forEachIndex, sizeOf } = minicnnRecord;
   const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
   const MOST = 4096;
+  const DEEPEST = 20; // brackets within brackets: four axes, and round ones around them
 
   /** Text in which something is no number; the message says where. */
   class Unreadable extends Error {}
@@ -93,12 +94,13 @@ const minicnnNumbers = (() => {
     let next = 0;
     const lineOf = (token) => stripped.slice(0, token.index).split("\n").length;
 
-    function list() {
+    function list(depth = 1) {
       const open = tokens[next++];
+      if (depth > DEEPEST) throw new Unreadable("There are too many brackets within brackets.");
       const items = [];
       while (next < tokens.length && !"])".includes(tokens[next][0])) {
         const token = tokens[next];
-        if ("[(".includes(token[0])) items.push(list());
+        if ("[(".includes(token[0])) items.push(list(depth + 1));
         else {
           items.push(numberOf(token[0], `Line ${lineOf(token)}`));
           next++;
