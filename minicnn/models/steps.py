@@ -91,8 +91,8 @@ class Limited:
         if given < self.steps:
             self._running = None
             warnings.warn(
-                f"{self.argument}={self.steps}, but the data ended after {given} more batches; "
-                f"give more of them, or let a data set repeat.",
+                f"{self.argument}={self.steps}, but the data ended after {given} more; "
+                f"give more batches, or let the data set repeat.",
                 stacklevel=2,
             )
 
