@@ -131,6 +131,7 @@ def test_names_at_the_top(name):
 @pytest.mark.parametrize(
     "expression",
     [
+        "tf.TensorSpec",
         "tf.data.Dataset.from_tensor_slices",
         "tf.keras.datasets.mnist.load_data",
         "tf.keras.preprocessing.image_dataset_from_directory",

@@ -244,7 +244,7 @@ def test_steps_limit_batches_that_go_on_forever():
     with pytest.raises(ArgumentError, match="steps_per_epoch=0, but it must be an integer >= 1"):
         model.fit(train, steps_per_epoch=0, verbose=0)
     with pytest.raises(DataError, match=r"x gave no batches\. A generator"):
-        model.fit(iter([(x, labels)] * 2), steps_per_epoch=9, verbose=0)
+        model.fit(iter([(x, labels)] * 2), steps_per_epoch=2, epochs=2, verbose=0)
 
 
 def test_steps_go_on_through_arrays_where_they_ended():
@@ -259,8 +259,9 @@ def test_steps_go_on_through_arrays_where_they_ended():
     i = keras.Input((6, 8, 1))
     model = Seen(i, layers.Dense(3)(layers.Flatten()(i)))
     model.compile("sgd", "sparse_categorical_crossentropy")
-    model.fit(x, labels, batch_size=4, epochs=2, steps_per_epoch=2, shuffle=False, verbose=0)
-    batches = [labels[:4], labels[4:8], labels[8:], labels[:4]]
+    with pytest.warns(UserWarning, match="steps_per_epoch=2, but the data ended after 1 more"):
+        model.fit(x, labels, batch_size=4, epochs=3, steps_per_epoch=2, shuffle=False, verbose=0)
+    batches = [labels[:4], labels[4:8], labels[8:], labels[:4], labels[4:8]]
     assert seen == [batch.tolist() for batch in batches]
 
 

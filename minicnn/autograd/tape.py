@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,25 @@ class GradientTape:
     def _stop(self) -> None:
         state.tapes = tuple(tape for tape in state.tapes if tape is not self)
 
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """Return a context in which this tape does not record.
+
+        >>> x = Variable(2.0)
+        >>> with GradientTape() as tape:
+        ...     with tape.stop_recording():
+        ...         unseen = x * x
+        ...     y = unseen * x
+        >>> float(tape.gradient(y, x))
+        4.0
+        """
+        before = state.tapes
+        self._stop()
+        try:
+            yield
+        finally:
+            state.tapes = before
+
     def watch(self, tensor: Any) -> None:
         """Watch a tensor, or each of a list, so that gradients flow into it.
 
@@ -204,7 +224,7 @@ class GradientTape:
         """Return the gradient of `target` with respect to each of `sources`.
 
         Args:
-            target: a tensor, or a list of tensors whose gradients add up.
+            target: a tensor, or a list, tuple or dictionary of tensors whose gradients add up.
             sources: a tensor or variable, or a list, tuple or dictionary of them.
             output_gradients: gradients of the final result with respect to `target`, default 1.
             unconnected_gradients: what a source gets that the target does not depend on:
@@ -232,7 +252,8 @@ class GradientTape:
         self._used = True
         if not self._persistent:
             self._stop()
-        targets = target if isinstance(target, list | tuple) else [target]
+        targets = list(target.values()) if isinstance(target, dict) else target
+        targets = targets if isinstance(targets, list | tuple) else [targets]
         targets = [t if isinstance(t, Tensor) else convert_to_tensor(t) for t in targets]
         seeds = (
             output_gradients

@@ -333,6 +333,7 @@ class Arranging(Core):
                 (np.asarray(i, np.int64), x) for i, x in enumerate(source, int(start))
             ),
             self._cardinality,
+            spec=lambda: (TensorSpec((), np.dtype("int64")), self.element_spec),
         )
 
     def window(

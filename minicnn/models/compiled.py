@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.metrics import Metric
-from minicnn.models.batches import to_arrays
+from minicnn.models.batches import Batch, to_arrays
 from minicnn.models.graph import as_list
 from minicnn.models.saving import free_name
 from minicnn.models.serialization import deserialize_keras_object
@@ -392,7 +393,9 @@ def _for_each(sample_weight: Any, outputs: int) -> list[Any]:
 def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
     """Return the weight of each sample by its class, times its own weight if it has one."""
     if y is None or isinstance(to_arrays(y), list):
-        raise ArgumentError("fit: class_weight needs one array y; weigh batches in the iterable.")
+        raise ArgumentError(
+            "fit: class_weight needs one array y of class numbers; use sample_weight."
+        )
     labels = to_arrays(y)
     if labels.ndim > 1:
         labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
@@ -401,3 +404,17 @@ def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) ->
         raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")
     weights = np.array([class_weight[int(c)] for c in labels])
     return weights if sample_weight is None else weights * np.asarray(sample_weight)
+
+
+class WeightedByClass:
+    """Batches whose samples are weighted by their class, too."""
+
+    def __init__(self, source: Any, class_weight: dict[int, float]) -> None:
+        self.source, self.class_weight = source, class_weight
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for x, y, weights in self.source:
+            yield x, y, class_weights(self.class_weight, y, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -56,7 +57,7 @@ def flat_logs(where: str, logs: Any) -> dict[str, Any]:
 
 
 class Limited:
-    """So many batches at a time, out of batches that may go on forever.
+    """So many batches at a time, out of batches that may go on forever or end before, and warn.
 
     Args:
         batches: what gives at least one batch when iterated over, or an error.
@@ -78,13 +79,22 @@ class Limited:
     def __iter__(self) -> Iterator[Batch]:
         if self._running is None or not self.continued:
             self._running = iter(self.batches)
-        given = 0
-        while given < self.steps:
-            for batch in itertools.islice(self._running, self.steps - given):
-                given += 1
-                yield batch
-            if given < self.steps:  # gone through: begin again; without batches that is an error
-                self._running = iter(self.batches)
+        first = next(self._running, None)
+        if first is None:  # gone through: begin again; without batches that is an error
+            self._running = iter(self.batches)
+            first = next(self._running)
+        given = 1
+        yield first
+        for batch in itertools.islice(self._running, self.steps - 1):
+            given += 1
+            yield batch
+        if given < self.steps:
+            self._running = None
+            warnings.warn(
+                f"{self.argument}={self.steps}, but the data ended after {given} more; "
+                f"give more batches, or let the data set repeat.",
+                stacklevel=2,
+            )
 
 
 def check_end(argument: str, batches: Any) -> None:

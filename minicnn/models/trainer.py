@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
 from minicnn.models.batches import as_batches, is_iterable_of_batches, split_off
-from minicnn.models.compiled import Compiled, class_weights
+from minicnn.models.compiled import Compiled, WeightedByClass, class_weights
 from minicnn.models.progress import Progress
 from minicnn.models.steps import Limited, check_end
 
@@ -56,7 +57,7 @@ class Trainer(Compiled):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Collection[int] = 1,
     ) -> History:
         """Train for a number of epochs and return the history of losses and metrics.
 
@@ -72,15 +73,17 @@ class Trainer(Compiled):
             validation_split: share of the samples, the last ones, kept for validation.
             validation_data: (x, y) or (x, y, sample_weight) for validation.
             shuffle: draw a new order for each epoch, default True.
-            class_weight: weight of each class number, for truth that holds such; validation is
-                not weighted by it.
+            class_weight: weight of each class number, for truth that holds such, also in batches;
+                validation is not weighted by it.
             sample_weight: weight of each sample.
             initial_epoch: epochs that were done before, default 0.
             steps_per_epoch: batches in an epoch, which goes on where the last one ended; default
-                all.
+                all. Where the data end first, so does the epoch, with a warning, and the next one
+                begins anew.
             validation_steps: batches in a validation, default all.
             validation_batch_size: default `batch_size`.
-            validation_freq: epochs from one validation to the next, default 1.
+            validation_freq: epochs from one validation to the next, default 1; or the numbers of
+                the epochs that are followed by one, from 1.
 
         Raises:
             ArgumentError: the model is not compiled, or an argument is outside its rule.
@@ -94,9 +97,12 @@ class Trainer(Compiled):
             (x, y, sample_weight), validation_data = split_off(
                 validation_split, x, y, sample_weight
             )
-        if class_weight is not None:
+        by_batch = class_weight if is_iterable_of_batches(x) else None
+        if class_weight is not None and by_batch is None:
             sample_weight = class_weights(class_weight, y, sample_weight)
         batches = as_batches(x, y, sample_weight, batch_size, shuffle, "fit")
+        if by_batch is not None:
+            batches = WeightedByClass(batches, by_batch)
         if steps_per_epoch is not None:
             batches = Limited(batches, steps_per_epoch, "fit: steps_per_epoch")
         check_end("fit: steps_per_epoch", batches)
@@ -110,6 +116,8 @@ class Trainer(Compiled):
         params = {"verbose": verbose, "epochs": epochs, "steps": _steps(batches)}
         tell = CallbackList(callbacks, self, **params)
         tell.callbacks.append(self.history)
+        self.history.set_model(self)
+        self.history.set_params(params)
         self._initial_epoch = initial_epoch
         logs: dict[str, Any] = {}
         tell.tell("train_begin", {})
@@ -125,7 +133,7 @@ class Trainer(Compiled):
                     tell.tell("train_batch_end", number, logs)
                     if self.stop_training:
                         break
-                if validation is not None and (epoch + 1) % validation_freq == 0:
+                if validation is not None and _is_among(epoch + 1, validation_freq):
                     logs |= self._measure(validation, tell, "val_")
                 logs = dict(sorted(logs.items()))
                 progress.end(logs)
@@ -257,3 +265,10 @@ def _steps(batches: Any) -> int | None:
         return len(batches)
     except TypeError:
         return None
+
+
+def _is_among(epoch: int, validation_freq: int | Collection[int]) -> bool:
+    """Return whether a validation follows this epoch; the first is 1."""
+    if isinstance(validation_freq, Collection):
+        return epoch in validation_freq
+    return epoch % validation_freq == 0

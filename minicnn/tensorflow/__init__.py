@@ -75,6 +75,8 @@ def __getattr__(name: str) -> Any:
         return look_up(SAME[name])
     if name in _NAMESPACES:
         return _NAMESPACES[name]
+    if name == "TensorSpec":
+        return look_up("minicnn.data:TensorSpec")
     if name in ("image", "nn", "random"):
         return importlib.import_module(f"minicnn.tensorflow.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")

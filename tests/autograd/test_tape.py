@@ -464,3 +464,23 @@ def test_gradients_are_plain_tensors_without_memory():
     gradient = tape.gradient(y, x)
     assert type(gradient) is Tensor
     assert not gradient.tracked
+
+
+def test_a_dictionary_of_targets_adds_up():
+    x = constant([3.0, 2.0])
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = x * x
+        z = y * y
+    assert values(tape.gradient({"y": y, "z": z}, x)) == [114.0, 36.0]  # TensorFlow 2.21
+
+
+def test_a_tape_can_stop_recording():
+    x = Variable(2.0)
+    with GradientTape() as outer, GradientTape() as tape:
+        y = x * x
+        with tape.stop_recording():
+            z = y * x
+        total = y + z
+    assert values(tape.gradient(total, x)) == 4.0  # TensorFlow 2.21
+    assert values(outer.gradient(total, x)) == 16.0

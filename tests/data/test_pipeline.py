@@ -335,6 +335,9 @@ def test_specifications():
     assert full.element_spec["a"].shape == (2, 2, 3)
     assert data.map(lambda d: d["a"] * 2.0).element_spec.shape == (2, 3)
     assert Dataset.zip((data, Dataset.range(3))).element_spec[1].shape == ()
+    number, batch = data.batch(2).enumerate().element_spec
+    assert number == TensorSpec((), np.dtype("int64"))
+    assert batch["a"].shape == (None, 2, 3)  # the last batch may be smaller
     first = Dataset.range(9).shuffle(9, seed=1).map(noisy)
     assert first.element_spec.dtype == np.int64
     # Looking at the first element counts as no pass: the orders stay as they were.

@@ -15,6 +15,7 @@ import pytest
 from minicnn import GradientTape, Input, Model, Sequential, config, layers, losses, metrics
 from minicnn import optimizers as opt
 from minicnn.callbacks import Callback
+from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, DataError, ShapeError
 from minicnn.layers import Dense, Dropout
 from minicnn.models.progress import duration, figures
@@ -321,7 +322,87 @@ def test_class_weights_need_a_weight_for_each_class_and_one_truth():
     with pytest.raises(ArgumentError, match="class_weight has no weight for the class 1"):
         classifier().fit(x, labels, class_weight={0: 1, 2: 2})
     with pytest.raises(ArgumentError, match="class_weight needs one array y"):
-        classifier().fit(Batches([(x, labels)]), class_weight={0: 1, 1: 1, 2: 1})
+        classifier().fit(Batches([(x, None)]), class_weight={0: 1, 1: 1, 2: 1})
+
+
+# Keras 3.15.1 on the same five samples
+
+HILL = np.array([[1.0], [2.0], [3.0], [4.0], [5.0]]), np.array([[0.0], [1.0], [2.0], [1.0], [0.0]])
+
+
+def flat_line():
+    model = Sequential([Dense(1, use_bias=False, input_shape=(1,))])
+    model.set_weights([[[0.0]]])
+    model.compile(opt.SGD(0.01), "mse")
+    return model
+
+
+def test_class_weights_reach_batches_of_a_data_set():
+    model, batches = flat_line(), Dataset.from_tensor_slices(HILL).batch(2)
+    history = model.fit(batches, epochs=2, class_weight={0: 1.0, 1: 2.0, 2: 0.5}, verbose=0)
+    # Keras 3.15.1
+    assert history.history["loss"] == pytest.approx([1.1273458003997803, 0.8805111050605774])
+    assert model.get_weights()[0] == pytest.approx(0.08726022)
+
+
+def test_class_weights_multiply_the_weights_of_batches():
+    one, two = flat_line(), flat_line()
+    x, y = HILL
+    given = np.array([2.0, 0.5, 1.0, 3.0, 0.25])
+    by_class = {0: 1.0, 1: 2.0, 2: 0.5}
+    one.fit(Batches([(x, y, given)]), class_weight=by_class, verbose=0)
+    two.fit(x, y, sample_weight=given, class_weight=by_class, shuffle=False, verbose=0)
+    same_weights(one, two)
+
+
+@pytest.mark.parametrize("arrays", [False, True])
+def test_an_epoch_ends_where_the_data_do(arrays):
+    model, batches = flat_line(), Dataset.from_tensor_slices(HILL).batch(2)
+    source = {"x": HILL[0], "y": HILL[1], "batch_size": 2} if arrays else {"x": batches}
+    with pytest.warns(UserWarning, match="fit: steps_per_epoch=2, but the data ended after 1 more"):
+        history = model.fit(**source, epochs=3, steps_per_epoch=2, shuffle=False, verbose=0)
+    losses = [1.402500033378601, 0.3306249976158142, 1.1083133220672607]  # Keras 3.15.1
+    assert history.history["loss"] == pytest.approx(losses)
+    assert model.get_weights()[0] == pytest.approx(0.15596876)
+
+
+def test_a_generator_may_end_within_an_epoch():
+    model = flat_line()
+    batches = ((HILL[0][i : i + 1], HILL[1][i : i + 1]) for i in range(5))
+    with pytest.warns(UserWarning, match="the data ended after 2 more"):
+        history = model.fit(batches, epochs=2, steps_per_epoch=3, verbose=0)
+    # Keras 3.15.1
+    assert history.history["loss"] == pytest.approx([1.5114666223526, 0.4983412027359009])
+    assert model.get_weights()[0] == pytest.approx(0.091952)
+
+
+def test_a_measurement_ends_where_the_data_do():
+    x, y = HILL
+    batches = Dataset.from_tensor_slices(HILL).batch(2)
+    with pytest.warns(UserWarning, match="evaluate: steps=7, but the data ended after 3 more"):
+        loss = flat_line().evaluate(batches, steps=7, verbose=0)
+    assert loss == pytest.approx(1.2000000476837158)  # Keras 3.15.1
+    validation = {"validation_data": HILL, "validation_batch_size": 2, "validation_steps": 9}
+    with pytest.warns(UserWarning, match="fit: validation_steps=9"):
+        history = flat_line().fit(x, y, shuffle=False, verbose=0, **validation).history
+    assert history["val_loss"] == pytest.approx([0.9949439167976379])  # Keras 3.15.1
+
+
+def test_validation_follows_chosen_epochs():
+    x, y = HILL
+    model = flat_line()
+    history = model.fit(
+        x, y, epochs=4, shuffle=False, validation_data=(x[:2], y[:2]), validation_freq=[1, 4],
+        verbose=0,
+    ).history  # fmt: skip
+    # Keras 3.15.1
+    assert history["val_loss"] == pytest.approx([0.4097599983215332, 0.2723684012889862])
+    assert len(history["loss"]) == 4
+
+
+def test_the_history_tells_how_it_was_made():
+    history = flat_line().fit(*HILL, batch_size=2, epochs=2, verbose=0)
+    assert history.params == {"verbose": 0, "epochs": 2, "steps": 3}
 
 
 # Several outputs
