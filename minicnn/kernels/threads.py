@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -54,8 +55,9 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cores(), thread_name_prefix="minicnn")
 
 
-@functools.cache
-def _controller() -> ThreadpoolController:
+@functools.lru_cache(maxsize=1)
+def _controller(modules: int) -> ThreadpoolController:
+    """Return what knows all BLAS libraries; more of them may come with newly loaded modules."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
@@ -76,7 +78,8 @@ def one_blas_thread() -> Iterator[None]:
     global _depth, _restore
     with _lock:
         if _depth == 0:
-            _restore = _controller().limit(limits=1, user_api="blas").restore_original_limits
+            controller = _controller(len(sys.modules))
+            _restore = controller.limit(limits=1, user_api="blas").restore_original_limits
         _depth += 1
     try:
         yield

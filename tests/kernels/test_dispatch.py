@@ -12,7 +12,7 @@ import minicnn as mc
 from minicnn import config, kernels
 from minicnn.errors import ArgumentError, BackendError
 from minicnn.kernels import sums
-from minicnn.kernels.threads import _controller, cores, in_threads, one_blas_thread
+from minicnn.kernels.threads import cores, in_threads, one_blas_thread
 from tests.helpers import BACKENDS, rng_integers, run_python
 
 SMALL = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 5, 5, 1), 'float32'); "
@@ -186,7 +186,6 @@ def blas_threads():
 
 @pytest.fixture
 def two_blas_threads():
-    _controller.cache_clear()  # libraries found by now may be more than at the first use
     with threadpool_limits(2, user_api="blas"):
         if blas_threads() != {2}:
             pytest.skip("this BLAS cannot be set to two threads")
