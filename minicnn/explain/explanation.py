@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.errors import ArgumentError
-from minicnn.explain.readings.animation import MAX_FRAMES, write_gif
-from minicnn.explain.readings.figure import draw
-from minicnn.explain.readings.layout import MAX_NUMBERS
-from minicnn.explain.readings.page import notebook_html, page_html
 from minicnn.explain.readings.text import line, record_text
+from minicnn.explain.records.limits import MAX_FRAMES, MAX_NUMBERS
 from minicnn.explain.records.record import Record
 from minicnn.files import replacing
 
@@ -112,10 +109,15 @@ class Explanation:
 
     def html(self) -> str:
         """Return the interactive page: one HTML file that needs nothing else."""
+        # Imported when first needed, as below: few programs look at what they compute.
+        from minicnn.explain.readings.page import page_html
+
         return page_html(self)
 
     def _repr_html_(self) -> str:
         """Return the page in a frame, which notebooks show."""
+        from minicnn.explain.readings.page import notebook_html
+
         return notebook_html(self)
 
     def figure(
@@ -144,6 +146,8 @@ class Explanation:
         >>> e.figure((1, 1)).axes[0].texts[0].get_text()
         'cross_correlate2d'
         """
+        from minicnn.explain.readings.figure import draw
+
         record = self.record(**choice)
         flat = None if cell is None else record.cell(cell)
         return draw(record, flat, reading, max_numbers)
@@ -211,6 +215,8 @@ def _write_gif(
     max_numbers: int = MAX_NUMBERS,
     **choice: str,
 ) -> None:
+    from minicnn.explain.readings.animation import write_gif
+
     record = explanation.record(**choice)
     write_gif(record, path, reading, milliseconds, max_frames, max_numbers)
 

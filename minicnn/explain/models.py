@@ -19,7 +19,6 @@ from minicnn.errors import ArgumentError
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.layers import check_explainable, layer_stages
 from minicnn.explain.merging import explain_merging, merging_kind
-from minicnn.explain.readings.page import chain_html, notebook_html
 from minicnn.explain.records.limits import MAX_TERMS, Limits, TooLargeError
 from minicnn.explain.stages import as_numbers, check_shown, explain_stages, last_gradient
 from minicnn.files import replacing
@@ -172,10 +171,14 @@ class ModelExplanation:
 
     def html(self) -> str:
         """Return the interactive page: one HTML file that needs nothing else."""
+        from minicnn.explain.readings.page import chain_html
+
         return chain_html(self)
 
     def _repr_html_(self) -> str:
         """Return the page in a frame, which notebooks show."""
+        from minicnn.explain.readings.page import notebook_html
+
         return notebook_html(self)
 
     def save(self, path: str | Path) -> None:

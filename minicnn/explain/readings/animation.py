@@ -17,7 +17,6 @@ from minicnn.explain.readings.layout import (
     INDEX_HEIGHT,
     LABEL,
     MARGIN,
-    MAX_NUMBERS,
     NOTE,
     NUMBER,
     TEXT,
@@ -33,13 +32,12 @@ from minicnn.explain.readings.layout import (
 from minicnn.explain.readings.lettering import cell_texts, text_width
 from minicnn.explain.readings.marks import Marks, Where, check_reading, gathered, summands
 from minicnn.explain.readings.text import line
+from minicnn.explain.records.limits import MAX_FRAMES, MAX_NUMBERS
 from minicnn.explain.records.record import Record
 from minicnn.files import replacing
 
-__all__ = ["MAX_FRAMES", "write_gif"]
+__all__ = ["write_gif"]
 
-#: Pictures of an animation unless asked otherwise: more than two minutes nobody watches.
-MAX_FRAMES = 200
 #: Height of a cell in pixels.
 CELL = 40
 #: The last picture stays for so many times as long as the others.

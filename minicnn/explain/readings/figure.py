@@ -16,7 +16,6 @@ from minicnn.explain.readings.layout import (
     INDEX_HEIGHT,
     LABEL,
     MARGIN,
-    MAX_NUMBERS,
     NOTE,
     NUMBER,
     TEXT,
@@ -33,6 +32,7 @@ from minicnn.explain.readings.layout import (
 from minicnn.explain.readings.lettering import text_width
 from minicnn.explain.readings.marks import Marks, check_reading, default_cell, gathered, summands
 from minicnn.explain.readings.text import line, part_lines
+from minicnn.explain.records.limits import MAX_NUMBERS
 from minicnn.explain.records.record import Record
 
 if TYPE_CHECKING:

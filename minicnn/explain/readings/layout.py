@@ -19,7 +19,7 @@ from minicnn.explain.readings.text import number
 from minicnn.explain.records.panel import Panel
 from minicnn.explain.records.record import Record
 
-__all__ = ["MAX_NUMBERS", "Layout", "Line", "Matrix", "check_size", "gather_layout", "text_block"]
+__all__ = ["Layout", "Line", "Matrix", "check_size", "gather_layout", "text_block"]
 
 #: Sizes of the fonts.
 NUMBER, LABEL, INDEX = 0.46, 0.4, 0.3
@@ -36,9 +36,6 @@ STRIP = 30.0
 MARGIN = 0.5
 #: Text has at least this width.
 TEXT = 19.0
-
-#: Numbers that one picture shows unless asked otherwise: they still fit on a page.
-MAX_NUMBERS = 1500
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,19 @@ import numpy as np
 from minicnn.errors import ArgumentError
 from minicnn.explain.records.panel import Panel
 
-__all__ = ["MAX_TERMS", "Limits", "TooLargeError"]
+__all__ = ["MAX_FRAMES", "MAX_NUMBERS", "MAX_TERMS", "Limits", "TooLargeError"]
 
 T = TypeVar("T")
 
 #: Products that one record shows unless asked otherwise: a page of about 300 kB, in which a reader
 #: still finds her way.
 MAX_TERMS = 20_000
+
+#: Numbers that one picture shows unless asked otherwise: they still fit on a page.
+MAX_NUMBERS = 1500
+
+#: Pictures of an animation unless asked otherwise: more than two minutes nobody watches.
+MAX_FRAMES = 200
 
 
 class TooLargeError(ArgumentError):
