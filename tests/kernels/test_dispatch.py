@@ -276,3 +276,23 @@ def test_threads_of_openmp_do_not_wait_long_unless_told_to(given, expected):
     unset = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} - set(given)
     done = run_python(f"import os\nfor k in {unset}: os.environ.pop(k, None)\n{code}", **given)
     assert done.stdout.strip() == expected, done.stderr
+
+
+def test_blas_libraries_that_come_later_are_held_to_one_thread():
+    pytest.importorskip("scipy", reason="SciPy brings a second BLAS")
+    code = (
+        "from threadpoolctl import threadpool_info\n"
+        "from minicnn.kernels.threads import one_blas_thread\n"
+        "blas = lambda: [i['num_threads'] for i in threadpool_info() if i['user_api'] == 'blas']\n"
+        "import numpy\n"
+        "with one_blas_thread(): pass\n"
+        "import scipy.linalg\n"
+        "before = blas()\n"
+        "with one_blas_thread(): print(len(before) > 1 and max(before) > 1, set(blas()))\n"
+        "print(blas() == before)"
+    )
+    several, held, restored = output(code)
+    if several != "True":
+        pytest.skip("one BLAS, or one core")
+    assert held == "{1}"
+    assert restored == "True"
