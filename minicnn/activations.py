@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, drawable
+from minicnn.autograd.recording import drawable
+from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.ops import elementwise, log_softmax, sigmoid, softmax, softplus, tanh
 

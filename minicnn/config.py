@@ -20,6 +20,7 @@ __all__ = [
     "RandomStream",
     "SeededGenerator",
     "backend",
+    "device",
     "floatx",
     "random_generator",
     "random_state",
@@ -28,6 +29,7 @@ __all__ = [
     "set_floatx",
     "set_random_seed",
     "use_backend",
+    "use_cpu",
     "use_floatx",
     "use_random_stream",
 ]
@@ -43,6 +45,8 @@ class _Thread(threading.local):
     stream: RandomStream | None = None
     #: Whether this thread works for another one, beside it.
     beside = False
+    #: Whether what this thread makes stays off the GPU, whatever the backend.
+    on_cpu = False
 
 
 _thread = _Thread()
@@ -70,7 +74,9 @@ def set_backend(name: str) -> None:
     """Choose the backend of every operation that follows.
 
     Args:
-        name: `auto`, `loops` (the definitions), `numpy`, `numba` or `cupy`.
+        name: `auto`, `loops` (the definitions), `numpy`, `numba`, or `cupy`, which puts new
+            variables, tensors and batches on the GPU. What exists stays where it is, and is
+            computed with there.
 
     Raises:
         ArgumentError: the name is not one of these. Whether the backend is usable here is found
@@ -88,6 +94,32 @@ def use_backend(name: str) -> Iterator[None]:
         yield
     finally:
         _settings["backend"] = before
+
+
+def device() -> str:
+    """Return where new variables, tensors and batches are put: `gpu` or `cpu`.
+
+    >>> with use_backend("numpy"):
+    ...     device()
+    'cpu'
+    """
+    return "gpu" if backend() == "cupy" and not _thread.on_cpu else "cpu"
+
+
+@contextlib.contextmanager
+def use_cpu() -> Iterator[None]:
+    """Put what this thread makes in a `with` block in the computer's memory, as pipelines do.
+
+    >>> with use_backend("cupy"), use_cpu():
+    ...     device()
+    'cpu'
+    """
+    before = _thread.on_cpu
+    _thread.on_cpu = True
+    try:
+        yield
+    finally:
+        _thread.on_cpu = before
 
 
 def floatx() -> str:

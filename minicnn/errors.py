@@ -14,6 +14,7 @@ __all__ = [
     "ArgumentError",
     "BackendError",
     "DataError",
+    "DeviceError",
     "DeviceMemoryError",
     "MinicnnError",
     "OutputError",
@@ -38,6 +39,10 @@ class ShapeError(ArgumentError):
 
 class SymbolicError(ArgumentError):
     """Numbers that were asked of a symbolic tensor, which has none yet."""
+
+
+class DeviceError(ArgumentError):
+    """Arrays of which some are on the GPU and some are not."""
 
 
 class BackendError(MinicnnError, RuntimeError):

@@ -1,5 +1,6 @@
 """Settings for the whole suite."""
 
+import pytest
 from hypothesis import settings
 
 # The first call of a compiled kernel may take seconds, and a failure should fail again. For a
@@ -10,3 +11,24 @@ settings.load_profile("minicnn")
 
 # Programs that run other libraries, which need not be installed here.
 collect_ignore_glob = ["oracles/*.py", "benchmarks/*.py"]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--on-card",
+        action="store_true",
+        help="run all tests with their arrays on the GPU, which the CPU plays (tests/cuda)",
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def where_arrays_live(request):
+    """Put what tests make on the GPU, if that was asked for."""
+    if not request.config.getoption("--on-card"):
+        yield
+        return
+    from minicnn import config
+    from tests.cuda import stand_in
+
+    with stand_in.installed(), config.use_backend("cupy"):
+        yield

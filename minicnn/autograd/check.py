@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tape import GradientTape
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_numpy, constant, convert_to_tensor
 from minicnn.errors import ArgumentError, MinicnnError
 
 __all__ = ["GradientError", "check_gradients"]
@@ -65,10 +65,10 @@ def check_gradients(
     if order not in (1, 2):
         raise ArgumentError(f"check_gradients: order={order!r}, but it must be 1 or 2.")
     rng = np.random.default_rng(seed)
-    arrays = [np.array(convert_to_tensor(x).data, np.float64) for x in inputs]
+    arrays = [np.array(as_numpy(convert_to_tensor(x)), np.float64) for x in inputs]
     _check(function, arrays, "order 1", rng, directions, step, tolerance)
     if order == 2:
-        output = function(*[Tensor(a) for a in arrays])
+        output = function(*[constant(a) for a in arrays])
         cotangent = rng.normal(size=output.shape)
         for i in range(len(arrays)):
             _check(
@@ -105,12 +105,12 @@ def _check(
     step: float,
     tolerance: float,
 ) -> None:
-    tensors = [Tensor(a) for a in arrays]
+    tensors = [constant(a) for a in arrays]
     with GradientTape() as tape:
         tape.watch(tensors)
         y = function(*tensors)
     cotangent = rng.normal(size=y.shape)
-    gradients = tape.gradient(y, tensors, Tensor(cotangent), unconnected_gradients="zero")
+    gradients = tape.gradient(y, tensors, constant(cotangent), unconnected_gradients="zero")
     for i, (x, gradient) in enumerate(zip(arrays, gradients, strict=True)):
         if gradient.shape != x.shape:
             raise GradientError(
@@ -119,20 +119,20 @@ def _check(
             )
         for _ in range(directions):
             direction = rng.normal(size=x.shape)
-            analytic = float(np.vdot(gradient.data, direction))
+            analytic = float(np.vdot(gradient.numpy(), direction))
             above, below = (
                 function(
                     *[
-                        Tensor(a + s * direction) if j == i else Tensor(a)
+                        constant(a + s * direction) if j == i else constant(a)
                         for j, a in enumerate(arrays)
                     ]
-                ).data
+                ).numpy()
                 for s in (step, -step)
             )
             numeric = float(np.vdot(cotangent, above - below)) / (2 * step)
             # Roundings of the forward pass, divided by the step, bound what can be seen.
             noise = 1e-15 * float(np.abs(cotangent * above).sum()) / step
-            scale = max(abs(analytic), abs(numeric), float(np.linalg.norm(gradient.data)))
+            scale = max(abs(analytic), abs(numeric), float(np.linalg.norm(gradient.numpy())))
             if not abs(analytic - numeric) <= tolerance * scale + 10 * noise:
                 raise GradientError(
                     f"{label}: along a random direction the gradient to input {i} gives "

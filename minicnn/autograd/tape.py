@@ -11,16 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import (
-    OPERATORS,
-    Node,
-    Tensor,
-    Variable,
-    convert_to_tensor,
-    operator,
-    recording,
-    state,
-)
+from minicnn.autograd.recording import OPERATORS, Node, operator, recording, state
+from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 
 __all__ = ["GradientTape", "backward"]
@@ -106,7 +98,7 @@ def propagate(
 def _seed(target: Tensor, gradient: Any, where: str) -> Tensor:
     """Return the gradient to start from, of the target's shape and type."""
     if gradient is None:
-        return Tensor(np.ones(target.shape, target.dtype))
+        return Tensor(np.ones_like(target.data))
     seed = convert_to_tensor(gradient, target.dtype)
     if seed.shape != target.shape:
         raise ShapeError(
@@ -277,7 +269,7 @@ class GradientTape:
         results = [
             found[id(s)][1]
             if id(s) in found
-            else Tensor(np.zeros(s.shape, s.dtype))
+            else Tensor(np.zeros_like(s.data))
             if unconnected == "zero"
             else None
             for s in flat

@@ -1,110 +1,30 @@
-"""A tensor: an array, and the memory of where it came from.
-
-The operators (`a + b`, `a @ b`, `a[1:]`) are operations of the floor above, and `backward` is the
-engine beside; they enter themselves here by `operator`, so a tensor needs to know none of them.
-"""
+"""A tensor: an array, and the memory of where it came from."""
 
 from __future__ import annotations
 
-import functools
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.errors import ArgumentError, ShapeError, SymbolicError
+from minicnn.autograd.recording import OPERATORS, Node, Vjp, state
+from minicnn.errors import ArgumentError, ShapeError
+from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 
 __all__ = [
-    "Node",
     "Tensor",
     "Variable",
+    "alongside",
+    "as_numpy",
     "constant",
     "convert_to_tensor",
-    "drawable",
-    "is_recording",
-    "no_recording",
-    "operator",
+    "plain",
     "record",
 ]
 
 Array = NDArray[Any]
-F = TypeVar("F", bound=Callable[..., Any])
-
-#: A vector-Jacobian product: (gradient of the output, the output) -> gradient of one input.
-Vjp = Callable[["Tensor", "Tensor"], "Tensor"]
-
-OPERATORS: dict[str, Callable[..., Any]] = {}
-
-
-def operator(name: str) -> Callable[[F], F]:
-    """Enter an operation as the one behind a Python operator of `Tensor`."""
-
-    def enter(function: F) -> F:
-        plainly = name in ("backward", "draw")  # which are no operations on numbers
-        OPERATORS[name] = function if plainly else drawable(function)
-        return function
-
-    return enter
-
-
-def drawable(function: F) -> F:
-    """Let an operation be called on symbolic tensors, too: it then becomes part of a network.
-
-    A symbolic tensor refuses to become numbers, and nothing is asked before it does, so that
-    operations on numbers do not pay for it. What draws the network is entered as "draw".
-    """
-
-    @functools.wraps(function)
-    def operation(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except SymbolicError:
-            if "draw" not in OPERATORS:
-                raise
-        return OPERATORS["draw"](operation, args, kwargs)
-
-    return operation  # type: ignore[return-value]
-
-
-class Node(NamedTuple):
-    """The memory of one operation: its name, its inputs, and how gradients reach each."""
-
-    name: str
-    inputs: tuple[tuple[Tensor, Vjp], ...]
-    tapes: tuple[Any, ...]
-
-
-class _State(threading.local):
-    recording = True
-    tapes: tuple[Any, ...] = ()
-
-
-state = _State()
-
-
-def is_recording() -> bool:
-    """Return whether operations remember their inputs at this moment."""
-    return state.recording
-
-
-@contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Switch the memory of operations on or off for the length of a `with` block."""
-    before = state.recording
-    state.recording = on
-    try:
-        yield
-    finally:
-        state.recording = before
-
-
-def no_recording() -> Any:
-    """Return a `with` block in which operations keep no memory; `predict` runs in one."""
-    return recording(False)
 
 
 class Tensor:
@@ -112,7 +32,7 @@ class Tensor:
 
     Args:
         data: anything that NumPy makes an array of. Python floats become `config.floatx()`;
-            arrays keep their type.
+            arrays keep their type and their device.
         dtype: the element type, default the data's own.
 
     >>> from minicnn import ops
@@ -127,7 +47,8 @@ class Tensor:
     __array_ufunc__ = None
 
     def __init__(self, data: Any, dtype: Any = None) -> None:
-        self.data: Array = as_array(data, dtype)
+        array = as_array(data, dtype)
+        self.data: Array = array if _is_array(data) else placed(array)
         self.node: Node | None = None
         self.watched = False
         self.grad: Tensor | None = None
@@ -157,9 +78,31 @@ class Tensor:
         """The number of elements."""
         return self.data.size
 
+    @property
+    def device(self) -> str:
+        """Where the array lives: `"cpu"` or `"gpu"`."""
+        return device_of(self.data)
+
     def numpy(self) -> Array:
-        """Return the array."""
-        return self.data
+        """Return the array, from the GPU as a copy."""
+        return to_cpu(self.data)
+
+    def cpu(self) -> Tensor:
+        """Return a tensor in the computer's memory: itself, or a copy through which gradients flow.
+
+        >>> Tensor([[1.0, 2.0, 3.0]]).cpu().device
+        'cpu'
+        """
+        return self if self.device == "cpu" else _moved(self, to_cpu)
+
+    def gpu(self) -> Tensor:
+        """Return a tensor on the GPU: itself, or a copy through which gradients flow.
+
+        Raises:
+            BackendError: no GPU can be used here; the message says why.
+            DeviceMemoryError: the card has no room for it.
+        """
+        return self if self.device == "gpu" else _moved(self, to_gpu)
 
     def item(self) -> Any:
         """Return the only element as a Python number."""
@@ -184,11 +127,12 @@ class Tensor:
         OPERATORS["backward"](self, gradient, create_graph=create_graph)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, threshold=100, edgeitems=2)
-        return f"<{type(self).__name__} shape={self.shape} dtype={self.dtype}\n{text}>"
+        text = np.array2string(self.numpy(), threshold=100, edgeitems=2)
+        where = " device=gpu" if self.device == "gpu" else ""
+        return f"<{type(self).__name__} shape={self.shape} dtype={self.dtype}{where}\n{text}>"
 
     def __len__(self) -> int:
         return len(self.data)
@@ -206,7 +150,7 @@ class Tensor:
         return int(self.data)
 
     def __index__(self) -> int:
-        return self.data.__index__()
+        return self.numpy().__index__()
 
     def __format__(self, spec: str) -> str:
         return format(self.data.item(), spec) if spec else repr(self)
@@ -214,29 +158,37 @@ class Tensor:
     __hash__ = object.__hash__
 
     # Comparisons give tensors of booleans; no gradient flows through them.
+    def _and(self, name: str, other: Any) -> Any:
+        """Return the other operand of a comparison as an array beside this one's, or a number."""
+        if isinstance(other, int | float) or self.device == device_of(plain(other)) == "cpu":
+            return plain(other)
+        other = convert_to_tensor(other).data
+        check_same_device(name, x=self.data, other=other)
+        return other
+
     def __eq__(self, other: Any) -> Any:
-        return Tensor(self.data == plain(other))
+        return Tensor(self.data == self._and("equal", other))
 
     def __ne__(self, other: Any) -> Any:
-        return Tensor(self.data != plain(other))
+        return Tensor(self.data != self._and("not_equal", other))
 
     def __lt__(self, other: Any) -> Any:
-        return Tensor(self.data < plain(other))
+        return Tensor(self.data < self._and("less", other))
 
     def __le__(self, other: Any) -> Any:
-        return Tensor(self.data <= plain(other))
+        return Tensor(self.data <= self._and("less_equal", other))
 
     def __gt__(self, other: Any) -> Any:
-        return Tensor(self.data > plain(other))
+        return Tensor(self.data > self._and("greater", other))
 
     def __ge__(self, other: Any) -> Any:
-        return Tensor(self.data >= plain(other))
+        return Tensor(self.data >= self._and("greater_equal", other))
 
     def __and__(self, other: Any) -> Tensor:
-        return Tensor(self.data & plain(other))
+        return Tensor(self.data & self._and("logical_and", other))
 
     def __or__(self, other: Any) -> Tensor:
-        return Tensor(self.data | plain(other))
+        return Tensor(self.data | self._and("logical_or", other))
 
     def __invert__(self) -> Tensor:
         return Tensor(~self.data)
@@ -266,10 +218,11 @@ class Tensor:
         return OPERATORS["/"](other, self)
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return Tensor(self.data // plain(other))  # a step function: no gradient flows through it
+        # A step function: no gradient flows through it.
+        return Tensor(self.data // self._and("floor_divide", other))
 
     def __mod__(self, other: Any) -> Tensor:
-        return self - other * Tensor(self.data // plain(other))
+        return self - other * Tensor(self.data // self._and("floor_divide", other))
 
     def __pow__(self, exponent: Any) -> Tensor:
         return OPERATORS["**"](self, exponent)
@@ -310,7 +263,7 @@ class Variable(Tensor):
         dtype: Any = None,
         name: str = "variable",
     ) -> None:
-        super().__init__(np.array(plain(initial_value), dtype=dtype or _float_type(initial_value)))
+        super().__init__(placed(as_array(initial_value, dtype).copy(order="K")))
         self.trainable = trainable
         self.name = name
         #: The penalty on this weight that joins the loss, and what an update is brought back to.
@@ -330,33 +283,44 @@ class Variable(Tensor):
         return self.detach()
 
     def assign(self, value: Any) -> Variable:
-        """Replace the value by one of the same shape.
+        """Replace the value by one of the same shape, which is taken to where the variable lives.
 
         Raises:
             ShapeError: the shapes differ.
         """
-        new = np.asarray(plain(value), dtype=self.dtype)
+        new = as_array(value, self.dtype)
         if new.shape != self.shape:
             raise ShapeError(
                 f"{self.name}: cannot assign a value of shape {new.shape} to a variable of shape "
                 f"{self.shape}."
             )
         # A new array, not a write into the old one: results that still hold it stay right.
-        self.data = np.array(new)
+        self.data = alongside(new.copy(order="K"), self).data
         return self
 
     def assign_add(self, value: Any) -> Variable:
         """Add to the value."""
-        return self.assign(self.data + plain(value))
+        return self.assign(self.data + alongside(value, self).data)
 
     def assign_sub(self, value: Any) -> Variable:
         """Subtract from the value."""
-        return self.assign(self.data - plain(value))
+        return self.assign(self.data - alongside(value, self).data)
+
+
+def _moved(x: Tensor, move: Callable[[Any], Any]) -> Tensor:
+    """Return a copy on the other device; its gradient comes back to where x lives."""
+    return record(
+        "move", move(x.data), (x, lambda dy, y: dy.cpu() if x.device == "cpu" else dy.gpu())
+    )
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray | np.generic) or on_gpu(value)
 
 
 def _float_type(value: Any) -> Any:
     """Return floatx for Python numbers, and an array's own type otherwise."""
-    if isinstance(value, Tensor | np.ndarray | np.generic):
+    if _is_array(value):
         return value.dtype
     kind = np.asarray(value).dtype.kind
     return config.floatx() if kind == "f" else None
@@ -367,9 +331,20 @@ def plain(value: Any) -> Any:
     return value.data if isinstance(value, Tensor) else value
 
 
+def as_numpy(value: Any, dtype: Any = None) -> Array:
+    """Return a tensor's array, or anything else as one, in the computer's memory.
+
+    >>> as_numpy(Tensor([1, 2, 3]), "float64")
+    array([1., 2., 3.])
+    """
+    return np.asarray(to_cpu(plain(value)), dtype)
+
+
 def as_array(value: Any, dtype: Any = None) -> Array:
-    """Return `value` as an array; Python floats become `config.floatx()`."""
-    array = np.asarray(plain(value), dtype=dtype or _float_type(value))
+    """Return `value` as an array, where it is; Python floats become `config.floatx()`."""
+    given = plain(value)
+    kind = dtype or _float_type(value)
+    array = given.astype(kind, copy=False) if on_gpu(given) else np.asarray(given, dtype=kind)
     if array.dtype.kind not in "biuf":
         raise ArgumentError(
             f"Tensor: data of type {array.dtype} cannot be used; it must be numbers or booleans."
@@ -383,17 +358,18 @@ def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
     >>> constant([[1, 2], [3, 4], [5, 6]]).shape
     (3, 2)
     """
-    array = as_array(value, dtype)
+    array = placed(as_array(value, dtype))
     return Tensor(array if shape is None else np.broadcast_to(array, shape).copy())
 
 
 def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     """Return `value` itself if it is a tensor of that type, else a tensor of it.
 
-    A variable is read: what was computed from it keeps its present value when it is assigned to.
+    What is no tensor is put where the settings ask for it; tensors stay where they are. A variable
+    is read: what was computed from it keeps its present value when it is assigned to.
     """
     if not isinstance(value, Tensor):
-        return Tensor(value, dtype)
+        return Tensor(placed(as_array(value, dtype)))
     if dtype is None and not isinstance(value, Variable):  # by far the most frequent case
         return value
     kind = np.dtype(dtype or value.dtype)
@@ -404,6 +380,18 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
         value.data.astype(kind, copy=False),
         (value, lambda dy, y: convert_to_tensor(dy, value.dtype)),
     )
+
+
+def alongside(value: Any, other: Tensor, dtype: Any = None) -> Tensor:
+    """Return a tensor of a value on the device where another tensor lives.
+
+    For what an operation makes itself or is given as plain numbers; no gradient flows into it.
+
+    >>> alongside([1, 2, 3], Tensor([0.5]), "float32").numpy()
+    array([1., 2., 3.], dtype=float32)
+    """
+    array = as_array(value, dtype)
+    return Tensor(to_gpu(array) if on_gpu(other.data) else to_cpu(array))
 
 
 def record(name: str, value: Any, *inputs: tuple[Tensor, Vjp]) -> Tensor:
@@ -418,7 +406,7 @@ def record(name: str, value: Any, *inputs: tuple[Tensor, Vjp]) -> Tensor:
             only if that input's gradient is wanted.
     """
     result = Tensor.__new__(Tensor)
-    result.data = value
+    result.data = np.asarray(value) if isinstance(value, np.generic) else value
     result.watched = False
     result.grad = None
     result.node = None

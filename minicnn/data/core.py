@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, no_recording
+from minicnn.autograd.recording import no_recording
+from minicnn.autograd.tensor import Tensor
 from minicnn.data.structure import from_user, spec_of, to_numpy, to_user
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread

@@ -7,29 +7,30 @@ Every backend module offers the same functions, `(arrays, geometry) -> new array
     average-pool   average_pool2d, average_pool2d_gradient
     resize         resize2d, resize2d_gradient
 
-`kernel(name, work)` returns the function of the backend that the settings ask for.
+`kernel(name, work, array)` returns the function of the backend that is to work on an array.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from minicnn import config
-from minicnn.errors import BackendError
-from minicnn.kernels.threads import wait_briefly
+from minicnn.kernels.placement import on_gpu
+from minicnn.kernels.probing import MODULES, Availability, availability, backend_module, backends
 
-__all__ = ["FUSED", "MAPS", "Availability", "backend_module", "backends", "fused", "kernel"]
-
-MODULES = {
-    "loops": "minicnn.kernels.loops",
-    "numpy": "minicnn.kernels.vectorized",
-    "numba": "minicnn.kernels.compiled",
-    "cupy": "minicnn.kernels.cuda",
-}
+__all__ = [
+    "FUSED",
+    "MAPS",
+    "MODULES",
+    "Availability",
+    "backend_module",
+    "backends",
+    "fused",
+    "kernel",
+]
 
 MAPS = (
     "conv2d",
@@ -59,88 +60,46 @@ FUSED = (
 COMPILED_FROM = 100_000
 
 
-class Availability(NamedTuple):
-    """Whether a backend can be used here, and the reason if not or its version if so."""
-
-    usable: bool
-    detail: str
-
-
-@functools.cache
-def _probe(name: str) -> Availability:
-    """Find out once whether a backend can be used; a broken package gives a sentence."""
-    if name == "numba":
-        wait_briefly()
-    try:
-        module = importlib.import_module(MODULES[name])
-        if name == "cupy":
-            return Availability(*module.usable())
-        if name == "numba":
-            numba = importlib.import_module("numba")
-            if numba.config.DISABLE_JIT:
-                return Availability(False, "NUMBA_DISABLE_JIT forbids compiling")
-            return Availability(True, f"numba {numba.__version__}")
-        numpy = importlib.import_module("numpy")
-        return Availability(True, f"numpy {numpy.__version__}")
-    except Exception as error:  # a broken package may raise anything at all
-        first = (str(error).splitlines() or [""])[0]
-        return Availability(False, f"{name} cannot be imported: {type(error).__name__}: {first}")
-
-
-def backends() -> dict[str, Availability]:
-    """Return for each backend whether it is usable here, and why not.
-
-    >>> backends()["numpy"].usable
-    True
-    """
-    return {name: _probe(name) for name in ("loops", "numpy", "numba", "cupy")}
-
-
-def backend_module(name: str) -> ModuleType:
-    """Return the module of a backend.
-
-    Raises:
-        BackendError: the backend is not usable here; the message says why.
-    """
-    found = _probe(name)
-    if not found.usable:
-        usable = ", ".join(repr(n) for n, a in backends().items() if a.usable)
-        raise BackendError(
-            f"backend {name!r} is not usable here: {found.detail}. Usable: {usable}."
-        )
-    return importlib.import_module(MODULES[name])
-
-
 @functools.cache
 def _function(backend: str, name: str) -> Callable[..., Any]:
     return getattr(backend_module(backend), name)
 
 
-def _chosen(work: int) -> str:
-    """Return the backend that the settings ask for; `auto` is Numba for large work."""
+def _chosen(work: int, array: Any) -> str:
+    """Return the backend that is to work on an array; `auto` is Numba for large work."""
+    if on_gpu(array):
+        return "cupy"
     choice = config.backend()
-    if choice == "auto":
-        return "numba" if work >= COMPILED_FROM and _probe("numba").usable else "numpy"
+    if choice in ("auto", "cupy"):  # an array that was left in the computer's memory
+        return "numba" if work >= COMPILED_FROM and availability("numba").usable else "numpy"
     return choice
 
 
-def kernel(name: str, work: int) -> Callable[..., Any]:
-    """Return the function of one map in the backend that the settings ask for.
+def kernel(name: str, work: int, array: Any) -> Callable[..., Any]:
+    """Return the function of one map in the backend that is to do this work.
+
+    Where the arrays live decides, and the settings choose among the backends there.
 
     Args:
         name: one of `MAPS`.
         work: number of products or elements of the call; under `auto` it decides whether compiled
             code is worth its start.
+        array: one of the arrays.
 
     Raises:
         BackendError: the chosen backend is not usable here. `auto` falls back to NumPy instead.
     """
-    return _function(_chosen(work), name)
+    return _function(_chosen(work, array), name)
 
 
-def fused(work: int) -> ModuleType | None:
+def fused(work: int, array: Any) -> ModuleType | None:
     """Return the backend that joins several operations in one pass, if it is to do this work.
 
     It offers, beyond `MAPS`, `FUSED`; its maps of convolution take `Slopes`, and a bias and a ReLU.
+
+    Args:
+        work: as for `kernel`.
+        array: one of the arrays.
     """
-    return backend_module("numba") if _chosen(work) == "numba" else None
+    chosen = _chosen(work, array)
+    return backend_module(chosen) if chosen in ("numba", "cupy") else None

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["empty"]
+from minicnn.kernels.placement import on_gpu
+
+__all__ = ["empty", "empty_like"]
 
 Array = NDArray[Any]
 
@@ -107,3 +109,14 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
         return np.empty(shape, kind)
     block, first = _block(_size_class(size))
     return np.ndarray(shape, kind, block, first)
+
+
+def empty_like(array: Any) -> Any:
+    """Return one of an array's shape and type beside it; CuPy recycles the GPU's memory itself.
+
+    >>> empty_like(np.zeros((2, 3), "float32")).dtype
+    dtype('float32')
+    """
+    if on_gpu(array):
+        return np.empty_like(array, order="C")
+    return empty(array.shape, array.dtype)

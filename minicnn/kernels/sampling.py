@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.kernels.sums import add_at
+
 __all__ = ["Places", "gather", "inside", "places", "scatter"]
 
 Array = NDArray[Any]
@@ -71,8 +73,9 @@ def places(
         dtype: type of the places and weights.
     """
     height, width = size
-    grid_y, grid_x = (g.astype(dtype) for g in np.divmod(np.arange(height * width), width))  # (Q,)
-    a0, a1, a2, b0, b1, b2, c0, c1 = np.asarray(transform, dtype).T[:, :, None]  # (N,1) each
+    pixels = np.arange(height * width, like=transform)
+    grid_y, grid_x = (pixels // width).astype(dtype), (pixels % width).astype(dtype)  # (Q,)
+    a0, a1, a2, b0, b1, b2, c0, c1 = transform.astype(dtype).T[:, :, None]  # (N,1) each
     k = c0 * grid_x + c1 * grid_y + 1  # (N,Q)
     x = inside((a0 * grid_x + a1 * grid_y + a2) / k, width, fill_mode)
     y = inside((b0 * grid_x + b1 * grid_y + b2) / k, height, fill_mode)
@@ -88,7 +91,7 @@ def places(
             (top + 1, left, down * (1 - right)),
             (top + 1, left + 1, down * right),
         ]
-    source, weight, outside = [], [], np.zeros(x.shape, dtype)
+    source, weight, outside = [], [], np.zeros(x.shape, dtype, like=x)
     for row, column, share in corners:
         there = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         row, column = np.where(there, row, 0), np.where(there, column, 0)
@@ -112,18 +115,22 @@ def gather(x: Array, where: Places) -> Array:
 
     y[n,q] = sum over k of x[n, source[n,k,q]] * weight[n,k,q]
     """
-    y = np.empty((len(x), where.source.shape[2], x.shape[2]), x.dtype)
-    for n in range(len(x)):
-        y[n] = x[n][where.source[n, 0]] * where.weight[n, 0, :, None]
-        for k in range(1, where.source.shape[1]):
-            y[n] += x[n][where.source[n, k]] * where.weight[n, k, :, None]
+    rows, source = x.reshape(-1, x.shape[2]), _in_batch(where)  # (N*P,C)
+    y = rows[source[:, 0]] * where.weight[:, 0, :, None]  # (N,Q,C)
+    for k in range(1, source.shape[1]):
+        y += rows[source[:, k]] * where.weight[:, k, :, None]
     return y
+
+
+def _in_batch(where: Places) -> Array:
+    """Return the numbers of the pixels read, counted through all images: (N,K,Q)."""
+    first = np.arange(len(where.source), like=where.source)[:, None, None] * where.pixels
+    return where.source + first
 
 
 def scatter(dy: Array, where: Places) -> Array:
     """Return what comes back to the images, x (N,P,C), from y (N,Q,C): the adjoint of `gather`."""
-    dx = np.zeros((len(dy), where.pixels, dy.shape[2]), dy.dtype)
-    for n in range(len(dy)):
-        for k in range(where.source.shape[1]):
-            np.add.at(dx[n], where.source[n, k], dy[n] * where.weight[n, k, :, None])
-    return dx
+    values = dy[:, None] * where.weight[..., None]  # (N,K,Q,C)
+    rows = values.reshape(-1, dy.shape[2])  # (N*K*Q,C)
+    dx = add_at(_in_batch(where).reshape(-1), rows, len(dy) * where.pixels)
+    return dx.reshape(len(dy), where.pixels, dy.shape[2])

@@ -1,4 +1,4 @@
-"""Sums over many rows with little rounding.
+"""Sums over many rows: of each column with little rounding, and by place.
 
 Adding a million float32 numbers one after the other loses three to four digits, because every
 addition rounds a total that has become large. Adding blocks of a thousand, and then the blocks in
@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["column_sums"]
+from minicnn.kernels.placement import on_gpu
+from minicnn.kernels.probing import backend_module
+
+__all__ = ["add_at", "column_sums"]
 
 Array = NDArray[Any]
 
@@ -25,6 +28,8 @@ def column_sums(rows: Array, other: Array | None = None) -> Array:
     >>> column_sums(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])).tolist()
     [5.0, 7.0, 9.0]
     """
+    if on_gpu(rows):
+        return backend_module("cupy").column_sums(rows if other is None else rows * other)
     whole = len(rows) // BLOCK * BLOCK
     total = _block_sums(rows[whole:], other if other is None else other[whole:], 1)
     if whole:
@@ -41,3 +46,18 @@ def _block_sums(rows: Array, other: Array | None, blocks: int) -> Array:
     else:
         sums = np.einsum("kmc,kmc->kc", a, other.reshape(a.shape))  # (K,C)
     return np.asarray(sums.sum(axis=0, dtype=np.float64))
+
+
+def add_at(places: Array, values: Array, length: int) -> Array:
+    """Return (length,C), the sums of the rows of `values` (M,C) that go to each place.
+
+    result[p] = sum of values[m] over all m with places[m] = p, in the order of m
+
+    >>> add_at(np.array([2, 0, 2]), np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), 3).tolist()
+    [[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]]
+    """
+    if on_gpu(values):
+        return backend_module("cupy").add_at(places, values, length)
+    result = np.zeros((length, values.shape[1]), values.dtype)
+    np.add.at(result, places, values)
+    return result

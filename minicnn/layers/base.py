@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, config, constraints, initializers, ops, regularizers
-from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, no_recording
+from minicnn.autograd.recording import no_recording
+from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.layers.weights import WeightOwner

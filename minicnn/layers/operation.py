@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, plain
+from minicnn.autograd.recording import operator
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain
 from minicnn.errors import ArgumentError, ShapeError, SymbolicError
 from minicnn.layers.base import Layer
 from minicnn.layers.merging import broadcast_shape

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn import config
-from minicnn.autograd.tensor import OPERATORS, Tensor
+from minicnn.autograd.recording import OPERATORS
+from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ShapeError, SymbolicError
 
 __all__ = ["Call", "SymbolicTensor", "is_symbolic", "shapes_by_trying"]

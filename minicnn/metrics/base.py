@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config, configs, initializers, losses
-from minicnn.autograd.tensor import Tensor, Variable, no_recording, plain
+from minicnn.autograd.recording import no_recording
+from minicnn.autograd.tensor import Tensor, Variable, plain
 from minicnn.errors import ShapeError
 from minicnn.layers.base import snake_case
 from minicnn.losses.base import spread

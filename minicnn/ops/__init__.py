@@ -1,6 +1,6 @@
 """Differentiable operations on tensors."""
 
-from minicnn.autograd.tensor import drawable as _drawable
+from minicnn.autograd.recording import drawable as _drawable
 from minicnn.ops.convolution import (
     conv2d,
     conv2d_transpose,

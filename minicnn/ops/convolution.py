@@ -16,6 +16,7 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.kernels import kernel as kernel_function
+from minicnn.kernels.placement import check_same_device
 from minicnn.ops.fusion import convolution_layer, convolution_max_pool
 from minicnn.ops.windows import remembered
 
@@ -48,6 +49,7 @@ def _image_and_kernel(where: str, x: Any, kernel: Any) -> tuple[Tensor, Tensor]:
             f"{where}: x is {x.dtype} and kernel {kernel.dtype}; both must be the same, so cast "
             f"one of them."
         )
+    check_same_device(where, x=x.data, kernel=kernel.data)
     return x, kernel
 
 
@@ -110,7 +112,7 @@ def conv2d(
         where=name,
     )
     _check_channels(name, x.shape[3], kernel.shape[2], kernel.shape[3], geometry.groups)
-    bias = _bias(name, bias, kernel.shape[3], kernel.dtype)
+    bias = _bias(name, bias, kernel.shape[3], kernel)
     if max_pool is None:
         return convolution_layer(x, kernel, bias, geometry, relu=relu)
     size = pair(name, "max_pool", max_pool)
@@ -137,7 +139,7 @@ def _check_channels(name: str, channels: int, taken: int, filters: int, groups: 
         )
 
 
-def _bias(name: str, bias: Any, filters: int, dtype: Any) -> Tensor | None:
+def _bias(name: str, bias: Any, filters: int, kernel: Tensor) -> Tensor | None:
     if bias is None:
         return None
     bias = convert_to_tensor(bias)
@@ -146,7 +148,8 @@ def _bias(name: str, bias: Any, filters: int, dtype: Any) -> Tensor | None:
             f"{name}: bias has shape {bias.shape}, but there are {filters} filters; it must "
             f"have shape ({filters},)."
         )
-    return bias if bias.dtype == dtype else Tensor(bias.data.astype(dtype))
+    check_same_device(name, bias=bias.data, kernel=kernel.data)
+    return bias if bias.dtype == kernel.dtype else Tensor(bias.data.astype(kernel.dtype))
 
 
 def conv2d_transpose(
@@ -214,7 +217,7 @@ def conv2d_transpose(
             f"(KH,KW,F/groups,C) takes {kernel.shape[3]}; the channels must be equal and a "
             f"multiple of groups."
         )
-    bias = _bias(name, bias, kernel.shape[2] * geometry.groups, kernel.dtype)
+    bias = _bias(name, bias, kernel.shape[2] * geometry.groups, kernel)
     return convolution_layer(x, kernel, bias, geometry, relu=relu, transposed=True)
 
 
@@ -283,8 +286,9 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
     geometry = slide_geometry(where, image.shape, kernel.shape, mode, flip=flip)
     dtype = np.result_type(image, kernel)
     turned = kernel[::-1, ::-1] if flip else kernel
-    function = kernel_function("conv2d", geometry.out_height * geometry.out_width * kernel.size)
+    work = geometry.out_height * geometry.out_width * kernel.size
     x = image.astype(dtype)[None, :, :, None]  # (1,H,W,1)
+    function = kernel_function("conv2d", work, x)
     k = turned.astype(dtype)[:, :, None, None]  # (KH,KW,1,1)
     return np.asarray(function(x, k, geometry)[0, :, :, 0])  # (OH,OW)
 

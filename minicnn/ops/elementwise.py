@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
+from minicnn.autograd.recording import operator
+from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tensor, record
 from minicnn.errors import ShapeError
-from minicnn.kernels import memory
+from minicnn.kernels import memory, special
+from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.ops.shape import sum_to
 
 __all__ = [
@@ -47,6 +49,7 @@ Array = NDArray[Any]
 def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Return two tensors that can meet: Python numbers take the other operand's float type."""
     a, b = _like(a, b), _like(b, a)
+    check_same_device(name, a=a.data, b=b.data)
     try:
         np.broadcast_shapes(a.shape, b.shape)
     except ValueError:
@@ -60,13 +63,15 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
 def _like(value: Any, other: Any) -> Tensor:
     number = not isinstance(value, Tensor) and np.ndim(value) == 0
     if number and isinstance(other, Tensor) and other.dtype.kind == "f":
-        return Tensor(np.asarray(value, other.dtype))
+        return alongside(value, other, other.dtype)
+    if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.device == "cpu":
+        return Tensor(as_array(value))  # stays beside it, also where new tensors go to the GPU
     return convert_to_tensor(value)
 
 
 def _into_recycled(function: Any, a: Array, b: Any) -> Array:
     """Return a NumPy operation's result, in recycled memory if that has the first one's shape."""
-    if a.nbytes < memory.SMALLEST or np.ndim(b) > a.ndim or a.dtype.kind != "f":
+    if a.nbytes < memory.SMALLEST or np.ndim(b) > a.ndim or a.dtype.kind != "f" or on_gpu(a):
         return function(a, b)
     if a.shape != np.broadcast_shapes(a.shape, np.shape(b)) or np.result_type(a, b) != a.dtype:
         return function(a, b)
@@ -209,8 +214,9 @@ def abs(x: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Return a where the condition holds and b elsewhere."""
-    mask = convert_to_tensor(condition).data.astype(bool)
     a, b = _operands("where", a, b)
+    mask = as_array(_like(condition, a), bool)
+    check_same_device("where", condition=mask, a=a.data)
     return record(
         "where",
         np.where(mask, a.data, b.data),
@@ -248,16 +254,13 @@ def cast(x: Any, dtype: Any) -> Tensor:
     return record("cast", x.data.astype(dtype), (x, lambda dy, y: cast(dy, x.dtype)))
 
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
 def erf(x: Any) -> Tensor:
     """Return the error function, 2/sqrt(pi) times the integral of e ** -t**2 from 0 to x."""
     x = convert_to_tensor(x)
     slope = 2 / math.sqrt(math.pi)
     return record(
         "erf",
-        np.asarray(_erf(x.data)).astype(x.dtype),
+        special.erf(x.data),
         (x, lambda dy, y: multiply(dy, multiply(slope, exp(negative(square(x)))))),
     )
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, is_recording, record
+from minicnn.autograd.recording import is_recording
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.geometry import Geometry
 from minicnn.kernels import fused
 from minicnn.kernels.slopes import Slopes
@@ -130,7 +131,7 @@ def convolution_layer(
         relu: whether negative results become zero.
         transposed: whether it is the transposed convolution.
     """
-    backend = fused(multiply_adds(g, x, kernel))
+    backend = fused(multiply_adds(g, x, kernel), x.data)
     if backend is None or (bias is None and not relu):
         y = conv2d_input_gradient(x, kernel, g) if transposed else convolution(x, kernel, g)
         y = y if bias is None else elementwise.add(y, bias)
@@ -153,7 +154,7 @@ def convolution_max_pool(
         pool: that of the max-pool.
         relu: whether negative results become zero.
     """
-    backend = fused(multiply_adds(g, x, kernel))
+    backend = fused(multiply_adds(g, x, kernel), x.data)
     if backend is None or not backend.pools_in_place(x.dtype, pool):
         y = convolution_layer(x, kernel, bias, g, relu=relu)
         return pooling.max_pool_of(y, pool)
@@ -172,7 +173,7 @@ def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
     3.0
     """
     truth, prediction = convert_to_tensor(truth), convert_to_tensor(prediction)
-    backend = fused(prediction.size)
+    backend = fused(prediction.size, prediction.data)
     alike = truth.shape == prediction.shape and truth.dtype == prediction.dtype
     if backend is None or not alike or not prediction.size or not backend.has_tile(truth.dtype):
         return reduction.mean(elementwise.square(elementwise.subtract(prediction, truth)))

@@ -26,7 +26,7 @@ def convolution(x: Tensor, kernel: Tensor, g: Geometry) -> Tensor:
     """
     return record(
         "conv2d",
-        kernel_function("conv2d", multiply_adds(g, x, kernel))(x.data, kernel.data, g),
+        kernel_function("conv2d", multiply_adds(g, x, kernel), x.data)(x.data, kernel.data, g),
         (x, lambda dy, y: conv2d_input_gradient(dy, kernel, g)),
         (kernel, lambda dy, y: conv2d_kernel_gradient(x, dy, g)),
     )
@@ -39,7 +39,7 @@ def conv2d_input_gradient(dy: Tensor, kernel: Tensor, g: Geometry) -> Tensor:
     """
     return record(
         "conv2d_input_gradient",
-        kernel_function("conv2d_input_gradient", multiply_adds(g, dy, kernel))(
+        kernel_function("conv2d_input_gradient", multiply_adds(g, dy, kernel), dy.data)(
             dy.data, kernel.data, g
         ),
         (dy, lambda dz, z: convolution(dz, kernel, g)),
@@ -55,7 +55,7 @@ def conv2d_kernel_gradient(x: Tensor, dy: Tensor, g: Geometry) -> Tensor:
     work = dy.size * g.kernel_height * g.kernel_width * (x.shape[3] // g.groups)
     return record(
         "conv2d_kernel_gradient",
-        kernel_function("conv2d_kernel_gradient", work)(x.data, dy.data, g),
+        kernel_function("conv2d_kernel_gradient", work, x.data)(x.data, dy.data, g),
         (x, lambda dz, z: conv2d_input_gradient(dy, dz, g)),
         (dy, lambda dz, z: convolution(x, dz, g)),
     )

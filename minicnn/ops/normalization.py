@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, is_recording, record
+from minicnn.autograd.recording import is_recording
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain, record
 from minicnn.kernels import fused, memory
+from minicnn.kernels.placement import check_same_device
 from minicnn.kernels.sums import column_sums
 from minicnn.ops.elementwise import add, exp, multiply, power, relu_gradient, subtract
 from minicnn.ops.elementwise import relu as elementwise_relu
@@ -46,7 +48,7 @@ def standardize(x: Any, epsilon: float = 1e-3) -> tuple[Tensor, NDArray[Any], ND
     x = convert_to_tensor(x)
     rows = x.data.reshape(-1, x.shape[-1])  # (M,C)
     average = column_sums(rows) / x.dtype.type(len(rows))  # (C,)
-    centred = np.subtract(rows, average, out=memory.empty(rows.shape, rows.dtype))  # (M,C)
+    centred = np.subtract(rows, average, out=memory.empty_like(rows))  # (M,C)
     spread = column_sums(centred, centred) / x.dtype.type(len(rows))  # (C,)
     scale = 1 / np.sqrt(spread + epsilon)  # (C,)
     centred *= scale.astype(x.dtype)
@@ -163,7 +165,8 @@ def batch_normalization(
     if x.dtype.kind != "f":
         x = Tensor(x.data.astype(config.floatx()))
     gamma, beta = (None if a is None else convert_to_tensor(a, x.dtype) for a in (gamma, beta))
-    backend = fused(PASSES * x.size)
+    check_same_device("batch_normalization", x=x.data, gamma=plain(gamma), beta=plain(beta))
+    backend = fused(PASSES * x.size, x.data)
     if backend is not None and x.size and backend.has_tile(x.dtype):
         return _Normalized(backend, x, gamma, beta, epsilon, relu).run()
     y, average, spread = standardize(x, epsilon)

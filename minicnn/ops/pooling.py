@@ -95,19 +95,19 @@ def max_pool2d(
 
 def max_pool_of(x: Tensor, g: Geometry) -> Tensor:
     """Return the max-pool of images whose window arithmetic is known."""
-    values, where = kernel("max_pool2d", PASSES * x.size)(x.data, g)
+    values, where = kernel("max_pool2d", PASSES * x.size, x.data)(x.data, g)
     return record("max_pool2d", values, (x, lambda dy, y: scatter(dy, where, g)))
 
 
 def scatter(dy: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     """Return images (N,H,W,C) with each value added at the place that `where` names."""
-    value = kernel("scatter", PASSES * dy.size)(dy.data, where, g)
+    value = kernel("scatter", PASSES * dy.size, dy.data)(dy.data, where, g)
     return record("scatter", value, (dy, lambda dz, z: gather(dz, where, g)))
 
 
 def gather(x: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     """Return the values (N,OH,OW,C) of images at the places that `where` names."""
-    value = kernel("gather", PASSES * x.size)(x.data, where, g)
+    value = kernel("gather", PASSES * x.size, x.data)(x.data, where, g)
     return record("gather", value, (x, lambda dz, z: scatter(dz, where, g)))
 
 
@@ -142,13 +142,13 @@ def average_pool2d(
     """
     x = _images(name, x)
     g = _window(name, x, pool_size, strides, padding, strict)
-    value = kernel("average_pool2d", x.size)(x.data, g)
+    value = kernel("average_pool2d", x.size, x.data)(x.data, g)
     return record("average_pool2d", value, (x, lambda dy, y: average_pool2d_gradient(dy, g)))
 
 
 def average_pool2d_gradient(dy: Tensor, g: Geometry) -> Tensor:
     """Return images (N,H,W,C): each value shared among its window; the adjoint of the mean."""
-    value = kernel("average_pool2d_gradient", dy.size)(dy.data, g)
+    value = kernel("average_pool2d_gradient", dy.size, dy.data)(dy.data, g)
     return record(
         "average_pool2d_gradient",
         value,
@@ -157,7 +157,7 @@ def average_pool2d_gradient(dy: Tensor, g: Geometry) -> Tensor:
 
 
 def _average_again(x: Tensor, g: Geometry) -> Tensor:
-    value = kernel("average_pool2d", x.size)(x.data, g)
+    value = kernel("average_pool2d", x.size, x.data)(x.data, g)
     return record("average_pool2d", value, (x, lambda dy, y: average_pool2d_gradient(dy, g)))
 
 
@@ -183,13 +183,13 @@ def resize2d(x: Any, size: Sequence[int], interpolation: str = "nearest") -> Ten
 
 def _resize(x: Tensor, size: Resize, interpolation: str) -> Tensor:
     work = x.shape[0] * size.out_height * size.out_width * x.shape[3]
-    value = kernel("resize2d", work)(x.data, size, interpolation)
+    value = kernel("resize2d", work, x.data)(x.data, size, interpolation)
     return record("resize2d", value, (x, lambda dy, y: resize2d_gradient(dy, size, interpolation)))
 
 
 def resize2d_gradient(dy: Tensor, size: Resize, interpolation: str) -> Tensor:
     """Return images of the old size: each pixel's gradient given back to those it came from."""
-    value = kernel("resize2d_gradient", dy.size)(dy.data, size, interpolation)
+    value = kernel("resize2d_gradient", dy.size, dy.data)(dy.data, size, interpolation)
     return record("resize2d_gradient", value, (dy, lambda dz, z: _resize(dz, size, interpolation)))
 
 

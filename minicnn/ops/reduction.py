@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
+from minicnn.autograd.recording import operator
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.errors import ShapeError
+from minicnn.kernels.placement import check_same_device
 from minicnn.ops.elementwise import divide, multiply, square, subtract
 from minicnn.ops.shape import broadcast_to, reshape, sum_to, transpose
 
@@ -44,7 +46,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     kept = _kept(x, axes)
     return record(
         "sum",
-        np.asarray(x.data.sum(axis=axes, keepdims=keepdims)),
+        x.data.sum(axis=axes, keepdims=keepdims),
         (x, lambda dy, y: broadcast_to(reshape(dy, kept), x.shape)),
     )
 
@@ -82,7 +84,7 @@ def _extreme(name: str, function: Any, x: Any, axis: Axis, keepdims: bool) -> Te
     shares = Tensor(hits / hits.sum(axis=axes, keepdims=True))
     return record(
         name,
-        np.asarray(value if keepdims else value.squeeze(axes)),
+        value if keepdims else value.squeeze(axes),
         (x, lambda dy, y: multiply(broadcast_to(reshape(dy, kept), x.shape), shares)),
     )
 
@@ -100,6 +102,7 @@ def matmul(a: Any, b: Any) -> Tensor:
             f"matmul: shapes {a.shape} and {b.shape} do not fit; both need at least two axes, and "
             f"the last of the first must equal the last but one of the second."
         )
+    check_same_device("matmul", a=a.data, b=b.data)
     try:
         value = a.data @ b.data
     except ValueError:

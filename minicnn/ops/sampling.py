@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain, record
+from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, record
 from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.kernels.placement import on_gpu
 from minicnn.kernels.sampling import Places, gather, places, scatter
 from minicnn.ops.elementwise import add
 from minicnn.ops.shape import reshape
@@ -48,7 +49,9 @@ def affine_transform(
     [[1.5, 2.5, 1.5], [4.5, 5.5, 3.0]]
     """
     x = convert_to_tensor(images)
-    matrix = np.asarray(plain(transform))
+    exact = isinstance(transform, Tensor) or on_gpu(transform)
+    given = transform if exact else np.asarray(transform)
+    matrix = alongside(given, x).data
     method = check_choice(
         "affine_transform", "interpolation", interpolation, ["nearest", "bilinear"]
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, operator, record
+from minicnn.autograd.recording import operator
+from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, plain, record
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels.sums import column_sums
+from minicnn.kernels.placement import check_same_device
+from minicnn.kernels.sums import add_at, column_sums
 
 __all__ = [
     "broadcast_to",
@@ -95,7 +98,7 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     x = convert_to_tensor(x)
     axes = None if axis is None else axis if isinstance(axis, int) else tuple(axis)
     try:
-        shape = np.squeeze(x.data, axes).shape
+        shape = x.data.squeeze(axes).shape
     except ValueError:
         raise ShapeError(
             f"squeeze: axis={axis!r} of shape {x.shape} is missing or longer than 1."
@@ -103,19 +106,42 @@ def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     return reshape(x, shape)
 
 
+def _index(key: Any, x: Tensor) -> Any:
+    """Return a key whose arrays lie beside x."""
+    if isinstance(key, tuple):
+        return tuple(_index(k, x) for k in key)
+    if isinstance(key, list):
+        key = np.asarray(key, None if key else int)
+    if isinstance(key, np.integer):
+        return int(key)
+    return alongside(key, x).data if hasattr(plain(key), "dtype") else key
+
+
+def _is_basic(index: Any) -> bool:
+    """Return whether a key names no element twice: slices, integers, new axes and dots do not."""
+    keys = index if isinstance(index, tuple) else (index,)
+    return not any(hasattr(key, "dtype") for key in keys)
+
+
 @operator("[]")
 def getitem(x: Any, key: Any) -> Tensor:
     """Return x[key]; the adjoint of `put`."""
     x = convert_to_tensor(x)
-    index = key.data if isinstance(key, Tensor) else key
+    index = _index(key, x)
     return record("getitem", x.data[index], (x, lambda dy, y: put(dy, index, x.shape)))
 
 
 def put(x: Any, key: Any, shape: Sequence[int]) -> Tensor:
     """Return zeros of `shape` with x added at [key]; the adjoint of `getitem`."""
     x = convert_to_tensor(x)
-    value = np.zeros(tuple(shape), x.dtype)
-    np.add.at(value, key, x.data)
+    index = _index(key, x)
+    if _is_basic(index):
+        value = np.zeros(tuple(shape), x.dtype, like=x.data)
+        value[index] = x.data
+    else:
+        places = np.arange(math.prod(shape), like=x.data).reshape(tuple(shape))[index]
+        value = add_at(places.reshape(-1), x.data.reshape(-1, 1), math.prod(shape))
+        value = value.reshape(tuple(shape))
     return record("put", value, (x, lambda dy, y: getitem(dy, key)))
 
 
@@ -128,6 +154,7 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     parts = [convert_to_tensor(t) for t in tensors]
     if not parts:
         raise ArgumentError("concatenate: tensors is empty, but at least one is needed.")
+    check_same_device("concatenate", **{f"tensors[{i}]": p.data for i, p in enumerate(parts)})
     try:
         value = np.concatenate([p.data for p in parts], axis=axis)
     except ValueError:

@@ -71,7 +71,7 @@ class Adam(Optimizer):
         t = self.iterations + 1
         m, v = slots["momentum"], slots["velocity"]
         alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        backend = None if self.amsgrad else fused(PASSES * weight.size)
+        backend = None if self.amsgrad else fused(PASSES * weight.size, weight)
         if backend is not None and backend.has_tile(weight.dtype):
             rests = 1 - self.beta_1, 1 - self.beta_2
             return backend.adam(weight, gradient, m, v, *rests, alpha, self.epsilon)

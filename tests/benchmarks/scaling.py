@@ -73,7 +73,8 @@ def layer_points(sizes: Sequence[int], axis: str) -> dict[str, list[Point]]:
         calls = (("conv2d", x, k), ("conv2d_input_gradient", dy, k),
                  ("conv2d_kernel_gradient", x, dy))  # fmt: skip
         for line, (name, first, second) in zip(lines.values(), calls, strict=True):
-            line.append(Point(size, work, functools.partial(kernel(name, work), first, second, g)))
+            function = kernel(name, work, first)
+            line.append(Point(size, work, functools.partial(function, first, second, g)))
     return lines
 
 

@@ -121,9 +121,9 @@ def layer_in_minicnn(layer: Layer) -> dict[str, Callable[[], np.ndarray]]:
     """Return minicnn's three maps of a layer."""
     x, k, dy = layer_arrays(layer)
     g, work = layer.geometry, layer.multiply_adds
-    forward = kernel("conv2d", work)
-    back = kernel("conv2d_input_gradient", work)
-    kernel_gradient = kernel("conv2d_kernel_gradient", work)
+    forward = kernel("conv2d", work, x)
+    back = kernel("conv2d_input_gradient", work, x)
+    kernel_gradient = kernel("conv2d_kernel_gradient", work, x)
     if layer.transposed:
         functions = (
             lambda: back(x, k, g), lambda: forward(dy, k, g), lambda: kernel_gradient(dy, x, g)
@@ -194,7 +194,7 @@ def pool_cases() -> Iterator[Case]:
     x, dy = (rng.standard_normal(s, dtype=np.float32) for s in (shape, half))
     tx, tdy = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (x, dy))
     g = conv2d_geometry(shape[1:3], 2, 2)
-    pool, scatter = kernel("max_pool2d", x.size), kernel("scatter", x.size)
+    pool, scatter = kernel("max_pool2d", x.size, x), kernel("scatter", x.size, x)
     window = ([2, 2], [2, 2], [0, 0], [1, 1], False)
     torch_pool = torch.ops.aten.max_pool2d_with_indices
     torch_gradient = torch.ops.aten.max_pool2d_with_indices_backward
@@ -301,12 +301,12 @@ def call_cases() -> Iterator[Case]:
     calls: dict[str, tuple[Callable[[], Any], Callable[[], Any], Callable[[], Any]]] = {
         "conv2d": (
             lambda: ops.conv2d(ours_x, ours_k),
-            lambda: kernel("conv2d", 1)(x, k, window),
+            lambda: kernel("conv2d", 1, x)(x, k, window),
             lambda: functional.conv2d(tx, tk),
         ),
         "max_pool2d": (
             lambda: ops.max_pool2d(ours_x),
-            lambda: kernel("max_pool2d", 1)(x, pool),
+            lambda: kernel("max_pool2d", 1, x)(x, pool),
             lambda: functional.max_pool2d(tx, 2),
         ),
         "relu": (

@@ -152,12 +152,20 @@ class ndarray:  # noqa: N801 - CuPy's name
         return repr(self._array)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if method != "__call__":
+        if method != "__call__" or ufunc.__name__ not in NAMES["functions"]:
             return NotImplemented
+        if "out" in kwargs:
+            (kwargs["out"],) = kwargs["out"]
         return _call(ufunc, *inputs, **kwargs)
 
     def __array_function__(self, function, kinds, args, kwargs):
-        return _call(function, *args, **kwargs)
+        if function.__module__ != "numpy" or function.__name__ not in NAMES["functions"]:
+            return NotImplemented
+        return getattr(sys.modules["cupy"], function.__name__)(*args, **kwargs)
+
+    @property
+    def __cuda_array_interface__(self):
+        return {"shape": self.shape, "typestr": self.dtype.str, "data": (self.data.ptr, False)}
 
 
 def _unwrapped(value):
@@ -396,8 +404,8 @@ def _contiguous(a, dtype=None):
     if not isinstance(a, ndarray):
         return asarray(a, dtype, order="C")
     if a._array.flags.c_contiguous and (dtype is None or a.dtype == dtype):
-        return a
-    new = empty(a.shape, a.dtype if dtype is None else dtype)
+        return a if a.ndim else a.reshape(1)
+    new = empty(a.shape or (1,), a.dtype if dtype is None else dtype)
     new._array[...] = a._array
     return new
 
@@ -420,8 +428,9 @@ def installed():
 def _forget():
     """Let the CUDA backend look for CuPy, cards and compiled kernels anew."""
     from minicnn import kernels
+    from minicnn.kernels import probing
     from minicnn.kernels.cuda import device, pooling
 
     caches = (device.cupy, device._card, device._module, device._function, pooling._tables)
-    for cache in (*caches, kernels._probe, kernels._function):
+    for cache in (*caches, probing.availability, kernels._function):
         cache.cache_clear()

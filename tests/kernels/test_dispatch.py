@@ -11,11 +11,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import minicnn as mc
 from minicnn import config, kernels
 from minicnn.errors import ArgumentError, BackendError
-from minicnn.kernels import sums
+from minicnn.kernels import probing, sums
 from minicnn.kernels.threads import cores, in_threads, one_blas_thread
 from tests.helpers import BACKENDS, rng_integers, run_python
 
 SMALL = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 5, 5, 1), 'float32'); "
+#: An array in the computer's memory.
+HERE = np.zeros(1)
 LARGE = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 400, 300, 1), 'float32'); "
 
 
@@ -64,9 +66,9 @@ def backend_of(function):
 )
 def test_auto_goes_by_the_work(name, work, backend):
     with config.use_backend("auto"):
-        found = kernels.kernel(name, work)
+        found = kernels.kernel(name, work, HERE)
         assert (backend_of(found), found.__name__) == (backend, name)
-        assert (kernels.fused(work) is None) == (backend == "numpy")
+        assert (kernels.fused(work, HERE) is None) == (backend == "numpy")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -74,7 +76,7 @@ def test_a_named_backend_does_all_the_work(backend):
     with config.use_backend(backend):
         for work in (1, 10**9):
             for name in kernels.MAPS:
-                found = kernels.kernel(name, work)
+                found = kernels.kernel(name, work, HERE)
                 assert (backend_of(found), found.__name__) == (backend, name)
 
 
@@ -82,7 +84,7 @@ def test_only_the_compiled_backend_joins_operations():
     for backend in BACKENDS:
         with config.use_backend(backend):
             for work in (1, 10**9):
-                found = kernels.fused(work)
+                found = kernels.fused(work, HERE)
                 assert (found is not None) == (backend == "numba")
     for name in (*kernels.MAPS, *kernels.FUSED):
         assert callable(getattr(found, name))
@@ -91,7 +93,7 @@ def test_only_the_compiled_backend_joins_operations():
 @pytest.mark.parametrize("groups", [1, 2])
 def test_all_maps_of_a_convolution_count_its_products(groups, monkeypatch):
     works, chosen = [], kernels._chosen
-    monkeypatch.setattr(kernels, "_chosen", lambda work: works.append(work) or chosen(work))
+    monkeypatch.setattr(kernels, "_chosen", lambda *asked: works.append(asked[0]) or chosen(*asked))
     x, kernel = mc.Variable(np.ones((3, 7, 9, 4))), mc.Variable(np.ones((3, 2, 4 // groups, 6)))
     products = 3 * 5 * 8 * 6 * (3 * 2 * 4 // groups)
     with config.use_backend("numpy"):
@@ -150,9 +152,11 @@ def test_backends_tell_versions_and_reasons():
 
 
 def test_cupy_is_refused_with_a_reason(monkeypatch):
-    probe = kernels._probe
+    probe = probing.availability
     missing = kernels.Availability(False, "no GPU was found")
-    monkeypatch.setattr(kernels, "_probe", lambda name: missing if name == "cupy" else probe(name))
+    monkeypatch.setattr(
+        probing, "availability", lambda name: missing if name == "cupy" else probe(name)
+    )
     kernels._function.cache_clear()
     with config.use_backend("cupy"), pytest.raises(BackendError) as caught:
         mc.max_pool2d(np.ones((1, 4, 6, 1)))

@@ -218,7 +218,7 @@ def test_frozen_weights_and_plain_arrays_need_no_gradient(backend):
         ops.sum(y).backward()
         assert frozen.grad is None
         np.testing.assert_allclose(variable.grad.numpy(), (y.numpy() > 0).sum((0, 1, 2)))
-        with mc.autograd.tensor.no_recording():
+        with mc.autograd.no_recording():
             assert mc.conv2d(x, kernel, variable, relu=True).node is None
 
 

@@ -87,7 +87,7 @@ def _gradient(
 
 def _max_gradient(name: str, x: Array, dy: Array, g: Geometry, limits: Limits) -> Record:
     """Return the record of the gradient of max-pooling: dy goes where the maximum stood."""
-    where = kernel("max_pool2d", x.size)(x, g)[1]
+    where = kernel("max_pool2d", x.size, x)(x, g)[1]
     result = Panel.of("dx", "input", x)
     block = limits.block(f"{name}, gradient of x", result, -(-dy.size // x.size))
 

@@ -9,11 +9,14 @@ tile.cu               the same as tiles of a matrix product: shared memory, vect
 pooling.cu resize.cu  pooling and resizing
 normalization.cu      batch normalization with its ReLU
 training.cu           the squared error and Adam
+indexing.cu           sums by place
+elementwise.cu        what CuPy does not bring
 
 device.py             the card's limits and memory; compiling and launching
 probe.py              whether a GPU can be used
 tiles.py              which tile, if any, and the precision of its products
-convolution.py pooling.py normalization.py training.py      the functions
+transfer.py           the way to the card
+convolution.py pooling.py normalization.py training.py indexing.py elementwise.py   the functions
 
 No thread writes where another one does, and sums over blocks are added in a fixed order, so two
 runs give the same bits. All arrays are CuPy's; CuPy is imported by the first call.
@@ -34,6 +37,8 @@ from minicnn.kernels.cuda.convolution import (
     conv2d_max_pool2d,
     kernel_and_bias_gradient,
 )
+from minicnn.kernels.cuda.elementwise import erf
+from minicnn.kernels.cuda.indexing import add_at
 from minicnn.kernels.cuda.normalization import (
     batch_normalization,
     batch_normalization_gradient,
@@ -52,9 +57,11 @@ from minicnn.kernels.cuda.pooling import (
 from minicnn.kernels.cuda.probe import usable
 from minicnn.kernels.cuda.tiles import precision, set_precision, use_precision
 from minicnn.kernels.cuda.training import adam, squared_error
+from minicnn.kernels.cuda.transfer import to_gpu
 
 __all__ = [
     "adam",
+    "add_at",
     "average_pool2d",
     "average_pool2d_gradient",
     "batch_normalization",
@@ -65,6 +72,7 @@ __all__ = [
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "conv2d_max_pool2d",
+    "erf",
     "gather",
     "has_tile",
     "kernel_and_bias_gradient",
@@ -77,6 +85,7 @@ __all__ = [
     "scatter",
     "set_precision",
     "squared_error",
+    "to_gpu",
     "usable",
     "use_precision",
 ]

@@ -5,10 +5,11 @@ CuPy is imported by the first call that needs it, and nowhere else in minicnn.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ __all__ = [
     "cupy",
     "empty",
     "program",
+    "room_for",
     "source",
     "zeros",
 ]
@@ -218,7 +220,9 @@ def checked(where: str, /, **operands: tuple[Array | None, Sequence[int]]) -> li
             raise ShapeError(
                 f"{where}: {name} has shape {tuple(array.shape)}, but it must be {tuple(shape)}."
             )
-        found.append(cupy().ascontiguousarray(array))
+        # What has no gaps is taken as it is: made contiguous, an array without axes gets one.
+        whole = array.flags.c_contiguous
+        found.append(array if whole else cupy().ascontiguousarray(array))
     return found
 
 
@@ -247,8 +251,15 @@ def empty(where: str, shape: Sequence[int], dtype: Any) -> Array:
         DeviceMemoryError: the card has no room for it; the message says how much is needed and how
             much is free. Nothing is lost, so a smaller batch can follow.
     """
-    try:
+    with room_for(where, shape, dtype):
         return cupy().empty(tuple(shape), dtype)
+
+
+@contextlib.contextmanager
+def room_for(where: str, shape: Sequence[int], dtype: Any) -> Iterator[None]:
+    """Tell of a card without room as `empty` does, when an array is made in a `with` block."""
+    try:
+        yield
     except cupy().cuda.memory.OutOfMemoryError as error:
         free, total = cupy().cuda.Device().mem_info
         free += cupy().get_default_memory_pool().free_bytes()
