@@ -21,6 +21,13 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--on-card"):
+        left = [item for item in items if item.get_closest_marker("cpu_only")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
 @pytest.fixture(autouse=True, scope="session")
 def where_arrays_live(request):
     """Put what tests make on the GPU, if that was asked for."""

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.recording import OPERATORS, Node, operator, recording, state
-from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, Variable, alongside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.kernels.placement import check_same_device
 
 __all__ = ["GradientTape", "backward"]
 
@@ -99,7 +100,10 @@ def _seed(target: Tensor, gradient: Any, where: str) -> Tensor:
     """Return the gradient to start from, of the target's shape and type."""
     if gradient is None:
         return Tensor(np.ones_like(target.data))
+    if not isinstance(gradient, Tensor):
+        gradient = alongside(gradient, target, target.dtype)
     seed = convert_to_tensor(gradient, target.dtype)
+    check_same_device(where, target=target.data, gradient=seed.data)
     if seed.shape != target.shape:
         raise ShapeError(
             f"{where}: the gradient to start from has shape {seed.shape}, but the target has "

@@ -133,6 +133,7 @@ def test_iteration_and_length():
         len(constant(1.0))
 
 
+@pytest.mark.cpu_only
 def test_numpy_reads_tensors():
     t = constant(A)
     np.testing.assert_array_equal(np.array(t), A)
@@ -163,6 +164,7 @@ def test_one_number():
         bool(constant(A))
 
 
+@pytest.mark.cpu_only
 def test_repr():
     assert repr(constant(A[:, :2])) == (
         "<Tensor shape=(2, 2) dtype=float32\n[[ 1.  -2. ]\n [ 4.   0.5]]>"

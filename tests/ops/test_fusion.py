@@ -246,6 +246,7 @@ def test_whole_numbers_become_floats(backend):
     assert found.dtype == mc.config.floatx()
 
 
+@pytest.mark.cpu_only
 @EVERY_BACKEND
 def test_half_precision_stays(backend):
     x, kernel = rng_integers(1, (2, 5, 7, 2), "float16"), rng_integers(2, (3, 2, 2, 3), "float16")

@@ -9,6 +9,7 @@ from minicnn.autograd.check import GradientError
 from minicnn.autograd.tensor import record
 from minicnn.config import use_backend
 from minicnn.geometry import Resize, conv2d_geometry
+from minicnn.kernels.placement import placed
 from minicnn.ops import maps as convolution
 from minicnn.ops import pooling
 from tests.helpers import BACKENDS
@@ -207,9 +208,9 @@ PLACES = RNG.integers(-1, 5 * 7, (2, G.out_height, G.out_width, 2), np.int32)
     [
         (lambda dy, k: convolution.conv2d_input_gradient(dy, k, G), (SLOPES, normal(3, 2, 1, 2))),
         (lambda dy, x: convolution.conv2d_kernel_gradient(x, dy, G), (SLOPES, normal(2, 5, 7, 1))),
-        (lambda dy: pooling.scatter(dy, PLACES, G), (SLOPES,)),
+        (lambda dy: pooling.scatter(dy, placed(PLACES), G), (SLOPES,)),
         (lambda dy: pooling.average_pool2d_gradient(dy, G), (SLOPES,)),
-        (lambda x: pooling.gather(x, PLACES, G), (normal(2, 5, 7, 2),)),
+        (lambda x: pooling.gather(x, placed(PLACES), G), (normal(2, 5, 7, 2),)),
         (
             lambda dy: pooling.resize2d_gradient(dy, RESIZE, "bilinear"),
             (normal(2, 3, 11, 2),),
