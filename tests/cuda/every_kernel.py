@@ -38,6 +38,9 @@ def run_training(cupy):
         cuda.squared_error(x, y)
         cuda.adam(x, y, cupy.zeros(shape, "f4"), cupy.zeros(shape, "f4"), 0.1, 0.1, 0.1, 1e-7)
         cuda.column_sums(x)
+        cuda.erf(x)
+        rows = x.reshape(-1, shape[-1])
+        cuda.add_at(cupy.arange(len(rows)) % 5, rows, 7)
 
 
 def main(which):

@@ -11,7 +11,10 @@ from tests.cuda.maps import CONVOLUTIONS
 
 pytestmark = pytest.mark.skipif(bool(nvrtc.missing()), reason=str(nvrtc.missing()))
 
-PLAIN = ("conv2d", "pooling", "resize", "training", "normalization")
+PLAIN = (
+    *("conv2d", "pooling", "resize", "training", "normalization"),
+    *("elementwise", "indexing"),
+)
 SPILL = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 
 
