@@ -159,6 +159,31 @@ def test_info_tells_backends_and_why_one_is_missing() -> None:
     assert "BLAS" in result.output
 
 
+def test_info_tells_how_to_install_cupy_with_its_brackets() -> None:
+    if "not installed" in minicnn.backends()["cupy"].detail:
+        assert "minicnn[cuda12]" in run("info").output.replace("\n", "")
+
+
+@pytest.mark.parametrize("command", ["demo", "train", "denoise", "search"])
+def test_a_device_that_is_missing_or_unknown_is_told_in_one_line(
+    command: str, folder: Path
+) -> None:
+    image = next(folder.rglob("*.png"))
+    given = {
+        "demo": [],
+        "train": ["--data", folder],
+        "denoise": [image, "--model", folder],
+        "search": [image, "--model", folder, "--data", folder],
+    }[command]
+    result = run(command, *given, "--device", "tpu")
+    assert result.exit_code == 1
+    assert "--device: value='tpu' is not known; choose one of 'cpu', 'gpu'" in result.output
+    if not minicnn.backends()["cupy"].usable:
+        result = run(command, *given, "--device", "gpu")
+        assert result.exit_code == 1
+        assert result.output.startswith("error: --device gpu: no GPU can be used here: ")
+
+
 def test_a_demo_folder_is_remade_but_a_real_run_is_not(trained: Path) -> None:
     before = (trained / "settings.json").read_bytes()
     result = run("demo", "--output", trained)

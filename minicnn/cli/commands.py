@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 import minicnn
 from minicnn.cli.datasets import datasets
 from minicnn.cli.explain import explain, explore, slides
-from minicnn.cli.shared import console, errors, told
+from minicnn.cli.shared import Device, computing_on, console, errors, told
 from minicnn.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _report(
 def demo(
     output: Annotated[Path, typer.Option(help="Folder for the results.")] = DEMO_FOLDER,
     seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
+    device: Device = None,
 ) -> None:
     """Render cells, train autoencoders on them, denoise and search: no data needed."""
     from minicnn.applications.runs import TrainingRun, claim_folder, preset
@@ -106,7 +108,7 @@ def demo(
 
     began = time.perf_counter()
     common = {"image_size": DEMO_SIZE, "seed": seed}
-    with told():
+    with told(), computing_on(device):
         for folder in (output, output / "denoiser"):
             _make_way(folder)
             claim_folder(folder, resume=False)
@@ -192,6 +194,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in the output folder.")
     ] = False,
+    device: Device = None,
 ) -> None:
     """Train an autoencoder on a folder of images; Ctrl-C keeps the last finished epoch."""
     from minicnn.applications.runs import TrainingRun, claim_folder
@@ -210,7 +213,7 @@ def train(
         "limit": limit,
         "data": None if data is None else str(data.resolve()),
     }
-    with told():
+    with told(), computing_on(device):
         settings = _settings(output, preset, changes, resume)
         claim_folder(output, resume)
         cells = _load(Path(settings.data), settings)
@@ -281,6 +284,7 @@ def denoise(
     noise: Annotated[
         float, typer.Option(min=0, help="Put noise of this strength on the images first.")
     ] = 0.0,
+    device: Device = None,
 ) -> None:
     """Denoise images with a trained network; each keeps its size."""
     from minicnn.applications import figures
@@ -289,7 +293,7 @@ def denoise(
     from minicnn.datasets import read_image, write_image
     from minicnn.files import make_folder
 
-    with told():
+    with told(), computing_on(device):
         settings = load_settings(model)
         if settings.noise == 0:
             errors.print(
@@ -341,6 +345,7 @@ def search(
     data: Annotated[Path, typer.Option(help="Folder of images to search in.")],
     count: Annotated[int, typer.Option(min=1, help="How many images to show.")] = 6,
     output: Annotated[Path, typer.Option(help="The picture.")] = Path("search.png"),
+    device: Device = None,
 ) -> None:
     """Find the images of a folder that look most like one image, by their codes."""
     from minicnn.applications import figures
@@ -348,7 +353,7 @@ def search(
     from minicnn.applications.runs import load_model, load_settings
     from minicnn.datasets import read_image
 
-    with told():
+    with told(), computing_on(device):
         settings = load_settings(model)
         if settings.skips:
             raise ArgumentError(
@@ -388,8 +393,9 @@ def info() -> None:
     table.add_row("NumPy", np.__version__)
     for name, found in minicnn.backends().items():
         state = "usable" if found.usable else "not usable"
-        table.add_row(f"backend {name}", f"{state}: {found.detail}")
+        table.add_row(f"backend {name}", escape(f"{state}: {found.detail}"))
     table.add_row("chosen backend", minicnn.config.backend())
+    table.add_row("new arrays live on", minicnn.config.device())
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     table.add_row("cores", str(cores))
     if minicnn.backends()["numba"].usable:

@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from minicnn.errors import MinicnnError
+from minicnn import config
+from minicnn.errors import BackendError, MinicnnError, check_choice
+from minicnn.kernels import backends
 
-__all__ = ["console", "errors", "told"]
+__all__ = ["Device", "computing_on", "console", "errors", "told"]
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+#: The option that says where a command computes.
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Where to compute: cpu, or gpu (NVIDIA, through CuPy).",
+        show_default="as MINICNN_BACKEND says, else cpu",
+    ),
+]
+
+
+@contextlib.contextmanager
+def computing_on(device: str | None) -> Iterator[None]:
+    """Compute on the device that an option names, or where the settings say if it names none.
+
+    Raises:
+        BackendError: no GPU can be used; the message says why.
+    """
+    if device is None:
+        yield
+        return
+    wanted = check_choice("--device", "value", device, ["cpu", "gpu"])
+    found = backends()["cupy"]
+    if wanted == "gpu" and not found.usable:
+        raise BackendError(f"--device gpu: no GPU can be used here: {found.detail}.")
+    before = config.backend()
+    name = "cupy" if wanted == "gpu" else "auto" if before == "cupy" else before
+    with config.use_backend(name):
+        yield
 
 
 @contextlib.contextmanager

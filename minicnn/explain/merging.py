@@ -78,7 +78,7 @@ def explain_merging(
             tape.watch(t)
         y = layer(tensors)
     dy = last_gradient(layer.name, y, output_gradients)
-    found = tape.gradient(y, tensors, output_gradients=convert_to_tensor(dy))
+    found = tape.gradient(y, tensors, output_gradients=dy)
     operands = [
         Panel.of(f"x{i}", "input", np.asarray(t.numpy(), y.dtype)) for i, t in enumerate(tensors)
     ]

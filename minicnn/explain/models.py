@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn import layers
 from minicnn.autograd import GradientTape
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor
 from minicnn.errors import ArgumentError
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.layers import check_explainable, layer_stages
@@ -241,7 +241,7 @@ def explain_layer(
         raise ArgumentError(
             f"explain: layer {layer.name!r} got a list of {len(x)} arrays; give it one."
         )
-    x = convert_to_tensor(as_numbers(f"explain: the input of layer {layer.name!r}", x, layer.dtype))
+    x = _entering(layer, as_numbers(f"explain: the input of layer {layer.name!r}", x, layer.dtype))
     layer(x)  # makes its weights, and words what does not fit
     title = f"{layer.name} ({type(layer).__name__})"
     stages = layer_stages(layer, x.shape, training)
@@ -273,13 +273,13 @@ def explain_model(model: Any, x: Any, output_gradients: Any = None) -> ModelExpl
     with GradientTape(persistent=True) as tape:
         for place, given in zip(model.graph.inputs, inputs, strict=True):
             check_shown(model.name, given)
-            tensor = convert_to_tensor(given)
+            tensor = _entering(model, given)
             tape.watch(tensor)
             values[id(place)] = tensor
             seen[id(place)] = (_START,) * (tensor.ndim - 2)
         calls = list(_called(model.graph, values, seen, tape))
     target = values[id(model.graph.outputs[0])]
-    dy = convert_to_tensor(last_gradient(model.name, target, output_gradients))
+    dy = alongside(last_gradient(model.name, target, output_gradients), target)
     sizes = values[id(model.graph.inputs[0])].shape[1:-1]
     rows = []
     for call, name in zip(calls, _names([c.name for c in calls]), strict=True):
@@ -296,6 +296,12 @@ def explain_model(model: Any, x: Any, output_gradients: Any = None) -> ModelExpl
             )
         )
     return ModelExplanation(model.name, tuple(rows))
+
+
+def _entering(layer: Layer, given: Array) -> Tensor:
+    """Return numbers as a tensor where the layer's weights live."""
+    weights = layer.weights
+    return alongside(given, weights[0]) if weights else convert_to_tensor(given)
 
 
 def _inputs(model: Any, x: Any) -> list[Array]:

@@ -121,5 +121,5 @@ def check_shown(title: str, array: Array) -> None:
 
 def _received(tape: GradientTape, last: Tensor, tensor: Tensor, dy: Array) -> Array:
     """Return the gradient that reaches a result inside."""
-    gradient = tape.gradient(last, tensor, output_gradients=Tensor(dy))
+    gradient = tape.gradient(last, tensor, output_gradients=dy)
     return np.zeros(tensor.shape, tensor.dtype) if gradient is None else np.asarray(gradient)

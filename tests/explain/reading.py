@@ -73,5 +73,5 @@ def gradients(run, arrays, dy):
     variables = [mc.Variable(a) for a in arrays]
     with mc.GradientTape() as tape:
         y = run(*variables)
-    found = tape.gradient(y, variables, output_gradients=mc.Tensor(dy))
+    found = tape.gradient(y, variables, output_gradients=dy)
     return [np.asarray(g) for g in found]

@@ -80,7 +80,7 @@ def tape_gradients(layer, x, dy, training=False):
     with mc.GradientTape() as tape:
         y = layer(x, training=training)
     return tape.gradient(
-        y, [x, *layer.trainable_variables], output_gradients=mc.Tensor(dy),
+        y, [x, *layer.trainable_variables], output_gradients=dy,
         unconnected_gradients="zero",
     )  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_merging_layers_add_up(kind):
     with mc.GradientTape() as tape:
         y = layer(variables)
     check_record(e.record(), y.numpy(), rel=1e-4)
-    found = tape.gradient(y, variables, output_gradients=mc.Tensor(dy))
+    found = tape.gradient(y, variables, output_gradients=dy)
     for i, truth in enumerate(found):
         check_record(e.record(direction=f"gradient of x{i}"), truth.numpy(), rel=1e-4)
 
@@ -353,7 +353,7 @@ def test_numbers_in_a_drawn_network_are_part_of_its_formulas():
         tensor = mc.Variable(row.inputs[0])
         with mc.GradientTape() as tape:
             y = row.layer([tensor])
-        truth = tape.gradient(y, tensor, output_gradients=mc.Tensor(row.dy))
+        truth = tape.gradient(y, tensor, output_gradients=row.dy)
         check_record(e.record(direction="gradient of x0"), truth.numpy(), rel=1e-4)
     assert "y[...] = 1 - x0[...]" in chain.open(chain.rows[1].name).text()
     with pytest.raises(ArgumentError, match=r"is the operation ops\.divide, which cannot"):
