@@ -63,9 +63,9 @@ def backend() -> str:
         _settings["backend"] = check_choice(
             "MINICNN_BACKEND", "value", os.environ.get("MINICNN_BACKEND", "auto"), BACKENDS
         )
-    if _thread.beside and _settings["backend"] in ("auto", "numba"):
+    if _thread.beside and _settings["backend"] != "loops":
         # Numba's parallel loops must not be entered by two threads at once: some of its ways to
-        # share work among the cores end the process then.
+        # share work among the cores end the process then. The GPU is the main thread's.
         return "numpy"
     return str(_settings["backend"])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn import config, ops
+from minicnn import config, kernels, ops
 from minicnn.autograd.tensor import alongside, as_numpy
 from minicnn.errors import ArgumentError, BackendError, DeviceError
 from minicnn.kernels import placement
@@ -193,3 +193,11 @@ def test_operations_follow_their_operands_whatever_the_setting(setting):
         results.append([t.numpy() for t in found])
     for here, there in zip(*results, strict=True):
         np.testing.assert_allclose(there, here, rtol=1e-11, atol=1e-13)
+
+
+def test_threads_beside_the_main_one_stay_off_the_card_and_out_of_compiled_loops(cupy):
+    stream = config.RandomStream((1,), (0,))
+    with config.use_backend("cupy"), config.use_random_stream(stream, beside=True):
+        assert (config.device(), config.backend()) == ("cpu", "numpy")
+        image = np.ones((1, 400, 300, 1), "float32")
+        assert "vectorized" in kernels.kernel("max_pool2d", image.size, image).__module__
