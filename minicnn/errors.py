@@ -49,6 +49,10 @@ class BackendError(MinicnnError, RuntimeError):
     """A backend that cannot be used on this machine."""
 
 
+class RecordingError(BackendError):
+    """Work on the GPU that cannot be recorded and started again as a whole."""
+
+
 class DeviceMemoryError(BackendError, MemoryError):
     """An array for which the GPU has no room; smaller ones may follow."""
 

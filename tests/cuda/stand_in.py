@@ -171,7 +171,8 @@ def _sent(array):
     if array.ndim:  # a single number is the argument of a kernel
         now.forbid_while_recording("numbers of the host are copied")
     new, numbers = _copied(array), array.copy()
-    now.put(lambda: _write(new._array, numbers, None))
+    raw = new._array
+    now.put(lambda: _write(raw, numbers, None))
     return new
 
 
@@ -280,7 +281,8 @@ def _change(function, array, *args):
     streams.touched(array._block)
     if function is operator.setitem and _holds_mask(given[0]) and np.ndim(given[1]):
         streams.get_current_stream().synchronize()
-    streams.get_current_stream().put(lambda: function(array._array, *given))
+    raw = array._array  # holds the numbers, and not the memory, which others may get
+    streams.get_current_stream().put(lambda: function(raw, *given))
 
 
 def _on_the_card(function):
@@ -505,8 +507,8 @@ def _forget():
     """Let the CUDA backend look for CuPy, cards and compiled kernels anew."""
     from minicnn import kernels
     from minicnn.kernels import probing
-    from minicnn.kernels.cuda import device, pooling
+    from minicnn.kernels.cuda import device, pooling, transfer
 
     caches = (device.cupy, device._card, device._module, device._function, pooling._tables)
-    for cache in (*caches, probing.availability, kernels._function):
+    for cache in (*caches, transfer._copying, probing.availability, kernels._function):
         cache.cache_clear()

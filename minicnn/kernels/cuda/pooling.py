@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn.errors import check_choice
 from minicnn.geometry import Geometry, Resize, resize_taps
-from minicnn.kernels.cuda.device import Array, checked, cupy, empty, program
+from minicnn.kernels.cuda.device import Array, checked, cupy, empty, kept, program
 from minicnn.kernels.slopes import Slopes
 
 __all__ = [
@@ -136,8 +136,8 @@ def _axes(
     check_choice("resize2d", "interpolation", interpolation, ["nearest", "bilinear"])
     device = cupy().cuda.runtime.getDevice()
     return (
-        _tables(size.in_height, size.out_height, interpolation, dtype, device),
-        _tables(size.in_width, size.out_width, interpolation, dtype, device),
+        kept(_tables(size.in_height, size.out_height, interpolation, dtype, device)),
+        kept(_tables(size.in_width, size.out_width, interpolation, dtype, device)),
     )
 
 
