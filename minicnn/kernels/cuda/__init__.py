@@ -16,6 +16,7 @@ device.py             the card's limits and memory; compiling and launching
 probe.py              whether a GPU can be used
 tiles.py              which tile, if any, and the precision of its products
 transfer.py           the way to the card
+faults.py             a card without room, or gone
 convolution.py pooling.py normalization.py training.py indexing.py elementwise.py   the functions
 
 No thread writes where another one does, and sums over blocks are added in a fixed order, so two
@@ -38,6 +39,7 @@ from minicnn.kernels.cuda.convolution import (
     kernel_and_bias_gradient,
 )
 from minicnn.kernels.cuda.elementwise import erf
+from minicnn.kernels.cuda.faults import give_back_memory, is_lost, no_room
 from minicnn.kernels.cuda.indexing import add_at
 from minicnn.kernels.cuda.normalization import (
     batch_normalization,
@@ -74,9 +76,12 @@ __all__ = [
     "conv2d_max_pool2d",
     "erf",
     "gather",
+    "give_back_memory",
     "has_tile",
+    "is_lost",
     "kernel_and_bias_gradient",
     "max_pool2d",
+    "no_room",
     "pools_in_place",
     "precision",
     "ready",
