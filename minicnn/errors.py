@@ -15,6 +15,7 @@ __all__ = [
     "BackendError",
     "DataError",
     "DeviceError",
+    "DeviceLostError",
     "DeviceMemoryError",
     "MinicnnError",
     "OutputError",
@@ -55,6 +56,10 @@ class RecordingError(BackendError):
 
 class DeviceMemoryError(BackendError, MemoryError):
     """An array for which the GPU has no room; smaller ones may follow."""
+
+
+class DeviceLostError(BackendError):
+    """A GPU that stopped answering; only a new process can use it again."""
 
 
 class DataError(MinicnnError, ValueError):

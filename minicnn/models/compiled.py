@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import config
 from minicnn import losses as loss_registry
 from minicnn import metrics as metric_registry
 from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
+from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.metrics import Metric
-from minicnn.models.batches import Batch, to_arrays
+from minicnn.models.batches import Batch, moved, to_arrays
+from minicnn.models.faults import card_watched
 from minicnn.models.graph import as_list
 from minicnn.models.saving import free_name
 from minicnn.models.serialization import deserialize_keras_object
@@ -37,6 +40,7 @@ class Compiled(StepNames):
     name: str
     trainable_variables: list[Variable]
     losses: list[Tensor]
+    home: Variable | None
     optimizer: Any = None
 
     if TYPE_CHECKING:
@@ -222,6 +226,7 @@ class Compiled(StepNames):
                 f"outputs."
             )
         total: Any = None
+        tracked = []
         weights = _for_each(sample_weight, len(truths))
         for loss, weight, tracker, t, p, w in zip(
             *(self._losses, self._loss_weights, self._output_losses),
@@ -231,9 +236,11 @@ class Compiled(StepNames):
             if loss is not None:
                 part = loss(t, p, w)
                 if tracker is not None:
-                    tracker.update_state(part.data, np.asarray(len(p), np.float64))
+                    tracked.append((tracker, part, len(p)))
                 part = part if weight == 1 else part * weight
                 total = part if total is None else total + part
+        for tracker, part, samples in tracked:  # read when the GPU has been told of all outputs
+            tracker.update_state(as_numpy(part), np.asarray(samples, np.float64))
         return total
 
     def compiled_loss(
@@ -285,16 +292,18 @@ class Compiled(StepNames):
     def _add_to_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
         """Add a batch; as in Keras, sample weights count in the loss and in weighted metrics."""
         self._name_outputs(y_pred)
-        truths, predictions = by_output(y), by_output(y_pred)
-        weights = _for_each(sample_weight, len(truths))
+        # Metrics count in the computer's memory: the batch comes there once, for all of them.
+        truths, predictions = moved(by_output(y), "cpu"), moved(by_output(y_pred), "cpu")
+        weights = moved(_for_each(sample_weight, len(truths)), "cpu")
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
-        for plain_ones, weighted, t, p, w in groups:
-            for metric in plain_ones:
-                metric.update_state(t, p)
-            for metric in weighted:
-                metric.update_state(t, p, w)
+        with config.use_cpu():
+            for plain_ones, weighted, t, p, w in groups:
+                for metric in plain_ones:
+                    metric.update_state(t, p)
+                for metric in weighted:
+                    metric.update_state(t, p, w)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return all running figures by name."""
@@ -334,6 +343,7 @@ class Compiled(StepNames):
         values = first + [value for name, value in sorted(logs.items()) if name not in names]
         return values[0] if len(values) == 1 else values
 
+    @card_watched
     def train_on_batch(
         self,
         x: Any,
@@ -348,6 +358,7 @@ class Compiled(StepNames):
             sample_weight = class_weights(class_weight, y, sample_weight)
         return self._on_batch(self.train_step, x, y, sample_weight, return_dict)
 
+    @card_watched
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -366,17 +377,27 @@ class Compiled(StepNames):
     def _stepped(self, step: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
         """Return what a step gives for a batch; a user's step gets no parts that are None."""
         if sample_weight is not None:
-            return flat_logs(self.name, step((x, y, sample_weight)))
-        return flat_logs(self.name, step(x if y is None else (x, y)))
+            return flat_logs(self.name, step(self._beside_weights((x, y, sample_weight))))
+        return flat_logs(self.name, step(self._beside_weights(x if y is None else (x, y))))
 
+    def _beside_weights(self, batch: Any) -> Any:
+        """Return a batch where the weights live; without weights, where new ones would be put."""
+        home = self.home
+        return moved(batch, config.device() if home is None else home.device)
+
+    @card_watched
     @one_blas_thread()
     def predict_on_batch(self, x: Any) -> Any:
-        """Return the model's results for one batch as arrays."""
+        """Return the model's results for one batch as arrays in the computer's memory."""
+        return self._predicted(x)
+
+    def _predicted(self, x: Any) -> Any:
         with no_recording():
-            results = self.predict_step((x,))
+            results = self.predict_step((self._beside_weights(x),))
         if isinstance(results, dict):
-            return {name: r.data for name, r in results.items()}
-        return [r.data for r in results] if isinstance(results, list | tuple) else results.data
+            return {name: as_numpy(r) for name, r in results.items()}
+        several = isinstance(results, list | tuple)
+        return [as_numpy(r) for r in results] if several else as_numpy(results)
 
 
 def _length(x: Any) -> int:
@@ -396,14 +417,14 @@ def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) ->
         raise ArgumentError(
             "fit: class_weight needs one array y of class numbers; use sample_weight."
         )
-    labels = to_arrays(y)
+    labels = as_numpy(to_arrays(y))
     if labels.ndim > 1:
         labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
     missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))
     if missing:
         raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")
     weights = np.array([class_weight[int(c)] for c in labels])
-    return weights if sample_weight is None else weights * np.asarray(sample_weight)
+    return weights if sample_weight is None else weights * as_numpy(sample_weight)
 
 
 class WeightedByClass:

@@ -14,6 +14,7 @@ from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
 from minicnn.models.batches import as_batches, is_iterable_of_batches, split_off
 from minicnn.models.compiled import Compiled, WeightedByClass, class_weights
+from minicnn.models.faults import card_watched, told
 from minicnn.models.progress import Progress
 from minicnn.models.steps import Limited, check_end
 
@@ -39,6 +40,7 @@ class Trainer(Compiled):
         self._initial_epoch = backup.restore_training(self, path)
         return self._initial_epoch
 
+    @card_watched
     @one_blas_thread()
     def fit(
         self,
@@ -88,8 +90,13 @@ class Trainer(Compiled):
         Raises:
             ArgumentError: the model is not compiled, or an argument is outside its rule.
             DataError: x or y holds NaN or infinity, or there are no samples.
+            DeviceError: some weights are on the GPU and some are not.
+            DeviceMemoryError: the card has no room; smaller batches may follow.
+            DeviceLostError: the card stopped answering; the message names the files that hold
+                what was learned before.
         """
         self._check_compiled("fit")
+        self.device  # noqa: B018 - refuses weights that are not all in one place
         x, y = self.arranged(x, y)
         if validation_split and validation_data is None:
             if is_iterable_of_batches(x):
@@ -142,9 +149,15 @@ class Trainer(Compiled):
                     break
             if epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_variables)
-        finally:
+        except BaseException as error:
             progress.close()
-            tell.tell("train_end", logs)
+            raised = told(self, "fit", error, tell.saved())
+            tell.end_after(raised, logs)
+            if raised is error:
+                raise
+            raise raised from None
+        progress.close()
+        tell.tell("train_end", logs)
         return self.history
 
     def _validation_batches(self, data: Any, batch_size: int | None) -> Any:
@@ -173,6 +186,7 @@ class Trainer(Compiled):
         tell.tell("test_end", logs)
         return {f"{prefix}{name}": value for name, value in logs.items()}
 
+    @card_watched
     @one_blas_thread()
     def evaluate(
         self,
@@ -213,6 +227,7 @@ class Trainer(Compiled):
             progress.close()
         return logs if return_dict else self._in_order_of_compile(logs)
 
+    @card_watched
     @one_blas_thread()
     def predict(
         self,
@@ -246,7 +261,7 @@ class Trainer(Compiled):
         try:
             for number, (xs, _, _) in enumerate(batches):
                 tell.tell("predict_batch_begin", number, {})
-                results.append(self.predict_on_batch(xs))
+                results.append(self._predicted(xs))
                 progress.step({})
                 tell.tell("predict_batch_end", number, {"outputs": results[-1]})
             progress.end({})

@@ -17,6 +17,7 @@ probe.py              whether a GPU can be used
 tiles.py              which tile, if any, and the precision of its products
 transfer.py           the way to the card, and copies beside the work
 graph.py              work that is recorded once and started again as a whole
+faults.py             a card without room, or gone
 convolution.py pooling.py normalization.py training.py indexing.py elementwise.py   the functions
 
 No thread writes where another one does, and sums over blocks are added in a fixed order, so two
@@ -40,6 +41,7 @@ from minicnn.kernels.cuda.convolution import (
     matmul,
 )
 from minicnn.kernels.cuda.elementwise import erf
+from minicnn.kernels.cuda.faults import give_back_memory, is_lost, no_room
 from minicnn.kernels.cuda.graph import Recorded
 from minicnn.kernels.cuda.indexing import add_at
 from minicnn.kernels.cuda.normalization import (
@@ -79,10 +81,13 @@ __all__ = [
     "conv2d_max_pool2d",
     "erf",
     "gather",
+    "give_back_memory",
     "has_tile",
+    "is_lost",
     "kernel_and_bias_gradient",
     "matmul",
     "max_pool2d",
+    "no_room",
     "own_products",
     "pools_in_place",
     "precision",
