@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +17,22 @@ from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
+from minicnn.kernels import backend_module
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.metrics import Metric
-from minicnn.models.batches import Batch, moved, to_arrays
+from minicnn.models.batches import moved, to_arrays
 from minicnn.models.faults import card_watched
 from minicnn.models.graph import as_list
+from minicnn.models.replay import Computed, Replays
 from minicnn.models.saving import free_name
 from minicnn.models.serialization import deserialize_keras_object
 from minicnn.models.steps import StepNames, by_output, flat_logs, unpack
+from minicnn.models.weighting import class_weights
 
 if TYPE_CHECKING:
     from minicnn.autograd import Variable
 
-__all__ = ["Compiled", "class_weights"]
+__all__ = ["Compiled"]
 
 Array = NDArray[Any]
 
@@ -42,6 +46,7 @@ class Compiled(StepNames):
     losses: list[Tensor]
     home: Variable | None
     optimizer: Any = None
+    _replays: Replays | None = None
 
     if TYPE_CHECKING:
 
@@ -75,7 +80,11 @@ class Compiled(StepNames):
             run_eagerly: for code that was written for TensorFlow, as the following: everything
                 is run step by step here, so it makes no difference.
             steps_per_execution: makes no difference here: callbacks are told of every batch.
-            jit_compile: makes no difference here: kernels are always compiled.
+            jit_compile: True records what a training step on the GPU computes and replays it for
+                batches of the same shape, with the same bits, as long as nothing in it waits for
+                the GPU or draws random numbers; a warning says why it cannot be recorded. As in
+                tf.function, Python's values are fixed when it is recorded, which is done anew
+                after `compile` or a change of `trainable`. Default `"auto"`, which does not.
             auto_scale_loss: makes no difference here: there are no half-precision floats.
         """
         self.run_eagerly, self.steps_per_execution = run_eagerly, steps_per_execution
@@ -87,6 +96,8 @@ class Compiled(StepNames):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
         }
+        reason = "run_eagerly=True" if run_eagerly else None
+        self._replays = Replays(self.name, reason) if jit_compile is True else None
         self.optimizer = optimizer_registry.get(optimizer)
         self._loss_mean = metric_registry.Mean("loss")
         self._resolved_names: list[str] = []
@@ -259,15 +270,27 @@ class Compiled(StepNames):
             data: x, (x, y) or (x, y, sample_weight) of one batch.
         """
         x, y, sample_weight = unpack(data)
+        loss, y_pred, pairs = self._computed(x, y, sample_weight)
+        if pairs:
+            self.optimizer.apply_gradients(pairs)
+        self._update_metrics(x, loss, y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
+    def _compute(self, x: Any, y: Any, sample_weight: Any) -> Computed:
+        """Return the loss, the results, and the gradients with their variables."""
         with GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred, sample_weight)
             scaled = self.optimizer.scale_loss(loss)
-        if variables := self.trainable_variables:
-            gradients = tape.gradient(scaled, variables)
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self._update_metrics(x, loss, y, y_pred, sample_weight)
-        return self.get_metrics_result()
+        variables = self.trainable_variables
+        gradients = tape.gradient(scaled, variables) if variables else []
+        return loss, y_pred, list(zip(gradients, variables, strict=True))
+
+    def _computed(self, x: Any, y: Any, sample_weight: Any) -> Computed:
+        """Return the same, by a recorded step where `jit_compile` asks for it."""
+        if self._replays is None:
+            return self._compute(x, y, sample_weight)
+        return self._replays(self, self._compute, (x, y, sample_weight))
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Return the loss and metrics so far without learning; `data` as in `train_step`."""
@@ -376,14 +399,27 @@ class Compiled(StepNames):
 
     def _stepped(self, step: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
         """Return what a step gives for a batch; a user's step gets no parts that are None."""
-        if sample_weight is not None:
-            return flat_logs(self.name, step(self._beside_weights((x, y, sample_weight))))
-        return flat_logs(self.name, step(self._beside_weights(x if y is None else (x, y))))
+        parts = x if y is None else (x, y)
+        data = parts if sample_weight is None else (x, y, sample_weight)
+        logs = flat_logs(self.name, step(self._beside_weights(data)))
+        if self._replays is not None and step == self.train_step:
+            self._replays.after_step(self.home)
+        return logs
+
+    def _batch_device(self) -> str:
+        """Return where the weights live; without weights, where new ones would be put."""
+        home = self.home
+        return config.device() if home is None else home.device
 
     def _beside_weights(self, batch: Any) -> Any:
-        """Return a batch where the weights live; without weights, where new ones would be put."""
-        home = self.home
-        return moved(batch, config.device() if home is None else home.device)
+        """Return a batch where the weights live."""
+        return moved(batch, self._batch_device())
+
+    def _ahead(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """Return batches; on the GPU, each is copied there while the one before is worked with."""
+        if self._batch_device() == "cpu":
+            return batches
+        return backend_module("cupy").ahead(batches, functools.partial(moved, device="gpu"))
 
     @card_watched
     @one_blas_thread()
@@ -409,33 +445,3 @@ def _for_each(sample_weight: Any, outputs: int) -> list[Any]:
     if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
         return list(sample_weight)
     return [sample_weight] * outputs
-
-
-def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
-    """Return the weight of each sample by its class, times its own weight if it has one."""
-    if y is None or isinstance(to_arrays(y), list):
-        raise ArgumentError(
-            "fit: class_weight needs one array y of class numbers; use sample_weight."
-        )
-    labels = as_numpy(to_arrays(y))
-    if labels.ndim > 1:
-        labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
-    missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))
-    if missing:
-        raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")
-    weights = np.array([class_weight[int(c)] for c in labels])
-    return weights if sample_weight is None else weights * as_numpy(sample_weight)
-
-
-class WeightedByClass:
-    """Batches whose samples are weighted by their class, too."""
-
-    def __init__(self, source: Any, class_weight: dict[int, float]) -> None:
-        self.source, self.class_weight = source, class_weight
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for x, y, weights in self.source:
-            yield x, y, class_weights(self.class_weight, y, weights)

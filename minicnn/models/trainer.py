@@ -13,10 +13,11 @@ from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
 from minicnn.models.batches import as_batches, is_iterable_of_batches, split_off
-from minicnn.models.compiled import Compiled, WeightedByClass, class_weights
+from minicnn.models.compiled import Compiled
 from minicnn.models.faults import card_watched, told
 from minicnn.models.progress import Progress
 from minicnn.models.steps import Limited, check_end
+from minicnn.models.weighting import WeightedByClass, class_weights
 
 __all__ = ["Trainer"]
 
@@ -133,7 +134,7 @@ class Trainer(Compiled):
                 tell.tell("epoch_begin", epoch, {})
                 self.reset_metrics()
                 progress.start(epoch, _steps(batches))
-                for number, (xs, ys, weights) in enumerate(batches):
+                for number, (xs, ys, weights) in enumerate(self._ahead(batches)):
                     tell.tell("train_batch_begin", number, {})
                     logs = self._stepped(self.train_step, xs, ys, weights)
                     progress.step(logs)
@@ -177,7 +178,7 @@ class Trainer(Compiled):
         self.reset_metrics()
         logs: dict[str, Any] = {}
         tell.tell("test_begin", {})
-        for number, (x, y, weights) in enumerate(batches):
+        for number, (x, y, weights) in enumerate(self._ahead(batches)):
             tell.tell("test_batch_begin", number, {})
             logs = self._stepped(self.test_step, x, y, weights)
             if progress is not None:
@@ -259,7 +260,7 @@ class Trainer(Compiled):
         results = []
         tell.tell("predict_begin", {})
         try:
-            for number, (xs, _, _) in enumerate(batches):
+            for number, (xs, _, _) in enumerate(self._ahead(batches)):
                 tell.tell("predict_batch_begin", number, {})
                 results.append(self._predicted(xs))
                 progress.step({})

@@ -327,7 +327,7 @@ def test_what_cannot_be_recorded_says_why(cupy, impossible):
     step = cuda.Recorded(lambda: impossible(cupy, x))
     expected = impossible(cupy, x).get()
     assert np.allclose(step().get(), expected)
-    with pytest.raises(RecordingError, match=r"it cannot be recorded: .*(capturing|cuBLAS)"):
+    with pytest.raises(RecordingError, match=r"(capturing|cuBLAS)"):
         step()
     assert not cupy.cuda.get_current_stream().is_capturing()
     assert np.allclose(impossible(cupy, x).get(), expected)

@@ -45,7 +45,7 @@ class Recorded:
     """
 
     def __init__(self, function: Callable[[], Any]) -> None:
-        self._function = function
+        self._function: Callable[[], Any] | None = function
         self._pool = cupy().cuda.MemoryPool()
         self._stream = cupy().cuda.Stream(non_blocking=True)
         self._graph: Any = None
@@ -60,12 +60,13 @@ class Recorded:
             RecordingError: the function does what a graph cannot hold: it waits for the GPU, or
                 sends numbers to it. It was not done then, though its lines were run.
         """
-        if not self._warm:
+        if self._function is not None and not self._warm:
             self._warm = True
             with self._aside():
                 return self._function()
-        if self._graph is None:
-            self._record()
+        if self._function is not None:
+            self._results = self._record(self._function)
+            self._function = None  # with all that it holds
         self._graph.launch()
         return self._results
 
@@ -80,17 +81,17 @@ class Recorded:
         finally:
             outside.wait_event(self._stream.record())
 
-    def _record(self) -> None:
+    def _record(self, function: Callable[[], Any]) -> Any:
         errors = (cupy().cuda.runtime.CUDARuntimeError, NotImplementedError)
         with self._aside(), keeping() as self._kept:
             self._stream.begin_capture()
             try:
-                results = self._function()
+                results = function()
             except BaseException as error:
                 with contextlib.suppress(cupy().cuda.runtime.CUDARuntimeError):
                     self._stream.end_capture()  # which says that the recording is spoilt
                 if isinstance(error, errors):
-                    raise RecordingError(f"it cannot be recorded: {error}") from error
+                    raise RecordingError(str(error)) from error
                 raise
             self._graph = self._stream.end_capture()
-        self._results = results
+        return results
