@@ -167,7 +167,9 @@ def test_what_changes_in_between_is_seen(cupy, change, tmp_path):
     same(*results)
     untouched = cells().gpu()
     untouched.compile("adam", "mse")
-    assert steps(untouched)[0][-1] != results[0][0][-1]
+    with kernels.backend_module("cupy").own_products():
+        weights = steps(untouched)[1]
+    assert not all(map(np.array_equal, weights, results[0][1]))
 
 
 def test_compiling_again_records_anew(cupy):
@@ -199,8 +201,8 @@ def test_a_graph_for_every_shape_that_comes_twice_in_a_row(cupy, runs):
     model.compile("adam", "mse", jit_compile=True)
     for count in (8, 8, 8, 8, 5, 8, 5, 5, 5, 5, 8):
         model.train_on_batch(CELLS[:count], OTHERS[:count])
-    # 8: run, run, recorded, replayed; 5: run; 8: replayed; 5: run, run, recorded, replayed.
-    assert len(runs) == 3 + 1 + 2
+    # 8: run, run, recorded, replayed; 5: run; 8: replayed; 5: the same from the start.
+    assert len(runs) == 3 + 1 + 3
     assert len(model._replays._replays) == 2
     many = Replays.MOST + 1
     for count in np.repeat(np.arange(9, 9 + many), 3):
@@ -250,16 +252,16 @@ REASONS = [
 )
 def test_what_cannot_be_recorded_says_why_once_and_runs(cupy, make, how, reason):
     plain = make().gpu()
-    plain.compile("adam", "mse")
+    plain.compile("sgd", "mse")
     expected = steps(plain)
     model = make().gpu()
-    model.compile("adam", "mse", jit_compile=True, **how)
+    model.compile("sgd", "mse", jit_compile=True, **how)
     with pytest.warns(UserWarning, match=f"jit_compile=True, but .*({reason})") as told:
         found = steps(model)
     assert len(told) == 1
     assert np.allclose(found[0], expected[0], rtol=1e-5)
     for a, b in zip(found[1], expected[1], strict=True):
-        assert np.allclose(a, b, rtol=1e-3, atol=1e-5)
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_a_step_that_calls_the_usual_one_is_recorded(cupy, runs):
@@ -292,10 +294,10 @@ def test_memory_of_a_recorded_step_goes_with_it(cupy):
     model.compile("adam", "mse", jit_compile=True)
     steps(model)
     gc.collect()
-    alive = sum(isinstance(o, _Replay) for o in gc.get_objects())
+    alive = sum(type(o) is _Replay for o in gc.get_objects())
     model.compile("adam", "mse")
     gc.collect()
-    assert sum(isinstance(o, _Replay) for o in gc.get_objects()) == alive - 1
+    assert sum(type(o) is _Replay for o in gc.get_objects()) == alive - 1
 
 
 def test_a_model_without_built_weights_is_recorded_once_it_has_some(cupy, runs):
