@@ -213,7 +213,7 @@ class WeightOwner:
         Traceback (most recent call last):
         minicnn.errors.ArgumentError: code: gpu() found no weights, for the layer is not built ...
         """
-        return self._move("gpu")
+        return self._move_weights("gpu")
 
     def cpu(self) -> Self:
         """Move all weights, and what an optimizer keeps for them, to the computer's memory.
@@ -221,14 +221,14 @@ class WeightOwner:
         Raises:
             ArgumentError: the layer is not built, so there are no weights yet.
         """
-        return self._move("cpu")
+        return self._move_weights("cpu")
 
-    def _move(self, device: str) -> Self:
+    def _move_weights(self, device: str) -> Self:
         weights = self.weights
         if not self.built and not weights:
             raise ArgumentError(
-                f"{self.name}: {device}() found no weights, for the layer is not built yet. Call it "
-                f"first or give an input_shape; or let config.set_backend say beforehand where "
+                f"{self.name}: {device}() found no weights, for the layer is not built yet. Call "
+                f"it first or give an input_shape; or let config.set_backend say beforehand where "
                 f"weights are made."
             )
         moved = [to_device(w.data, device) for w in weights]

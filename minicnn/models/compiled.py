@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import config
 from minicnn import losses as loss_registry
 from minicnn import metrics as metric_registry
 from minicnn import optimizers as optimizer_registry
-from minicnn import config
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.metrics import Metric
-from minicnn.models.batches import Batch, moved, to_array, to_arrays
+from minicnn.models.batches import Batch, moved, to_arrays
 from minicnn.models.faults import card_watched
 from minicnn.models.graph import as_list
 from minicnn.models.saving import free_name
@@ -41,6 +41,7 @@ class Compiled(StepNames):
     trainable_variables: list[Variable]
     losses: list[Tensor]
     home: Variable | None
+    device: str
     optimizer: Any = None
 
     if TYPE_CHECKING:
@@ -379,6 +380,10 @@ class Compiled(StepNames):
         if sample_weight is not None:
             return flat_logs(self.name, step(self._beside_weights((x, y, sample_weight))))
         return flat_logs(self.name, step(self._beside_weights(x if y is None else (x, y))))
+
+    def _check_one_place(self) -> None:
+        """Refuse weights of which some are on the GPU and some are not."""
+        _ = self.device  # which looks at all
 
     def _beside_weights(self, batch: Any) -> Any:
         """Return a batch where the weights live; without weights, where new ones would be put."""

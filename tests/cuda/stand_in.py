@@ -35,6 +35,11 @@ class Card:
         self.name, self.capability = "stand-in for a GPU", "90"
         self.shared_bytes, self.multiprocessors, self.cache_bytes = 49152, 2, 1 << 20
         self.total_bytes, self.used_bytes = 1 << 30, 0
+        self.lost = False  # a card that answers no more
+
+    def answer(self):
+        if self.lost:
+            raise CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was found")
 
 
 card = Card()
@@ -45,6 +50,7 @@ class _Block:
     """Memory of one array between its zones; arrays that are views keep it alive."""
 
     def __init__(self, size):
+        card.answer()
         if card.used_bytes + size > card.total_bytes:
             raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes")
         room = np.full(size + 3 * ZONE, POISON, np.uint8)
@@ -84,6 +90,10 @@ class CUDARuntimeError(RuntimeError):
     """As cupy.cuda.runtime.CUDARuntimeError."""
 
 
+class CUDADriverError(RuntimeError):
+    """As cupy.cuda.driver.CUDADriverError."""
+
+
 class CompileException(Exception):  # noqa: N818 - CuPy's name
     """As cupy.cuda.compiler.CompileException."""
 
@@ -111,6 +121,7 @@ class ndarray:  # noqa: N801 - CuPy's name
         return Device(0)
 
     def get(self):
+        card.answer()
         return self._array.copy()
 
     def __array__(self, *_, **__):
@@ -348,6 +359,7 @@ class Device:
 
     def synchronize(self):
         """Everything has been computed already."""
+        card.answer()
 
 
 class _Pool:
@@ -378,6 +390,7 @@ def make():
     cuda = _module(
         "cupy.cuda", NAMES["cuda"], runtime=runtime, Device=Device, is_available=lambda: True,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
         compiler=types.SimpleNamespace(CompileException=CompileException),
     )  # fmt: skip
     module = types.ModuleType("cupy")
