@@ -11,8 +11,8 @@ import numpy as np
 
 from minicnn import config
 from minicnn.autograd.recording import no_recording
-from minicnn.autograd.tensor import Tensor
-from minicnn.data.structure import from_user, spec_of, to_numpy, to_user
+from minicnn.autograd.tensor import Tensor, as_numpy
+from minicnn.data.structure import from_user, spec_of, to_device, to_numpy, to_user
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 
@@ -58,7 +58,8 @@ def generator_of(key: Key) -> np.random.Generator:
 class UserFunction:
     """A function of the user within a pipeline.
 
-    It gets tensors, and its operations are not remembered for gradients. Its random numbers belong
+    It gets tensors in the computer's memory, where it also works whatever the settings say, and its
+    operations are not remembered for gradients. Its random numbers belong
     to the element, so that they are the same in whichever thread it runs.
     """
 
@@ -77,7 +78,7 @@ class UserFunction:
             stream = config.RandomStream((*key, _FUNCTIONS), (number, index))
             beside = threading.current_thread() is not threading.main_thread()
             given = to_user(element)
-            with config.use_random_stream(stream, beside), no_recording():
+            with config.use_cpu(), config.use_random_stream(stream, beside), no_recording():
                 result = self.function(*given) if type(given) is tuple else self.function(given)
             self.drew |= stream.drawn
             return result
@@ -139,10 +140,10 @@ class Core:
         return type(self)(*arguments, **more)
 
     def _elements(self) -> Iterator[Any]:
-        return _with_one_blas_thread(self._start(self._key()))
+        return _on_cpu(self._start(self._key()))
 
     def __iter__(self) -> Iterator[Any]:
-        return map(to_user, self._elements())
+        return map(to_device, self._elements())
 
     def as_numpy_iterator(self) -> Iterator[Any]:
         """Return an iterator over the elements as NumPy arrays and scalars."""
@@ -169,7 +170,7 @@ class Core:
         """
         if self._spec is not None:
             return self._spec()
-        for element in self._start(LOOK):
+        for element in _on_cpu(self._start(LOOK)):
             return spec_of(element)
         raise ArgumentError("Dataset: element_spec of an empty data set is not known.")
 
@@ -184,17 +185,24 @@ class Core:
         )
 
 
-def _with_one_blas_thread(elements: Iterator[Any]) -> Iterator[Any]:
+def _on_cpu(elements: Iterator[Any]) -> Iterator[Any]:
+    """Yield elements that are made in the computer's memory, whatever the settings say."""
     # What is done to an element is small, and threads of BLAS would wait for each other longer than
     # they work. It is entered here, by the thread that asks for elements: those of the pipeline
     # have no say in it while another one has limited BLAS.
     with one_blas_thread():
-        yield from elements
+        while True:
+            with config.use_cpu():  # not while the consumer works
+                try:
+                    element = next(elements)
+                except StopIteration:
+                    return
+            yield element
 
 
 def check_number(where: str, argument: str, value: Any, least: int) -> int:
     """Return an integer argument that is at least so large; tensors of one number are read."""
-    number = np.asarray(value.data if isinstance(value, Tensor) else value)
+    number = as_numpy(value)
     if number.dtype.kind not in "iu" or number.ndim or number < least:
         raise ArgumentError(f"Dataset.{where}: {argument}={value!r} must be an integer >= {least}.")
     return int(number)

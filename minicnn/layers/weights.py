@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import config, constraints, initializers, ops, regularizers
+from minicnn import constraints, initializers, ops, regularizers
 from minicnn.autograd.tensor import Tensor, Variable, as_numpy
-from minicnn.errors import ArgumentError, DeviceError, ShapeError
-from minicnn.kernels.placement import NAMES, device_of, to_device
+from minicnn.errors import ArgumentError, ShapeError
+from minicnn.layers.moving import Movable
 
 __all__ = ["WeightOwner", "members"]
 
@@ -52,7 +52,7 @@ class _Penalties:
     exist = False
 
 
-class WeightOwner:
+class WeightOwner(Movable):
     """The weights, layers and penalties of a layer; `Layer` inherits it."""
 
     # What the other side, `Layer`, brings.
@@ -197,69 +197,6 @@ class WeightOwner:
                 )
         for weight, value in zip(mine, weights, strict=True):
             weight.assign(value)
-
-    # Where the weights live.
-
-    def gpu(self) -> Self:
-        """Move all weights, and what an optimizer keeps for them, to the GPU; return the layer.
-
-        Raises:
-            ArgumentError: the layer is not built, so there are no weights yet.
-            BackendError: no GPU can be used here; the message says why.
-            DeviceMemoryError: the card has no room for them; nothing is moved then.
-
-        >>> from minicnn import layers
-        >>> layers.Dense(3, name="code").gpu()  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        minicnn.errors.ArgumentError: code: gpu() found no weights, for the layer is not built ...
-        """
-        return self._move("gpu")
-
-    def cpu(self) -> Self:
-        """Move all weights, and what an optimizer keeps for them, to the computer's memory.
-
-        Raises:
-            ArgumentError: the layer is not built, so there are no weights yet.
-        """
-        return self._move("cpu")
-
-    def _move(self, device: str) -> Self:
-        weights = self.weights
-        if not self.built and not weights:
-            raise ArgumentError(
-                f"{self.name}: {device}() found no weights, for the layer is not built yet. Call it "
-                f"first or give an input_shape; or let config.set_backend say beforehand where "
-                f"weights are made."
-            )
-        moved = [to_device(w.data, device) for w in weights]
-        for weight, array in zip(weights, moved, strict=True):
-            weight.data = array
-            if weight.grad is not None:
-                weight.grad = Tensor(to_device(weight.grad.data, device))
-        for layer in _unique(self._all_layers()):
-            if (optimizer := getattr(layer, "optimizer", None)) is not None:
-                optimizer.follow()
-        return self
-
-    @property
-    def device(self) -> str:
-        """Where the weights live, `"cpu"` or `"gpu"`; without weights, where new ones are put.
-
-        Raises:
-            DeviceError: some are here and some are there; the message names two.
-        """
-        found: dict[str, str] = {}
-        for layer in self._all_layers():
-            for weight in layer.own_weights:
-                name = f"{weight.name} {weight.shape} of {layer.name!r}"
-                found.setdefault(device_of(weight.data), name)
-        if len(found) > 1:
-            raise DeviceError(
-                f"{self.name}: {found['cpu']} is {NAMES['cpu']}, but {found['gpu']} is "
-                f"{NAMES['gpu']}; all weights of a model must be in one place. .gpu() of the model "
-                f"moves all of them to the GPU, and .cpu() to the computer's memory."
-            )
-        return next(iter(found), config.device())
 
     def count_params(self) -> int:
         """Return the number of single weights."""

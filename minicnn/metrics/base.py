@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minicnn import config, configs, initializers, losses
 from minicnn.autograd.recording import no_recording
-from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
+from minicnn.autograd.tensor import Tensor, Variable, plain
 from minicnn.errors import ShapeError
 from minicnn.layers.base import snake_case
 from minicnn.losses.base import spread
@@ -67,8 +67,7 @@ class Metric:
     ) -> Variable:
         """Make a variable that `reset_state` sets to zero."""
         value = initializers.get(initializer)(tuple(shape), dtype or self.dtype)
-        with config.use_cpu():  # which is where metrics count, whatever the model does
-            variable = Variable(as_numpy(value), trainable=False, name=name or "variable")
+        variable = Variable(value, trainable=False, name=name or "variable")
         self._variables.append(variable)
         return variable
 

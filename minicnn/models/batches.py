@@ -26,7 +26,7 @@ Batch = tuple[Any, Any, Any]
 def to_array(value: Any) -> Array:
     """Return what was given as an array, where it is."""
     given = plain(value)
-    return given if on_gpu(given) else np.asarray(given)  # type: ignore[no-any-return]
+    return given if on_gpu(given) else np.asarray(given)
 
 
 def to_arrays(value: Any) -> Any:
@@ -142,7 +142,7 @@ class ArrayBatches:
 def elements_of(source: Any) -> Iterator[Any]:
     """Return an iterator over batches as they were made; data sets leave theirs on the CPU."""
     in_memory = getattr(source, "as_numpy_iterator", None)
-    return iter(source) if in_memory is None else in_memory()  # type: ignore[no-any-return]
+    return iter(source) if in_memory is None else in_memory()
 
 
 class _IterableBatches:

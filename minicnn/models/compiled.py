@@ -45,6 +45,7 @@ class Compiled(StepNames):
     trainable_variables: list[Variable]
     losses: list[Tensor]
     home: Variable | None
+    device: str
     optimizer: Any = None
     _replays: Replays | None = None
 
@@ -410,6 +411,10 @@ class Compiled(StepNames):
         """Return where the weights live; without weights, where new ones would be put."""
         home = self.home
         return config.device() if home is None else home.device
+
+    def _check_one_place(self) -> None:
+        """Refuse weights of which some are on the GPU and some are not."""
+        _ = self.device  # which looks at all
 
     def _beside_weights(self, batch: Any) -> Any:
         """Return a batch where the weights live."""

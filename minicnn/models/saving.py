@@ -66,11 +66,8 @@ def write_arrays(
 
     try:
         with replacing(path) as temporary:
-            save_file(
-                {k: np.ascontiguousarray(as_numpy(v)) for k, v in arrays.items()},
-                temporary,
-                metadata,
-            )
+            here = {k: np.ascontiguousarray(as_numpy(v)) for k, v in arrays.items()}
+            save_file(here, temporary, metadata)
     except SafetensorError as error:  # a full disk, for one
         raise OutputError(f"cannot write {path}: {error}.") from None
 

@@ -97,7 +97,7 @@ class Trainer(Compiled):
                 what was learned before.
         """
         self._check_compiled("fit")
-        self.device  # noqa: B018 - refuses weights that are not all in one place
+        self._check_one_place()
         x, y = self.arranged(x, y)
         if validation_split and validation_data is None:
             if is_iterable_of_batches(x):
@@ -213,6 +213,7 @@ class Trainer(Compiled):
             return_dict: return {name: value} instead.
         """
         self._check_compiled("evaluate")
+        self._check_one_place()
         x, y = self.arranged(x, y)
         batches = as_batches(x, y, sample_weight, batch_size, False, "evaluate")
         if steps is not None:
@@ -250,6 +251,7 @@ class Trainer(Compiled):
         Raises:
             DataError: x holds NaN or infinity, or there are no samples.
         """
+        self._check_one_place()
         batches = as_batches(self.arranged(x, None)[0], None, None, batch_size, False, "predict")
         if steps is not None:
             batches = Limited(batches, steps, "predict: steps", False)

@@ -30,4 +30,4 @@ def beside_variable(where: str, gradient: Any, variable: Variable) -> NDArray[An
             f".gpu() of a layer or model moves its variables to the GPU, and .cpu() moves them "
             f"back."
         )
-    return array  # type: ignore[no-any-return]
+    return array

@@ -36,6 +36,10 @@ def _forbid(zone):
         _sanitizer()(ctypes.c_void_p(zone.ctypes.data), ctypes.c_size_t(zone.size))
 
 
+class CUDADriverError(RuntimeError):
+    """As cupy.cuda.driver.CUDADriverError."""
+
+
 class CompileException(Exception):  # noqa: N818 - CuPy's name
     """As cupy.cuda.compiler.CompileException."""
 
@@ -70,6 +74,7 @@ class ndarray:  # noqa: N801 - CuPy's name
     def get(self, stream=None, order="C", out=None, blocking=True):
         if not (blocking and stream is None and out is None):
             raise TypeError("the stand-in copies to new memory, and the host waits for it")
+        card.answer()
         streams.get_current_stream().synchronize()
         return self._array.copy()
 
@@ -431,6 +436,7 @@ class Device:
         return card.total_bytes - card.used_bytes, card.total_bytes
 
     def synchronize(self):
+        card.answer()
         streams.finish_all()
 
 
@@ -457,6 +463,7 @@ def make():
         MemoryPool=streams.MemoryPool, using_allocator=streams.using_allocator,
         get_current_stream=streams.get_current_stream,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
         compiler=types.SimpleNamespace(CompileException=CompileException),
     )  # fmt: skip
     module = types.ModuleType("cupy")

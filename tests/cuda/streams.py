@@ -35,6 +35,11 @@ class Card:
         self.name, self.capability = "stand-in for a GPU", "90"
         self.shared_bytes, self.multiprocessors, self.cache_bytes = 49152, 2, 1 << 20
         self.total_bytes, self.used_bytes = 1 << 30, 0
+        self.lost = False  # a card that answers no more
+
+    def answer(self):
+        if self.lost:
+            raise CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was found")
 
 
 card = Card()
@@ -333,6 +338,7 @@ class MemoryPool:
 
     def take(self, size, forbid):
         """Return a room; what is handed out again holds NaN when its turn comes."""
+        card.answer()
         stream = get_current_stream()
         if kept := self._rooms[stream.ptr, size]:
             room = kept.pop()
