@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations
-from minicnn.autograd.tensor import Tensor, as_array
+from minicnn.autograd.tensor import Tensor, alongside, as_array
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers import (
     Conv2D,
@@ -186,5 +186,5 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     if images.shape[-1:] != (3,):
         raise ArgumentError(f"preprocess_input: x has shape {images.shape}, but must be (...,3).")
     kind = images.dtype if images.dtype.kind == "f" else np.dtype("float32")
-    shifted = images[..., ::-1] - np.asarray(MEANS, kind)
+    shifted = images[..., ::-1] - alongside(MEANS, images, kind)
     return shifted if isinstance(x, Tensor) else shifted.data

@@ -15,7 +15,7 @@ from minicnn import activations, config, constraints, initializers, ops, regular
 from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, Variable, beside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
-from minicnn.kernels.placement import on_gpu
+from minicnn.kernels.placement import gpu_in_sight, on_gpu
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.layers.weights import WeightOwner
 from minicnn.registry import snake_case
@@ -326,7 +326,7 @@ class Layer(WeightOwner):
 
     def _cast(self, x: Any) -> Tensor:
         """Return an input in the layer's type; what is no tensor is put beside the weights."""
-        home = None if isinstance(x, Tensor) else self.home
+        home = None if isinstance(x, Tensor) or not gpu_in_sight() else self.home
         return ops.cast(convert_to_tensor(x) if home is None else beside(x, home), self.dtype)
 
     def _call_symbolic(self, inputs: Any, training: bool | None) -> Any:

@@ -118,9 +118,9 @@ class Operation(Layer):
     def _results(self, shapes: list[Any], dtypes: list[str]) -> tuple[Any, Any]:
         short = self.operation.partition(".")[2]
         numbers = [plain(a) for a in self._positional if not isinstance(a, _Place)]
-        same_type = len(set(dtypes)) == 1 and dtypes[0].startswith("float")
-        same_type &= all(np.ndim(n) == 0 for n in numbers)
-        if short in _ELEMENTWISE and same_type and not self._named:
+        known = short in _ELEMENTWISE and not self._named
+        known = known and len(set(dtypes)) == 1 and dtypes[0].startswith("float")
+        if known and all(np.ndim(n) == 0 for n in numbers):
             return broadcast_shape(self.where, [*shapes, *(() for _ in numbers)]), dtypes[0]
         try:
             return shapes_by_trying(self.call, shapes, dtypes, batch_alone=False, home=self.home)
@@ -175,7 +175,9 @@ def _beside(argument: Any, x: Tensor) -> Any:
     changes = isinstance(argument, Variable) or (isinstance(argument, Tensor) and argument.tracked)
     if changes or not (isinstance(array, np.ndarray) or on_gpu(array)):
         return argument
-    return argument if device_of(array) == x.device else alongside(argument, x)
+    # Whole numbers may be places or lengths, which operations take as they are.
+    stays = isinstance(argument, Tensor) or array.dtype.kind in "iu"
+    return argument if stays and device_of(array) == x.device else alongside(argument, x)
 
 
 def _taken(argument: Any, found: list[SymbolicTensor]) -> Any:

@@ -13,7 +13,7 @@ from minicnn import config, configs, initializers, losses
 from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
 from minicnn.errors import ShapeError
-from minicnn.kernels.placement import on_gpu, to_cpu, to_gpu
+from minicnn.kernels.placement import gpu_in_sight, on_gpu, to_cpu, to_gpu
 from minicnn.layers.base import snake_case
 from minicnn.losses.base import spread
 
@@ -60,6 +60,8 @@ def _in_memory(method: Callable[..., Any], brings: bool) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not gpu_in_sight():
+            return method(self, *args, **kwargs)
         with config.use_cpu():
             if brings:
                 args = tuple(map(_brought, args))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.recording import operator
-from minicnn.autograd.tensor import Tensor, alongside, as_array, beside, convert_to_tensor, record
+from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tensor, record
 from minicnn.errors import ShapeError
 from minicnn.kernels import memory, special
 from minicnn.kernels.placement import check_same_device, on_gpu
@@ -64,7 +64,9 @@ def _like(value: Any, other: Any) -> Tensor:
     number = not isinstance(value, Tensor) and np.ndim(value) == 0
     if number and isinstance(other, Tensor) and other.dtype.kind == "f":
         return alongside(value, other, other.dtype)
-    return beside(value, other) if isinstance(other, Tensor) else convert_to_tensor(value)
+    if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.device == "cpu":
+        return Tensor(as_array(value))  # stays beside it, also where new tensors go to the GPU
+    return convert_to_tensor(value)
 
 
 def _into_recycled(function: Any, a: Array, b: Any) -> Array:
