@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from minicnn import config, configs, ops
 from minicnn.autograd.tensor import Tensor, beside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError
+from minicnn.kernels.placement import check_same_device, gpu_in_sight
 from minicnn.layers.base import snake_case
 
 __all__ = ["EPSILON", "Loss", "LossFunctionWrapper", "Pointwise", "float_tensor", "kind_by_shape",
-           "same_shape", "spread"]  # fmt: skip
+           "same_shape", "spread", "together"]  # fmt: skip
 
 #: Keras' epsilon(): probabilities are kept this far from 0 and 1 before the logarithm.
 EPSILON = 1e-7
@@ -34,11 +35,18 @@ def float_tensor(value: Any, dtype: Any = None) -> Tensor:
     )
 
 
+def together(where: str, **tensors: Tensor) -> None:
+    """Refuse tensors of which some are on the GPU and some are not; see `check_same_device`."""
+    if gpu_in_sight():
+        check_same_device(where, **{name: tensor.data for name, tensor in tensors.items()})
+
+
 def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
     """Return both as float tensors of one shape; a missing last axis of length 1 is added.
 
     Raises:
         ShapeError: the shapes differ otherwise.
+        DeviceError: one is on the GPU and the other is not.
     """
     pred = float_tensor(y_pred)
     true = ops.cast(beside(y_true, pred), pred.dtype)
@@ -50,6 +58,7 @@ def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
             pred = ops.reshape(pred, (*pred.shape, 1))
         else:
             true = ops.reshape(true, true.shape[:-1])
+    together(where, y_pred=pred, y_true=true)
     if true.shape != pred.shape:
         raise ShapeError(
             f"{where}: y_true has shape {given[0]}, but y_pred has {given[1]}; they must be equal."
@@ -169,6 +178,7 @@ class Loss:
 def spread(where: str, sample_weight: Any, values: Tensor) -> Tensor:
     """Return weights with axes of length 1 added until they broadcast to `values`."""
     weights = ops.cast(beside(sample_weight, values), values.dtype)
+    together(where, values=values, sample_weight=weights)
     given = weights.shape
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
         weights = ops.reshape(weights, weights.shape[:-1])

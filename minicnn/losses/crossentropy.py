@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, beside
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape
+from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 
 __all__ = [
     "BinaryCrossentropy",
@@ -182,7 +182,9 @@ class SparseCategoricalCrossentropy(Loss):
 
     def _labels(self, y_true: Any, pred: Tensor) -> NDArray[Any]:
         """Return the class numbers, in the shape of y_pred without its classes."""
-        labels = beside(y_true, pred).data
+        true = beside(y_true, pred)
+        together(self.name, y_pred=pred, y_true=true)
+        labels = true.data
         given, axis = labels.shape, self.axis % pred.ndim
         if labels.ndim == pred.ndim and labels.shape[axis] == 1:
             labels = labels.squeeze(axis)

@@ -7,7 +7,7 @@ from typing import Any
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, alongside, beside
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape
+from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 from minicnn.losses.crossentropy import (
     binary,
     check_axis,
@@ -151,7 +151,9 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         pred = float_tensor(y_pred)
-        labels = beside(y_true, pred).data
+        true = beside(y_true, pred)
+        together(self.name, y_pred=pred, y_true=true)
+        labels = true.data
         if labels.shape != pred.shape[:-1]:
             raise ShapeError(
                 f"{self.name}: y_true has shape {labels.shape} and y_pred {pred.shape}; y_true "
