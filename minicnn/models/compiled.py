@@ -27,7 +27,7 @@ from minicnn.models.replay import Computed, Replays
 from minicnn.models.saving import free_name
 from minicnn.models.serialization import deserialize_keras_object
 from minicnn.models.steps import StepNames, by_output, flat_logs, unpack
-from minicnn.models.weighting import class_weights
+from minicnn.models.weighting import class_weights, for_each
 
 if TYPE_CHECKING:
     from minicnn.autograd import Variable
@@ -239,7 +239,7 @@ class Compiled(StepNames):
             )
         total: Any = None
         tracked = []
-        weights = _for_each(sample_weight, len(truths))
+        weights = for_each(sample_weight, len(truths))
         for loss, weight, tracker, t, p, w in zip(
             *(self._losses, self._loss_weights, self._output_losses),
             *(truths, predictions, weights),
@@ -318,7 +318,7 @@ class Compiled(StepNames):
         self._name_outputs(y_pred)
         # Metrics count in the computer's memory: the batch comes there once, for all of them.
         truths, predictions = moved(by_output(y), "cpu"), moved(by_output(y_pred), "cpu")
-        weights = moved(_for_each(sample_weight, len(truths)), "cpu")
+        weights = moved(for_each(sample_weight, len(truths)), "cpu")
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
@@ -443,10 +443,3 @@ class Compiled(StepNames):
 
 def _length(x: Any) -> int:
     return len(as_list(x)[0])
-
-
-def _for_each(sample_weight: Any, outputs: int) -> list[Any]:
-    """Return the sample weights of each output: one for all, or a list with its own for each."""
-    if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
-        return list(sample_weight)
-    return [sample_weight] * outputs

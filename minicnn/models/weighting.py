@@ -1,4 +1,4 @@
-"""Samples weighted by their class."""
+"""Weights of samples: for each output, and by class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
 from minicnn.models.batches import Batch, to_arrays
 
-__all__ = ["WeightedByClass", "class_weights"]
+__all__ = ["WeightedByClass", "class_weights", "for_each"]
 
 Array = NDArray[Any]
 
@@ -45,3 +45,10 @@ class WeightedByClass:
     def __iter__(self) -> Iterator[Batch]:
         for x, y, weights in self.source:
             yield x, y, class_weights(self.class_weight, y, weights)
+
+
+def for_each(sample_weight: Any, outputs: int) -> list[Any]:
+    """Return the sample weights of each output: one for all, or a list with its own for each."""
+    if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
+        return list(sample_weight)
+    return [sample_weight] * outputs
