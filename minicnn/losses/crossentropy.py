@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, beside
 from minicnn.errors import ArgumentError, ShapeError
+from minicnn.kernels.placement import recorded
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 
 __all__ = [
@@ -69,18 +70,25 @@ def several_classes(where: str, shape: tuple[int, ...]) -> None:
 def chosen(where: str, labels: NDArray[Any], y_pred: Tensor, axis: int = -1) -> NDArray[Any]:
     """Return class numbers (...) as rows with a single one (...,K), in the type of y_pred.
 
+    In a step that is recorded for the GPU, numbers cannot be looked at; rows of wrong ones are NaN.
+
     Raises:
         ArgumentError: a number is none of the classes that y_pred has along an axis.
     """
     classes = y_pred.shape[axis]
+    rows = np.eye(classes, dtype=y_pred.dtype, like=y_pred.data)
+    right = (labels >= 0) & (labels < classes)
+    if recorded(labels):
+        places = np.where(right, labels, 0).astype(np.int64)
+        return np.where(np.expand_dims(right, -1), rows[places], rows.dtype.type(np.nan))
     # The one look at values that waits for the GPU: a wrong label would be taken for another class.
-    if not ((labels >= 0) & (labels < classes)).all():
+    if not right.all():
         raise ArgumentError(
             f"{where}: y_true holds class numbers from {labels.min().item()} to "
             f"{labels.max().item()}, but y_pred has {classes} classes; numbers must be 0 to "
             f"{classes - 1}."
         )
-    return np.eye(classes, dtype=y_pred.dtype, like=y_pred.data)[labels.astype(np.int64)]
+    return rows[labels.astype(np.int64)]
 
 
 class BinaryCrossentropy(Pointwise):

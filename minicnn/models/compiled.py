@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
@@ -23,7 +22,7 @@ from minicnn.metrics import Metric
 from minicnn.models.batches import moved, to_arrays
 from minicnn.models.faults import card_watched
 from minicnn.models.graph import as_list
-from minicnn.models.replay import Computed, Replays
+from minicnn.models.replay import Computed, Parts, Replays, track
 from minicnn.models.saving import free_name
 from minicnn.models.serialization import deserialize_keras_object
 from minicnn.models.steps import StepNames, by_output, flat_logs, unpack
@@ -48,6 +47,7 @@ class Compiled(StepNames):
     device: str
     optimizer: Any = None
     _replays: Replays | None = None
+    _parts: Parts | None = None  # of a step's loss, until it has been computed
 
     if TYPE_CHECKING:
 
@@ -251,8 +251,10 @@ class Compiled(StepNames):
                     tracked.append((tracker, part, len(p)))
                 part = part if weight == 1 else part * weight
                 total = part if total is None else total + part
-        for tracker, part, samples in tracked:  # read when the GPU has been told of all outputs
-            tracker.update_state(as_numpy(part), np.asarray(samples, np.float64))
+        if self._parts is None:
+            track(tracked)
+        else:
+            self._parts += tracked
         return total
 
     def compiled_loss(
@@ -271,21 +273,27 @@ class Compiled(StepNames):
             data: x, (x, y) or (x, y, sample_weight) of one batch.
         """
         x, y, sample_weight = unpack(data)
-        loss, y_pred, pairs = self._computed(x, y, sample_weight)
+        loss, y_pred, pairs, parts = self._computed(x, y, sample_weight)
         if pairs:
             self.optimizer.apply_gradients(pairs)
+        track(parts)
         self._update_metrics(x, loss, y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def _compute(self, x: Any, y: Any, sample_weight: Any) -> Computed:
-        """Return the loss, the results, and the gradients with their variables."""
-        with GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight)
-            scaled = self.optimizer.scale_loss(loss)
+        """Return the loss, the results, the gradients with their variables, the outputs' losses."""
+        parts: Parts = []
+        self._parts = parts
+        try:
+            with GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x, y, y_pred, sample_weight)
+                scaled = self.optimizer.scale_loss(loss)
+        finally:
+            self._parts = None
         variables = self.trainable_variables
         gradients = tape.gradient(scaled, variables) if variables else []
-        return loss, y_pred, list(zip(gradients, variables, strict=True))
+        return loss, y_pred, list(zip(gradients, variables, strict=True)), parts
 
     def _computed(self, x: Any, y: Any, sample_weight: Any) -> Computed:
         """Return the same, by a recorded step where `jit_compile` asks for it."""
@@ -337,7 +345,7 @@ class Compiled(StepNames):
         self, x: Any, loss: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Add a batch to the loss and the metrics."""
-        self._loss_mean.add(float(loss.data), _length(x))
+        self._loss_mean.add(float(loss.data), len(as_list(x)[0]))
         if any(self._metrics) or any(self._weighted_metrics):
             self._add_to_metrics(y, y_pred, sample_weight)
 
@@ -439,7 +447,3 @@ class Compiled(StepNames):
             return {name: as_numpy(r) for name, r in results.items()}
         several = isinstance(results, list | tuple)
         return [as_numpy(r) for r in results] if several else as_numpy(results)
-
-
-def _length(x: Any) -> int:
-    return len(as_list(x)[0])

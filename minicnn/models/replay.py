@@ -16,20 +16,28 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd import Tensor, Variable
-from minicnn.autograd.tensor import plain
+from minicnn.autograd.tensor import as_numpy, plain
 from minicnn.errors import RecordingError
 from minicnn.kernels import backend_module
 from minicnn.kernels.placement import on_gpu
 
-__all__ = ["Replays"]
+__all__ = ["Computed", "Parts", "Replays", "track"]
 
 Array = NDArray[Any]
 
-#: What a step computes before the weights change: the loss, the model's results, and gradients with
-#: their variables.
-Computed = tuple[Tensor, Any, list[tuple[Any, Variable]]]
+#: Losses of several outputs, each with the figure that they are added to and the number of samples.
+Parts = list[tuple[Any, Tensor, int]]
+#: What a step computes before the weights change: the loss, the model's results, the gradients with
+#: their variables, and the parts of the loss.
+Computed = tuple[Tensor, Any, list[tuple[Any, Variable]], Parts]
 #: Computes it for a batch x, y, sample_weight.
 Compute = Callable[[Any, Any, Any], Computed]
+
+
+def track(parts: Parts) -> None:
+    """Add the outputs' losses to the running figures, once the GPU has been told of all."""
+    for tracker, part, samples in parts:
+        tracker.update_state(as_numpy(part), np.asarray(samples, np.float64))
 
 
 def _leaves(batch: Any) -> list[Any]:
@@ -125,7 +133,7 @@ class _Replay:
         try:
             for weight, part in places:
                 weight.data = part
-            loss, y_pred, gradients = self._compute(*self._batch)
+            loss, y_pred, gradients, parts = self._compute(*self._batch)
             for i, row in enumerate(self._rows):
                 new = [w.data for w in row.weights]
                 self._assigned[i] = [j for j, part in enumerate(row.parts) if new[j] is not part]
@@ -135,7 +143,8 @@ class _Replay:
             for (weight, _), data in zip(places, outside, strict=True):
                 weight.data = data
         # Without their memory of how they came about, which would hold all that was computed.
-        return loss.detach(), _changed(y_pred, lambda array: array), gradients
+        parts = [(figure, part.detach(), samples) for figure, part, samples in parts]
+        return loss.detach(), _changed(y_pred, lambda array: array), gradients, parts
 
 
 class Replays:

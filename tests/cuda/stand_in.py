@@ -74,6 +74,9 @@ class ndarray:  # noqa: N801 - CuPy's name
     def get(self, stream=None, order="C", out=None, blocking=True):
         if not (blocking and stream is None and out is None):
             raise TypeError("the stand-in copies to new memory, and the host waits for it")
+        return self._read()
+
+    def _read(self):
         card.answer()
         streams.get_current_stream().synchronize()
         return self._array.copy()
@@ -102,19 +105,19 @@ class ndarray:  # noqa: N801 - CuPy's name
         return len(self._array)
 
     def __float__(self):
-        return float(self.get())
+        return float(self._read())
 
     def __int__(self):
-        return int(self.get())
+        return int(self._read())
 
     def __bool__(self):
-        return bool(self.get())
+        return bool(self._read())
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self):
-        return repr(self.get())
+        return repr(self._read())
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or ufunc.__name__ not in NAMES["functions"]:

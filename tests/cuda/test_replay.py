@@ -8,6 +8,7 @@ import pytest
 
 import minicnn as mc
 from minicnn import config, kernels, layers
+from minicnn.autograd.tensor import alongside
 from minicnn.models import Model, Sequential
 from minicnn.models.replay import Replays, _Replay
 from tests.cuda import streams
@@ -110,6 +111,34 @@ def test_a_classifier_learns_the_same_bits(cupy, runs):
     runs.clear()
     same(trained(digits(), True, **dict(how)), expected)
     assert len(runs) == 3 + 4
+
+
+def test_losses_of_several_outputs_are_shown_as_always(cupy, runs):
+    histories = []
+    for jit in ("auto", True):
+        config.set_random_seed(5)
+        x = layers.Input((12, 10, 3))
+        code = layers.Conv2D(4, 3, strides=2, name="code")(x)
+        image = layers.Conv2DTranspose(3, 4, strides=2, name="image")(code)
+        most = layers.GlobalMaxPooling2D(name="most")(code)
+        model = Model(x, [image, most]).gpu()
+        model.compile("sgd", ["mse", "mae"], loss_weights=[1.0, 0.5], jit_compile=jit)
+        truths = [OTHERS, OTHERS[:, 0, :2].reshape(22, -1)[:, :4]]
+        with kernels.backend_module("cupy").own_products():
+            history = model.fit(CELLS, truths, batch_size=8, epochs=3, shuffle=False, verbose=0)
+        histories.append(history.history)
+    assert histories[0] == histories[1]
+    assert sorted(histories[0]) == ["image_loss", "loss", "most_loss"]
+    assert len(runs) == 9 + 3 + 3
+
+
+def test_a_wrong_class_number_shows_as_nan_where_nobody_may_look(cupy):
+    model = digits().gpu()
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
+    kinds = np.arange(8) % 5
+    losses = [model.train_on_batch(CELLS[:8], kinds) for _ in range(4)]
+    assert np.isfinite(losses).all()
+    assert np.isnan(model.train_on_batch(CELLS[:8], kinds + 1))
 
 
 def test_the_setting_cupy_learns_the_same_bits(cupy):
@@ -232,7 +261,7 @@ class Waiting(layers.Layer):
 
 class Sending(layers.Layer):
     def call(self, x):
-        return x * np.linspace(0.5, 1.5, 6, dtype=np.float32)
+        return x * alongside(np.linspace(0.5, 1.5, 6, dtype=np.float32), x)
 
 
 REASONS = [

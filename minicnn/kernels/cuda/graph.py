@@ -14,7 +14,12 @@ from minicnn.errors import RecordingError
 from minicnn.kernels.cuda.device import cupy, keeping
 from minicnn.kernels.cuda.tiles import own_products
 
-__all__ = ["Recorded"]
+__all__ = ["Recorded", "is_recording"]
+
+
+def is_recording() -> bool:
+    """Return whether what this thread starts now is recorded, and not done."""
+    return bool(cupy().cuda.get_current_stream().is_capturing())
 
 
 class Recorded:
