@@ -16,6 +16,7 @@ from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
+from minicnn.kernels.placement import gpu_in_sight
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.metrics import Metric
 from minicnn.models.batches import Batch, moved, to_arrays
@@ -293,9 +294,10 @@ class Compiled(StepNames):
     def _add_to_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
         """Add a batch; as in Keras, sample weights count in the loss and in weighted metrics."""
         self._name_outputs(y_pred)
-        # Metrics count in the computer's memory: the batch comes there once, for all of them.
-        truths, predictions = moved(by_output(y), "cpu"), moved(by_output(y_pred), "cpu")
-        weights = moved(_for_each(sample_weight, len(truths)), "cpu")
+        truths, predictions = by_output(y), by_output(y_pred)
+        weights = _for_each(sample_weight, len(truths))
+        if gpu_in_sight():  # metrics count in the computer's memory: all comes there once
+            truths, predictions, weights = moved([truths, predictions, weights], "cpu")
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
@@ -383,10 +385,12 @@ class Compiled(StepNames):
 
     def _check_one_place(self) -> None:
         """Refuse weights of which some are on the GPU and some are not."""
-        _ = self.device  # which looks at all
+        _ = gpu_in_sight() and self.device  # which looks at all
 
     def _beside_weights(self, batch: Any) -> Any:
         """Return a batch where the weights live; without weights, where new ones would be put."""
+        if not gpu_in_sight():
+            return batch
         home = self.home
         return moved(batch, config.device() if home is None else home.device)
 

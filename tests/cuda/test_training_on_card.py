@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from minicnn import Sequential, Variable, config, constant, layers, optimizers
+from minicnn import Sequential, Variable, config, constant, constraints, layers, optimizers
 from minicnn.applications.cell_autoencoder import cell_autoencoder
 from minicnn.autograd.tensor import as_numpy
 from minicnn.callbacks import BackupAndRestore, Callback, EarlyStopping, SwapEMAWeights
@@ -98,10 +98,19 @@ class Moving(Callback):
         assert {constant(a).device for a in kept} == {self.model.device}
 
 
-@pytest.mark.parametrize("network", [autoencoder, classifier])
-def test_a_model_that_moves_in_the_middle_continues(cupy, network):
+class MovingLayers(Callback):
+    """Does so with the layers, which know nothing of the model's optimizer."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        for layer in self.model.layers:
+            layer.gpu() if epoch == 0 else layer.cpu()
+
+
+@NETWORKS
+@pytest.mark.parametrize("moving", [Moving, MovingLayers])
+def test_a_model_that_moves_in_the_middle_continues(cupy, network, moving):
     with config.use_floatx("float64"):
-        stayed, moved = trained(network), trained(network, callbacks=[Moving()])
+        stayed, moved = trained(network), trained(network, callbacks=[moving()])
     assert_same_training(stayed, moved, 1e-9)
 
 
@@ -158,6 +167,7 @@ def stepped(make, place, spared):
     rng = np.random.default_rng(5)
     shapes = [(3, 2), (4,), (2, 3, 5)]
     variables = [Variable(place(rng.normal(size=shape))) for shape in shapes]
+    variables[1].constraint = constraints.NonNeg()
     optimizer = make()
     if spared:
         optimizer.exclude_from_weight_decay(variables[:1])
