@@ -14,6 +14,7 @@ from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, as_numpy
 from minicnn.data.structure import from_user, spec_of, to_device, to_numpy, to_user
 from minicnn.errors import ArgumentError
+from minicnn.kernels import backend_module
 from minicnn.kernels.threads import one_blas_thread
 
 __all__ = [
@@ -108,6 +109,9 @@ class Core:
         spec: tells shapes and types; None to look at the first element.
     """
 
+    #: Whether the next element is copied to the GPU while the present one is in use.
+    _copies_ahead = False
+
     def __init__(
         self,
         start: Start,
@@ -143,6 +147,8 @@ class Core:
         return _on_cpu(self._start(self._key()))
 
     def __iter__(self) -> Iterator[Any]:
+        if self._copies_ahead and config.device() == "gpu":
+            return backend_module("cupy").ahead(self._elements(), to_device)
         return map(to_device, self._elements())
 
     def as_numpy_iterator(self) -> Iterator[Any]:

@@ -17,6 +17,7 @@ from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
 from minicnn.kernels import backend_module
+from minicnn.kernels.placement import gpu_in_sight
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.metrics import Metric
 from minicnn.models.batches import moved, to_arrays
@@ -81,11 +82,10 @@ class Compiled(StepNames):
             run_eagerly: for code that was written for TensorFlow, as the following: everything
                 is run step by step here, so it makes no difference.
             steps_per_execution: makes no difference here: callbacks are told of every batch.
-            jit_compile: True records what a training step on the GPU computes and replays it for
-                batches of the same shape, with the same bits, as long as nothing in it waits for
-                the GPU or draws random numbers; a warning says why it cannot be recorded. As in
-                tf.function, Python's values are fixed when it is recorded, which is done anew
-                after `compile` or a change of `trainable`. Default `"auto"`, which does not.
+            jit_compile: True records training steps on the GPU for shapes that come twice in a row
+                and replays them, with the same bits, or warns why they cannot be recorded. As in
+                tf.function, Python's values are fixed when recording, which a change of `trainable`
+                and `compile` do anew. Default `"auto"`, which does not record.
             auto_scale_loss: makes no difference here: there are no half-precision floats.
         """
         self.run_eagerly, self.steps_per_execution = run_eagerly, steps_per_execution
@@ -324,9 +324,10 @@ class Compiled(StepNames):
     def _add_to_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
         """Add a batch; as in Keras, sample weights count in the loss and in weighted metrics."""
         self._name_outputs(y_pred)
-        # Metrics count in the computer's memory: the batch comes there once, for all of them.
-        truths, predictions = moved(by_output(y), "cpu"), moved(by_output(y_pred), "cpu")
-        weights = moved(for_each(sample_weight, len(truths)), "cpu")
+        truths, predictions = by_output(y), by_output(y_pred)
+        weights = for_each(sample_weight, len(truths))
+        if gpu_in_sight():  # metrics count in the computer's memory: all comes there once
+            truths, predictions, weights = moved([truths, predictions, weights], "cpu")
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
@@ -417,16 +418,16 @@ class Compiled(StepNames):
 
     def _batch_device(self) -> str:
         """Return where the weights live; without weights, where new ones would be put."""
-        home = self.home
+        home = self.home if gpu_in_sight() else None
         return config.device() if home is None else home.device
 
     def _check_one_place(self) -> None:
         """Refuse weights of which some are on the GPU and some are not."""
-        _ = self.device  # which looks at all
+        _ = gpu_in_sight() and self.device  # which looks at all
 
     def _beside_weights(self, batch: Any) -> Any:
         """Return a batch where the weights live."""
-        return moved(batch, self._batch_device())
+        return moved(batch, self._batch_device()) if gpu_in_sight() else batch
 
     def _ahead(self, batches: Iterable[Any]) -> Iterable[Any]:
         """Return batches; on the GPU, each is copied there while the one before is worked with."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import gc
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -40,10 +39,8 @@ def told(model: Any, where: str, error: BaseException, saved: str = "") -> BaseE
     sentence = card.no_room(error)
     if sentence is None and not card.is_lost(error):
         return error
-    seen: BaseException | None = error
-    while seen is not None:
-        traceback.clear_frames(seen.__traceback__)
-        seen = seen.__cause__ or seen.__context__
+    # The functions that the error went through hold the arrays of the step.
+    error.__traceback__ = error.__cause__ = error.__context__ = None
     if sentence is None:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         return DeviceLostError(

@@ -206,6 +206,9 @@ class Replays:
             except RecordingError as error:
                 self._give_up(str(error))
                 return compute(*batch)
+            except BaseException:  # a card without room, for one: nothing of it is to be kept
+                self._replays.clear()
+                raise
         if config.random_draws() != draws:
             self._give_up("it draws random numbers on the CPU, as Dropout and augmentation do")
         return computed

@@ -64,6 +64,8 @@ class Trainer(Compiled):
     ) -> History:
         """Train for a number of epochs and return the history of losses and metrics.
 
+        Each batch is taken to where the weights live; data that are on the GPU are shuffled there.
+
         Args:
             x: inputs, an array or a list of them, or an iterable that gives batches (x, y) anew
                 each time it is iterated over.

@@ -63,11 +63,6 @@ class ndarray:  # noqa: N801 - CuPy's name
         return _Pointer(self._array.ctypes.data)
 
     @property
-    def base(self):
-        whole = self._block is None or self._array.nbytes == self._block.data.nbytes
-        return None if whole else ndarray(self._block.data, self._block)
-
-    @property
     def device(self):
         return Device(0)
 

@@ -9,9 +9,12 @@ import pytest
 import minicnn as mc
 from minicnn import config, kernels, layers
 from minicnn.autograd.tensor import alongside
+from minicnn.errors import DeviceMemoryError
+from minicnn.kernels import cuda
+from minicnn.kernels.cuda import transfer
 from minicnn.models import Model, Sequential
 from minicnn.models.replay import Replays, _Replay
-from tests.cuda import streams
+from tests.cuda import stand_in, streams
 
 random = np.random.default_rng(4)
 CELLS = random.random((22, 12, 10, 3), dtype=np.float32)
@@ -316,6 +319,61 @@ def test_nothing_is_recorded_unless_asked_for(cupy, runs):
     model.compile("adam", "mse")
     steps(model)
     assert len(runs) == 7
+
+
+def test_a_card_without_room_loses_the_graph_and_not_the_training(cupy, card, monkeypatch):
+    if not cupy.__version__.endswith("(stand-in)"):
+        pytest.skip("a card has its own memory")
+    model = cells().gpu()
+    model.compile("adam", "mse", jit_compile=True)
+    model.train_on_batch(CELLS, OTHERS)
+    before = model.get_weights()
+    gc.collect()
+    used = stand_in.card.used_bytes
+    for share in (0.05, 0.3, 0.6, 0.9):  # in the way of what the graph's memory needs
+        monkeypatch.setattr(card, "total_bytes", used + int(share * 400_000))
+        with pytest.raises(DeviceMemoryError):
+            model.train_on_batch(CELLS, OTHERS)
+        assert not model._replays._replays
+        gc.collect()
+        assert all(map(np.array_equal, model.get_weights(), before))
+    monkeypatch.setattr(card, "total_bytes", used + (1 << 24))
+    losses = [model.train_on_batch(CELLS, OTHERS) for _ in range(4)]
+    assert losses[-1] < losses[0]
+    assert len(model._replays._replays) == 1
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict", "a data set"])
+def test_the_next_batch_is_copied_while_a_step_runs(cupy, monkeypatch, method):
+    """When a step begins, the batch after its own is on its way."""
+    sent, steps_begun = [], []
+    real = transfer.to_gpu
+    monkeypatch.setattr(
+        cuda, "to_gpu", lambda a: (sent.append(a.shape) if a.shape[1:] else None, real(a))[1]
+    )
+
+    class Watching(layers.Layer):
+        def call(self, x):
+            steps_begun.append(len(sent))
+            return x * 1.0
+
+    model = Sequential([layers.Input((12, 10, 3)), layers.Conv2D(3, 1), Watching()]).gpu()
+    model.compile("sgd", "mse")
+    sent.clear()
+    steps_begun.clear()
+    if method == "fit":
+        model.fit(CELLS, OTHERS, batch_size=6, shuffle=False, verbose=0)
+    elif method == "evaluate":
+        model.evaluate(CELLS, OTHERS, batch_size=6, verbose=0)
+    elif method == "predict":
+        model.predict(CELLS, batch_size=6, verbose=0)
+    else:
+        with config.use_backend("cupy"):
+            for batch in mc.data.Dataset.from_tensor_slices(CELLS).batch(6).prefetch(2):
+                assert batch.device == "gpu"
+                model(batch)
+    parts = 1 if method in ("predict", "a data set") else 2
+    assert steps_begun == [2 * parts, 3 * parts, 4 * parts, 4 * parts]
 
 
 def test_memory_of_a_recorded_step_goes_with_it(cupy):

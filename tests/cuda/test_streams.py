@@ -333,6 +333,21 @@ def test_what_cannot_be_recorded_says_why(cupy, impossible):
     assert np.allclose(impossible(cupy, x).get(), expected)
 
 
+def test_what_hides_that_it_waited_is_not_recorded_either(cupy):
+    x = cupy.asarray(numbers(2, 3))
+
+    def hides():
+        try:
+            return x * float(x[0, 0] + 2)
+        except RuntimeError:
+            return x * 2
+
+    step = cuda.Recorded(hides)
+    step()
+    with pytest.raises(RecordingError, match="capturing"):
+        step()
+
+
 def test_errors_of_the_function_are_its_own(cupy):
     calls = []
 

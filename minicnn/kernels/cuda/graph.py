@@ -87,16 +87,16 @@ class Recorded:
             outside.wait_event(self._stream.record())
 
     def _record(self, function: Callable[[], Any]) -> Any:
-        errors = (cupy().cuda.runtime.CUDARuntimeError, NotImplementedError)
+        refused = cupy().cuda.runtime.CUDARuntimeError, cupy().cuda.driver.CUDADriverError
         with self._aside(), keeping() as self._kept:
             self._stream.begin_capture()
             try:
                 results = function()
+                self._graph = self._stream.end_capture()
             except BaseException as error:
-                with contextlib.suppress(cupy().cuda.runtime.CUDARuntimeError):
+                with contextlib.suppress(*refused):
                     self._stream.end_capture()  # which says that the recording is spoilt
-                if isinstance(error, errors):
+                if isinstance(error, (*refused, NotImplementedError)):
                     raise RecordingError(str(error)) from error
                 raise
-            self._graph = self._stream.end_capture()
         return results
