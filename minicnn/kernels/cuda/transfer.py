@@ -46,7 +46,8 @@ def ahead(batches: Iterable[T], move: Callable[[T], Moved]) -> Iterator[Moved]:
       on, and the next copy may get it at once. Whatever reads the old batch was put on the
       computing stream while somebody held it, so before that, and the copy comes behind it.
 
-    One batch more is asked for than is yielded, and its numbers stay on the GPU if nobody wants it.
+    One batch more is asked for than is yielded. If an error comes instead of it, the one before is
+    yielded first, as it would be without looking ahead.
 
     Args:
         batches: what `move` takes.
@@ -54,14 +55,21 @@ def ahead(batches: Iterable[T], move: Callable[[T], Moved]) -> Iterator[Moved]:
     """
     copying = _copying(cupy().cuda.runtime.getDevice())
     waiting: list[tuple[Moved, Any]] = []
-    for batch in batches:
-        copying.wait_event(cupy().cuda.get_current_stream().record())
-        with copying:
-            waiting.append((move(batch), copying.record()))
-        if len(waiting) == 2:
+    failed: Exception | None = None
+    source = iter(batches)
+    while failed is None:
+        try:
+            batch = next(source)
+            copying.wait_event(cupy().cuda.get_current_stream().record())
+            with copying:
+                waiting.append((move(batch), copying.record()))
+            del batch
+        except Exception as error:
+            failed = error
+        if len(waiting) > (failed is None):
             yield _arrived(waiting)
-    if waiting:
-        yield _arrived(waiting)
+    if not isinstance(failed, StopIteration):
+        raise failed
 
 
 def _arrived(waiting: list[tuple[Moved, Any]]) -> Moved:
