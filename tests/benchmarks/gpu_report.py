@@ -24,7 +24,7 @@ NOTES = (
     "copy within the card reads and writes in the same time.",
     "Every time belongs to a result that was compared: a difference of at most 2e-4 of the largest "
     "number for float32 and 3xtf32 (1e-4 where memory is waited for), 5e-3 for TF32; losses of "
-    "three training steps 1e-3, with TF32 1e-2. What failed or differed has no time.",
+    "four training steps 1e-3, with TF32 1e-2. What failed or differed has no time.",
 )
 
 

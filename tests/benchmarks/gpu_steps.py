@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 BATCHES = (32, 128, 512)
 #: Targets for the ratio of a recorded step, by batch.
 TARGETS = {32: 1.0, 512: 0.7}
-#: Losses that are compared, of as many steps.
-LOSSES = 3
+#: Losses that are compared, of as many steps; a recorded one is replayed from the third step on.
+LOSSES = 4
 
 #: Names of contestants.
 PLAIN, REPLAYED, REPLAYED_TF32 = "as it is", "replayed", "replayed, tf32"
