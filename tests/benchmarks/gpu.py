@@ -7,7 +7,7 @@ measures three sections, started from the root of the repository:
 
     steps    whole training steps of the MNIST classifier and the cell autoencoder
     memory   pooling, resizing, normalization, Adam: what waits for the card's memory
-    layers   the three maps of single convolutions, by three precisions and by im2col + cuBLAS
+    layers   the three maps of single convolutions, in three precisions and by im2col + cuBLAS
 
 PyTorch has its images with channels last, cuDNN's benchmark mode, ReLU in place and fused Adam,
 with TF32 off and on, and for steps torch.compile too. Results are compared before anything is
@@ -60,7 +60,6 @@ TITLES = {
 SECTIONS = tuple(TITLES)
 #: How much of the run's time is over when a section must be, in their order.
 OVER = {"steps": 0.45, "memory": 0.6, "layers": 1.0}
-WIDTH = 170
 
 
 class Sizes(NamedTuple):
@@ -208,7 +207,6 @@ def main(
         print(trouble, file=sys.stderr)
         return 2
     console = Console(highlight=False)
-    console.width = max(console.width, WIDTH)  # no figure is folded or left out
     effort = QUICK if options.quick else FULL
     sizes = sizes or (PART if options.quick else EVERYTHING)
     if side is None:

@@ -13,11 +13,11 @@ import minicnn
 from minicnn import config, layers
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import cuda
-from minicnn.kernels.cuda.device import cupy
+from minicnn.kernels.cuda.device import card, cupy
 from minicnn.losses import SparseCategoricalCrossentropy
 from tests.benchmarks import gpu_torch, networks
 from tests.benchmarks.gpu_layers import Plan
-from tests.benchmarks.gpu_timing import OURS, THEIRS, Case, Contestant, Pairing
+from tests.benchmarks.gpu_timing import OURS, TF32_FROM, THEIRS, Case, Contestant, Pairing
 from tests.benchmarks.networks import Network, Stage
 
 if TYPE_CHECKING:
@@ -97,25 +97,30 @@ def step_cases(
 ) -> list[Case]:
     """Return the step of one network."""
     contestants: dict[str, Contestant] = {}
+    tensor_cores = card().capability >= TF32_FROM
     if device:
-        ways = {EAGER: (False, False), EAGER_TF32: (True, False)}
+        ways = {EAGER: (False, False)}
+        if tensor_cores:
+            ways[EAGER_TF32] = (True, False)
         if compiled:
             ways[COMPILED] = (False, True)
         for label, (tf32, recorded) in ways.items():
             setting = functools.partial(gpu_torch.precision, tf32)
             begin = functools.partial(in_torch, training, batch, device, recorded)
             contestants[label] = _contestant(label, THEIRS, begin, setting)
-    for label, (precision, recorded) in {
-        PLAIN: ("float32", False), REPLAYED: ("float32", True), REPLAYED_TF32: ("tf32", True),
-    }.items():  # fmt: skip
+    mine = {PLAIN: ("float32", False), REPLAYED: ("float32", True)}
+    if tensor_cores:
+        mine[REPLAYED_TF32] = ("tf32", True)
+    for label, (precision, recorded) in mine.items():
         setting = functools.partial(cuda.use_precision, precision)
         begin = functools.partial(in_minicnn, training, batch, recorded, backend)
         contestants[label] = _contestant(label, OURS, begin, setting)
     pairings = [
         Pairing(PLAIN, EAGER),
         Pairing(REPLAYED, EAGER, ratio=TARGETS.get(batch)),
-        Pairing(REPLAYED_TF32, EAGER_TF32, "tf32"),
     ]
+    if tensor_cores:
+        pairings.append(Pairing(REPLAYED_TF32, EAGER_TF32, "tf32"))
     if COMPILED in contestants:
         pairings.append(Pairing(REPLAYED, COMPILED))
     return [Case((training.network.name, f"batch {batch}"), contestants, pairings)]

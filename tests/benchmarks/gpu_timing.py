@@ -19,7 +19,9 @@ from minicnn.kernels.cuda.device import card, cupy
 
 OURS, THEIRS = "minicnn", "PyTorch"
 #: Bytes that are read to empty a cache: at least these, and three times the cache.
-SPILL = 1 << 28
+SPILL = 1 << 29
+#: Compute capability from which tensor cores take TF32.
+TF32_FROM = 80
 #: Calls before anything is timed: kernels are compiled, algorithms tried out, clocks raised.
 FEWEST_FIRST, MOST_FIRST = 3, 12
 

@@ -125,7 +125,7 @@ def test_a_run_from_the_command_line_to_its_files(place, tmp_path, capsys):
         assert r["of_copy"] > 0
     wide = [r for r in rows if r["group"].startswith("64->66")]
     assert {(r["ours"], r["target"]) for r in wide} == {
-        ("float32", 0.6), ("tf32", 0.4), ("3xtf32", None), ("im2col + cuBLAS", None),
+        ("float32", 0.6), ("tf32", 0.4), ("3xtf32", None), ("by cuBLAS", None),
     }  # fmt: skip
     assert all(r["target"] is None for r in rows if r not in wide)
     assert [r["target"] for r in rows_in(file, "memory")] == [0.85] * 11
@@ -287,6 +287,20 @@ def test_targets_speak_of_wide_layers():
     assert [gpu_layers.target(wide, p) for p in ("float32", "tf32", "3xtf32")] == [0.6, 0.4, None]
     assert gpu_layers.target(thin, "float32") is None
     assert gpu_layers.target(wide._replace(filters=64, groups=64), "float32") is None
+
+
+def test_cards_without_tensor_cores_are_not_asked_for_tf32(cupy, card):
+    if "stand-in" not in cupy.__version__:
+        pytest.skip("the card cannot be chosen")
+    card.capability = "75"
+    plans = [
+        *gpu_layers.plans(TINY.layers[-1:], None),
+        *gpu_steps.plans(TINY.trainings[:1], (3,), None),
+    ]
+    used = [name for plan in plans for case in plan.build() for name in case.contestants]
+    paired = [p.ours for plan in plans for case in plan.build() for p in case.pairings]
+    assert used == paired
+    assert used == ["float32", "by cuBLAS", "float32", "float32", "as it is", "replayed"]
 
 
 def test_bytes_of_what_waits_for_memory(cupy):
