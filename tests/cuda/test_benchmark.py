@@ -58,7 +58,7 @@ TINY = gpu.Sizes(
         gpu_steps.mnist_classifier(8, 12, 2),
         gpu_steps.Training(cell_network(8, 16, 4)),
     ),
-    batches=(3,),
+    batches=(3, 2),
     compiled=False,
     rows=(9, 12),
     copied=4096,
@@ -153,6 +153,10 @@ def test_without_pytorch_minicnn_is_measured_alone(place, tmp_path, capsys):
             assert r["theirs"] == ""
             assert r["theirs_time"] is None
             assert r["ours_time"]["median"] > 0
+    assert [(r["group"], r["name"]) for r in rows_in(file, "steps")][::3] == [
+        ("MNIST classifier", "batch 3"), ("MNIST classifier", "batch 2"),
+        ("cell autoencoder", "batch 3"), ("cell autoencoder", "batch 2"),
+    ]  # fmt: skip
     assert "not measured" in next(
         line for line in file.read_text(encoding="utf-8").splitlines() if "64->66" in line
     )
@@ -190,7 +194,7 @@ def step_of(training, device, backend="numpy"):
 def test_losses_of_whole_steps_agree(cupy, training, backend, monkeypatch):
     import torch
 
-    monkeypatch.setattr(torch, "compile", lambda function, *, mode: function)
+    monkeypatch.setattr(torch, "compile", lambda function, *, mode, dynamic: function)
     case = step_of(training, "cpu", backend)
     check(case)
     assert case.problems == {}
@@ -209,7 +213,7 @@ def test_losses_of_whole_steps_agree(cupy, training, backend, monkeypatch):
 def test_what_fails_says_why_and_the_rest_is_measured(cupy, monkeypatch):
     import torch
 
-    def broken(function, *, mode):
+    def broken(function, *, mode, dynamic):
         raise RuntimeError(f"no Triton for {mode}\nand a long story")
 
     monkeypatch.setattr(torch, "compile", broken)
