@@ -7,6 +7,7 @@ the same name, so that results are made where their operands are. What is made a
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from minicnn import config
 from minicnn.errors import DeviceError
 from minicnn.kernels.probing import backend_module
 
-__all__ = ["check_same_device", "device_of", "on_gpu", "placed", "to_cpu", "to_gpu"]
+__all__ = ["check_same_device", "device_of", "gpu_in_sight", "on_gpu", "placed", "to_cpu", "to_gpu"]
 
 Array = NDArray[Any]
 
@@ -31,6 +32,11 @@ def on_gpu(value: Any) -> bool:
     False
     """
     return type(value) is not np.ndarray and hasattr(type(value), "__cuda_array_interface__")
+
+
+def gpu_in_sight() -> bool:
+    """Return whether some array may be on the GPU, or come to be there: else nobody need look."""
+    return "cupy" in sys.modules or config.device() == "gpu"
 
 
 def device_of(array: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import constraints, initializers, ops, regularizers
-from minicnn.autograd.tensor import Tensor, Variable
+from minicnn.autograd.tensor import Tensor, Variable, as_numpy
 from minicnn.errors import ArgumentError, ShapeError
 
 __all__ = ["WeightOwner", "members"]
@@ -124,6 +124,11 @@ class WeightOwner:
         return _unique([*self.own_weights, *(w for s in self.sublayers for w in s.weights)])
 
     @property
+    def home(self) -> Variable | None:
+        """One of the weights, beside which inputs and all others are to lie; None without any."""
+        return next((w for layer in self._all_layers() for w in layer.own_weights), None)
+
+    @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that `fit` changes."""
         if not self._trainable:
@@ -169,7 +174,7 @@ class WeightOwner:
 
     def get_weights(self) -> list[NDArray[Any]]:
         """Return copies of all weights as arrays."""
-        return [w.data.copy() for w in self.weights]
+        return [as_numpy(w).copy() for w in self.weights]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all weights, in the order of `get_weights`.
