@@ -182,7 +182,7 @@ def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
 def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """Return x moved towards 0 by `threshold`, and 0 where it is nearer."""
     x = convert_to_tensor(x)
-    moved = x - Tensor(np.sign(x.data) * np.asarray(threshold, x.dtype))
+    moved = x - Tensor(np.sign(x.data) * x.dtype.type(threshold))
     return ops.where(np.abs(x.data) > threshold, moved, 0.0)
 
 
@@ -244,9 +244,8 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
     """
     x = convert_to_tensor(x)
     falling = -np.sort(-x.data, axis=axis)
-    places = np.ones(x.ndim, int)
-    places[axis] = -1
-    ranks = np.arange(1, x.shape[axis] + 1).reshape(places)
+    places = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
+    ranks = np.arange(1, x.shape[axis] + 1, like=x.data).reshape(places)
     above = 1 + ranks * falling > np.cumsum(falling, axis=axis)
     count = above.sum(axis=axis, keepdims=True)  # how many probabilities are not 0
     least = np.take_along_axis(falling, count - 1, axis)

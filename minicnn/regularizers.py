@@ -83,7 +83,7 @@ class L1L2(Regularizer):
         if self.l2:
             parts.append(self.l2 * ops.sum(ops.square(x)))
         if not parts:
-            return Tensor(np.zeros((), x.dtype))
+            return Tensor(np.zeros((), x.dtype, like=x.data))
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def get_config(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class OrthogonalRegularizer(Regularizer):
         lengths = ops.sum(ops.square(rows), axis=1, keepdims=True)  # (R,1)
         rows = rows / ops.sqrt(ops.maximum(lengths, 1e-12))
         cosines = ops.matmul(rows, ops.transpose(rows))  # (R,R)
-        others = Tensor(1 - np.eye(count, dtype=x.dtype))  # (R,R)
+        others = Tensor(1 - np.eye(count, dtype=x.dtype, like=x.data))  # (R,R)
         return ops.sum(ops.abs(cosines * others)) * (self.factor / (count * (count - 1)))
 
     def get_config(self) -> dict[str, Any]:
@@ -245,7 +245,7 @@ class CodeOrthogonality(Regularizer):
         spread = ops.sqrt(ops.mean(ops.square(centred), axis=0) + 1e-12)  # (units,)
         scaled = centred / spread
         correlation = ops.matmul(ops.transpose(scaled), scaled) / codes.shape[0]  # (units,units)
-        others = Tensor(1 - np.eye(units, dtype=codes.dtype))
+        others = Tensor(1 - np.eye(units, dtype=codes.dtype, like=codes.data))
         return ops.sum(ops.square(correlation * others)) * (self.weight / (units * (units - 1)))
 
     def get_config(self) -> dict[str, Any]:

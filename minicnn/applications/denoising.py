@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.errors import ArgumentError
 from minicnn.layers import Layer
+from minicnn.metrics.base import together
 
 __all__ = [
     "NoisyBatches",
@@ -34,15 +35,16 @@ def psnr(clean: Any, other: Any) -> Array:
 
     Args:
         clean: images (N,H,W,C) in [0, 1].
-        other: images of the same shape.
+        other: images of the same shape; where they lie, the ratios will.
 
     >>> psnr(np.zeros((1, 2, 3, 1)), np.full((1, 2, 3, 1), 0.1)).round(6).tolist()
     [20.0]
     """
-    difference = np.asarray(clean, np.float64) - np.clip(np.asarray(other, np.float64), 0, 1)
+    clean, other = (images.astype(np.float64, copy=False) for images in together(clean, other))
+    difference = clean - np.clip(other, 0, 1)
     error = np.square(difference).reshape(len(difference), -1).mean(axis=1)  # (N,)
     with np.errstate(divide="ignore"):
-        return np.asarray(-10 * np.log10(error))
+        return -10 * np.log10(error)
 
 
 def add_noise(images: Array, sigma: float, seed: int = 0) -> Array:
@@ -84,7 +86,8 @@ class NoisyBatches:
         for first in range(0, len(order), self.batch_size):
             clean = self.images[order[first : first + self.batch_size]]  # (B,H,W,C)
             if self.changes is not None:
-                clean = self.changes(clean, training=True).numpy()
+                with config.use_cpu():
+                    clean = self.changes(clean, training=True).numpy()
             if self.noise == 0:
                 yield clean, clean
                 continue

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from minicnn import config, losses, metrics, ops
 from minicnn.applications.digit_autoencoder import check_image_shape
 from minicnn.autograd import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import alongside, beside
 from minicnn.errors import ArgumentError
 from minicnn.layers import Conv2D, Conv2DTranspose, Dense, Flatten, Input, Layer, Reshape
 from minicnn.models import Model, Sequential
@@ -92,7 +93,7 @@ class Sampling(Layer):
         if not training:
             return mean
         noise = self._random().standard_normal(mean.shape, dtype=np.float32)
-        return reparameterize(mean, log_variance, Tensor(noise.astype(mean.dtype)))
+        return reparameterize(mean, log_variance, alongside(noise, mean, mean.dtype))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the shape of the means."""
@@ -166,7 +167,7 @@ class VariationalAutoencoder(Model):
         """
         if sample_weight is not None:
             raise ArgumentError(f"{self.name}: sample weights are not supported.")
-        truth = convert_to_tensor(x if y is None else y)
+        truth = beside(x if y is None else y, y_pred)
         count, size = len(truth), math.prod(truth.shape[1:])
         truth, drawn = (ops.reshape(image, (count, size)) for image in (truth, y_pred))
         reconstruction = ops.mean(losses.binary_crossentropy(truth, drawn)) * size

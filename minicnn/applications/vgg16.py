@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, alongside, as_array
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers import (
     Conv2D,
@@ -182,9 +182,9 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """
     check_choice("preprocess_input", "data_format", data_format or "channels_last",
                  ["channels_last"])  # fmt: skip
-    images = convert_to_tensor(x)
+    images = x if isinstance(x, Tensor) else Tensor(as_array(x))  # an array stays where it is
     if images.shape[-1:] != (3,):
         raise ArgumentError(f"preprocess_input: x has shape {images.shape}, but must be (...,3).")
     kind = images.dtype if images.dtype.kind == "f" else np.dtype("float32")
-    shifted = images[..., ::-1] - np.asarray(MEANS, kind)
+    shifted = images[..., ::-1] - alongside(MEANS, images, kind)
     return shifted if isinstance(x, Tensor) else shifted.data

@@ -18,6 +18,7 @@ __all__ = [
     "Variable",
     "alongside",
     "as_numpy",
+    "beside",
     "constant",
     "convert_to_tensor",
     "plain",
@@ -392,6 +393,17 @@ def alongside(value: Any, other: Tensor, dtype: Any = None) -> Tensor:
     """
     array = as_array(value, dtype)
     return Tensor(to_gpu(array) if on_gpu(other.data) else to_cpu(array))
+
+
+def beside(value: Any, other: Tensor, dtype: Any = None) -> Tensor:
+    """Return a tensor as it is, and plain data as a tensor where the one lives that it meets.
+
+    For what users give: a list or an array of NumPy's follows, but two tensors in two places are
+    for them to move.
+    """
+    if isinstance(value, Tensor) or on_gpu(value):
+        return convert_to_tensor(value, dtype)
+    return alongside(value, other, dtype)
 
 
 def record(name: str, value: Any, *inputs: tuple[Tensor, Vjp]) -> Tensor:

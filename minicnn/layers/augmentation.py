@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config, ops
-from minicnn.autograd.tensor import Tensor
+from minicnn.autograd.tensor import Tensor, alongside
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.base import Layer, check_data_format
 from minicnn.ops.sampling import FILL_MODES
@@ -171,7 +171,7 @@ class RandomFlip(ImageChange):
     def transform_images(self, images: Tensor, drawn: Numbers, training: bool = True) -> Tensor:
         for name in self._axes():
             turned = images[:, :, ::-1] if name == "horizontal" else images[:, ::-1]
-            images = ops.where(drawn[name], turned, images)
+            images = ops.where(alongside(drawn[name], images), turned, images)
         return images
 
     def get_config(self) -> dict[str, Any]:

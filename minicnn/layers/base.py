@@ -13,8 +13,9 @@ import numpy as np
 
 from minicnn import activations, config, constraints, initializers, ops, regularizers
 from minicnn.autograd.recording import no_recording
-from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, Variable, beside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.kernels.placement import gpu_in_sight, on_gpu
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.layers.weights import WeightOwner
 from minicnn.registry import snake_case
@@ -178,7 +179,7 @@ class Layer(WeightOwner):
             self._added_losses.extend(before)
             return results
 
-        return shapes_by_trying(run, shapes, [self.dtype] * len(shapes))[0]
+        return shapes_by_trying(run, shapes, [self.dtype] * len(shapes), home=self.home)[0]
 
     def joined(self, follower: Layer) -> Any:
         """Return a function that does this layer and the next in one pass, or None.
@@ -284,7 +285,7 @@ class Layer(WeightOwner):
                 )
             return self._call_symbolic(inputs, training)
         many = isinstance(inputs, list | tuple) and (
-            self.takes_list or any(isinstance(x, Tensor | np.ndarray) for x in inputs)
+            self.takes_list or any(isinstance(x, Tensor | np.ndarray) or on_gpu(x) for x in inputs)
         )
         tensors: Any = [self._cast(x) for x in inputs] if many else self._cast(inputs)
         shape = [t.shape for t in tensors] if many else tensors.shape
@@ -324,7 +325,9 @@ class Layer(WeightOwner):
             _mode.training, _mode.inside = before
 
     def _cast(self, x: Any) -> Tensor:
-        return ops.cast(convert_to_tensor(x), self.dtype)
+        """Return an input in the layer's type; what is no tensor is put beside the weights."""
+        home = None if isinstance(x, Tensor) or not gpu_in_sight() else self.home
+        return ops.cast(convert_to_tensor(x) if home is None else beside(x, home), self.dtype)
 
     def _call_symbolic(self, inputs: Any, training: bool | None) -> Any:
         many = isinstance(inputs, list | tuple)

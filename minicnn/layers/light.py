@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor
+from minicnn.autograd.tensor import Tensor, alongside
 from minicnn.errors import ArgumentError
 from minicnn.layers.augmentation import Factor, ImageChange, Numbers
 
@@ -87,7 +87,7 @@ class RandomContrast(LightChange):
 
     def transform_images(self, images: Tensor, drawn: Numbers, training: bool = True) -> Tensor:
         mean = ops.mean(images, axis=(1, 2), keepdims=True)  # (N,1,1,C)
-        factor = drawn["contrast_factor"].astype(images.dtype)
+        factor = alongside(drawn["contrast_factor"], images, images.dtype)
         return ops.clip((images - mean) * factor + mean, *self.value_range)
 
 
@@ -122,4 +122,5 @@ class RandomBrightness(LightChange):
         return {"rgb_delta": self.draw(self._share, (shape[0], 1, 1, 1)) * width}
 
     def transform_images(self, images: Tensor, drawn: Numbers, training: bool = True) -> Tensor:
-        return ops.clip(images + drawn["rgb_delta"].astype(images.dtype), *self.value_range)
+        added = alongside(drawn["rgb_delta"], images, images.dtype)
+        return ops.clip(images + added, *self.value_range)

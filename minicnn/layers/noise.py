@@ -1,4 +1,7 @@
-"""Layers that draw random numbers in training and do nothing otherwise."""
+"""Layers that draw random numbers in training and do nothing otherwise.
+
+The numbers are drawn in the computer's memory, so a seed gives the same ones on the GPU.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor
+from minicnn.autograd.tensor import Tensor, alongside
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.base import SameShape, check_data_format
 
@@ -90,7 +93,7 @@ class Dropout(_Noise):
         if not training or self.rate == 0:
             return inputs
         kept = self.rng().random(self.kept_shape(inputs.shape), dtype=np.float32) >= self.rate
-        return inputs * Tensor(kept.astype(inputs.dtype) / (1 - self.rate))
+        return inputs * alongside(kept.astype(inputs.dtype) / (1 - self.rate), inputs)
 
 
 class SpatialDropout1D(Dropout):
@@ -164,7 +167,7 @@ class GaussianNoise(_Noise):
         if not training or self.stddev == 0:
             return inputs
         noise = self.rng().standard_normal(inputs.shape, dtype=np.float32) * self.stddev
-        return inputs + Tensor(noise.astype(inputs.dtype))
+        return inputs + alongside(noise.astype(inputs.dtype), inputs)
 
 
 class GaussianDropout(_Noise):
@@ -188,4 +191,4 @@ class GaussianDropout(_Noise):
             return inputs
         deviation = (self.rate / (1 - self.rate)) ** 0.5
         noise = 1 + self.rng().standard_normal(inputs.shape, dtype=np.float32) * deviation
-        return inputs * Tensor(noise.astype(inputs.dtype))
+        return inputs * alongside(noise.astype(inputs.dtype), inputs)

@@ -9,8 +9,17 @@ import numpy as np
 
 from minicnn import activations, ops
 from minicnn.autograd.recording import operator
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain
+from minicnn.autograd.tensor import (
+    Tensor,
+    Variable,
+    alongside,
+    as_numpy,
+    constant,
+    convert_to_tensor,
+    plain,
+)
 from minicnn.errors import ArgumentError, ShapeError, SymbolicError
+from minicnn.kernels.placement import device_of, on_gpu
 from minicnn.layers.base import Layer
 from minicnn.layers.merging import broadcast_shape
 from minicnn.layers.symbolic import Call, SymbolicTensor, shapes_by_trying
@@ -54,6 +63,7 @@ class Operation(Layer):
         self._function = _found(operation)
         self._positional = [_read(a) for a in positional]
         self._named = {name: _read(a) for name, a in named.items()}
+        self._here: str | None = None  # where the constants among them were brought to
         self.built = True
 
     @property
@@ -77,7 +87,15 @@ class Operation(Layer):
     def _base_name(self) -> str:
         return self.operation.rpartition(".")[2]
 
+    def _move_constants(self, inputs: Any) -> None:
+        """Bring constant arrays to where the inputs are; they stay there for the next call."""
+        if inputs and inputs[0].device != self._here:
+            self._positional = [_beside(a, inputs[0]) for a in self._positional]
+            self._named = {name: _beside(a, inputs[0]) for name, a in self._named.items()}
+            self._here = inputs[0].device
+
     def call(self, inputs: Any, training: bool = False) -> Any:
+        self._move_constants(inputs)
         positional = [_filled(a, inputs) for a in self._positional]
         named = {name: _filled(a, inputs) for name, a in self._named.items()}
         return self._function(*positional, **named)
@@ -100,12 +118,12 @@ class Operation(Layer):
     def _results(self, shapes: list[Any], dtypes: list[str]) -> tuple[Any, Any]:
         short = self.operation.partition(".")[2]
         numbers = [plain(a) for a in self._positional if not isinstance(a, _Place)]
-        same_type = len(set(dtypes)) == 1 and dtypes[0].startswith("float")
-        same_type &= all(np.ndim(n) == 0 for n in numbers)
-        if short in _ELEMENTWISE and same_type and not self._named:
+        known = short in _ELEMENTWISE and not self._named
+        known = known and len(set(dtypes)) == 1 and dtypes[0].startswith("float")
+        if known and all(np.ndim(n) == 0 for n in numbers):
             return broadcast_shape(self.where, [*shapes, *(() for _ in numbers)]), dtypes[0]
         try:
-            return shapes_by_trying(self.call, shapes, dtypes, batch_alone=False)
+            return shapes_by_trying(self.call, shapes, dtypes, batch_alone=False, home=self.home)
         except ShapeError as error:
             raise ShapeError(f"{self.where}: {error}") from error
 
@@ -149,6 +167,19 @@ def _filled(argument: Any, inputs: Any) -> Any:
     return argument
 
 
+def _beside(argument: Any, x: Tensor) -> Any:
+    """Return an argument with its constant arrays where a tensor lives."""
+    if isinstance(argument, list | tuple):
+        return type(argument)(_beside(a, x) for a in argument)
+    array = plain(argument)
+    changes = isinstance(argument, Variable) or (isinstance(argument, Tensor) and argument.tracked)
+    if changes or not (isinstance(array, np.ndarray) or on_gpu(array)):
+        return argument
+    # Whole numbers may be places or lengths, which operations take as they are.
+    stays = isinstance(argument, Tensor) or array.dtype.kind in "iu"
+    return argument if stays and device_of(array) == x.device else alongside(argument, x)
+
+
 def _taken(argument: Any, found: list[SymbolicTensor]) -> Any:
     """Return an argument with places for its symbolic tensors, which are added to `found`."""
     if isinstance(argument, SymbolicTensor):
@@ -173,8 +204,8 @@ def _written(argument: Any) -> Any:
         return {"slice": [argument.start, argument.stop, argument.step]}
     if isinstance(argument, EllipsisType):
         return {"ellipsis": True}
-    if isinstance(argument, Tensor | np.ndarray | np.generic):
-        array = np.asarray(plain(argument))
+    if isinstance(argument, Tensor | np.ndarray | np.generic) or on_gpu(argument):
+        array = as_numpy(argument)
         return {"array": array.tolist(), "dtype": str(array.dtype)}
     if isinstance(argument, type | np.dtype):
         return np.dtype(argument).name
@@ -194,7 +225,7 @@ def _read(argument: Any) -> Any:
     if "slice" in argument:
         return slice(*argument["slice"])
     if "array" in argument:
-        return Tensor(np.array(argument["array"], argument["dtype"]))
+        return constant(np.array(argument["array"], argument["dtype"]))
     return ...
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor
+from minicnn.autograd.tensor import Tensor, alongside
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.layers.base import SameShape, check_data_format, check_units
 from minicnn.layers.ranks import SpatialLayer
@@ -207,8 +207,8 @@ class Rescaling(SameShape):
         self.scale, self.offset = scale, offset
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        scale, offset = (np.asarray(v, inputs.dtype) for v in (self.scale, self.offset))
-        return inputs * Tensor(scale) + Tensor(offset)
+        scale, offset = (alongside(v, inputs, inputs.dtype) for v in (self.scale, self.offset))
+        return inputs * scale + offset
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicnn import config
 from minicnn.autograd.recording import OPERATORS
-from minicnn.autograd.tensor import Tensor
+from minicnn.autograd.tensor import Tensor, alongside, constant
 from minicnn.errors import ShapeError, SymbolicError
 
 __all__ = ["Call", "SymbolicTensor", "is_symbolic", "shapes_by_trying"]
@@ -157,6 +157,7 @@ def shapes_by_trying(
     dtypes: Sequence[str],
     *,
     batch_alone: bool = True,
+    home: Tensor | None = None,
 ) -> tuple[Any, Any]:
     """Return the shape and type of what a function makes of zeros; lists if it makes several.
 
@@ -168,6 +169,7 @@ def shapes_by_trying(
         dtypes: of the inputs.
         batch_alone: an open first axis goes through the function as such, which saves the second
             try where no other axis is open; default True.
+        home: a tensor beside which the zeros must lie; default where new tensors are put.
 
     Raises:
         ShapeError: the function cannot be tried with any sizes on the open axes.
@@ -179,7 +181,8 @@ def shapes_by_trying(
             [n if n is not None else (_LENGTHS if i else _BATCHES)[place] for i, n in enumerate(s)]
             for s in shapes
         ]
-        zeros = [Tensor(np.zeros(s, d)) for s, d in zip(filled, dtypes, strict=True)]
+        blank = [np.zeros(s, d) for s, d in zip(filled, dtypes, strict=True)]
+        zeros = [constant(z) if home is None else alongside(z, home) for z in blank]
         try:
             results = function(zeros)
         except ShapeError as error:

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config, configs, ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, beside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError
+from minicnn.kernels.placement import check_same_device, gpu_in_sight
 from minicnn.layers.base import snake_case
 
 __all__ = ["EPSILON", "Loss", "LossFunctionWrapper", "Pointwise", "float_tensor", "kind_by_shape",
-           "same_shape", "spread"]  # fmt: skip
+           "same_shape", "spread", "together"]  # fmt: skip
 
 #: Keras' epsilon(): probabilities are kept this far from 0 and 1 before the logarithm.
 EPSILON = 1e-7
@@ -34,14 +35,21 @@ def float_tensor(value: Any, dtype: Any = None) -> Tensor:
     )
 
 
+def together(where: str, **tensors: Tensor) -> None:
+    """Refuse tensors of which some are on the GPU and some are not; see `check_same_device`."""
+    if gpu_in_sight():
+        check_same_device(where, **{name: tensor.data for name, tensor in tensors.items()})
+
+
 def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
     """Return both as float tensors of one shape; a missing last axis of length 1 is added.
 
     Raises:
         ShapeError: the shapes differ otherwise.
+        DeviceError: one is on the GPU and the other is not.
     """
     pred = float_tensor(y_pred)
-    true = ops.cast(convert_to_tensor(y_true), pred.dtype)
+    true = ops.cast(beside(y_true, pred), pred.dtype)
     given = true.shape, pred.shape
     if true.ndim == pred.ndim - 1 and pred.shape[-1] == 1:
         true = ops.reshape(true, (*true.shape, 1))
@@ -50,6 +58,7 @@ def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
             pred = ops.reshape(pred, (*pred.shape, 1))
         else:
             true = ops.reshape(true, true.shape[:-1])
+    together(where, y_pred=pred, y_true=true)
     if true.shape != pred.shape:
         raise ShapeError(
             f"{where}: y_true has shape {given[0]}, but y_pred has {given[1]}; they must be equal."
@@ -131,7 +140,7 @@ class Loss:
 
     def _ready(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         pred = float_tensor(y_pred, self.dtype)
-        return ops.cast(convert_to_tensor(y_true), pred.dtype), pred
+        return ops.cast(beside(y_true, pred), pred.dtype), pred
 
     def _reduced(self, values: Tensor, sample_weight: Any, mask: NDArray[Any] | None) -> Tensor:
         weights = None
@@ -140,8 +149,9 @@ class Loss:
         means = self.reduction in ("sum_over_batch_size", "mean")
         if mask is not None:
             # A mean is over the values that count.
-            factor = mask.size / max(1, int(np.count_nonzero(mask))) if means else 1.0
-            kept = Tensor(mask.astype(values.dtype) * values.dtype.type(factor))
+            kept = Tensor(mask.astype(values.dtype))
+            if means:
+                kept = kept * (mask.size / np.maximum(1, mask.sum())).astype(values.dtype)
             weights = kept if weights is None else weights * kept
         if weights is not None:
             values = values * weights
@@ -151,8 +161,9 @@ class Loss:
             return ops.sum(values)
         if means or weights is None:
             return ops.mean(values)
-        whole = float(np.broadcast_to(weights.data, values.shape).sum(dtype=np.float64))
-        return ops.sum(values) * (1 / whole if whole else 0.0)
+        whole = np.broadcast_to(weights.data, values.shape).sum(dtype=np.float64)
+        share = 1 / np.where(whole == 0, np.inf, whole)
+        return ops.sum(values) * share.astype(values.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make another loss like this one."""
@@ -166,7 +177,8 @@ class Loss:
 
 def spread(where: str, sample_weight: Any, values: Tensor) -> Tensor:
     """Return weights with axes of length 1 added until they broadcast to `values`."""
-    weights = ops.cast(convert_to_tensor(sample_weight), values.dtype)
+    weights = ops.cast(beside(sample_weight, values), values.dtype)
+    together(where, values=values, sample_weight=weights)
     given = weights.shape
     if weights.ndim == values.ndim + 1 and weights.shape[-1] == 1:
         weights = ops.reshape(weights, weights.shape[:-1])

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, beside
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape
+from minicnn.kernels.placement import on_gpu
+from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 
 __all__ = [
     "BinaryCrossentropy",
@@ -64,6 +65,28 @@ def several_classes(where: str, shape: tuple[int, ...]) -> None:
             SyntaxWarning,
             stacklevel=4,
         )
+
+
+def chosen(where: str, labels: NDArray[Any], y_pred: Tensor, axis: int = -1) -> NDArray[Any]:
+    """Return class numbers (...) as rows with a single one (...,K), in the type of y_pred.
+
+    On the GPU the row of a wrong number is NaN, which becomes its loss, as in TensorFlow: nobody
+    waits for the answer whether there are any.
+
+    Raises:
+        ArgumentError: a number is none of the classes that y_pred has along an axis.
+    """
+    classes = y_pred.shape[axis]
+    known = (labels >= 0) & (labels < classes)
+    if on_gpu(labels):
+        rows = (labels[..., None] == np.arange(classes, like=labels)).astype(y_pred.dtype)
+        return np.where(known[..., None], rows, y_pred.dtype.type(np.nan))
+    if not known.all():
+        raise ArgumentError(
+            f"{where}: y_true holds class numbers from {labels.min()} to {labels.max()}, but "
+            f"y_pred has {classes} classes; numbers must be 0 to {classes - 1}."
+        )
+    return np.eye(classes, dtype=y_pred.dtype)[labels.astype(np.int64)]
 
 
 class BinaryCrossentropy(Pointwise):
@@ -135,7 +158,8 @@ class SparseCategoricalCrossentropy(Loss):
     """Mean of -log(p of the true class); the truth is a class number.
 
     With `ignore_class`, places whose truth is that number (no data) count neither in the sum nor
-    in the number that a mean divides by.
+    in the number that a mean divides by. A number that is none of the classes is refused; on the
+    GPU, where it would have to be waited for, its loss is NaN.
 
     Args:
         from_logits: y_pred holds x with p = softmax(x); safer than a softmax layer. Default False.
@@ -165,7 +189,9 @@ class SparseCategoricalCrossentropy(Loss):
 
     def _labels(self, y_true: Any, pred: Tensor) -> NDArray[Any]:
         """Return the class numbers, in the shape of y_pred without its classes."""
-        labels = np.asarray(convert_to_tensor(y_true).data)
+        true = beside(y_true, pred)
+        together(self.name, y_pred=pred, y_true=true)
+        labels = true.data
         given, axis = labels.shape, self.axis % pred.ndim
         if labels.ndim == pred.ndim and labels.shape[axis] == 1:
             labels = labels.squeeze(axis)
@@ -187,14 +213,7 @@ class SparseCategoricalCrossentropy(Loss):
         if valid is not None:
             labels = np.where(valid, labels, 0)
             pred = ops.where(np.expand_dims(valid, self.axis), pred, 1.0)
-        classes = pred.shape[self.axis]
-        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
-            raise ArgumentError(
-                f"{self.name}: y_true holds class numbers from {labels.min()} to {labels.max()}, "
-                f"but y_pred has {classes} classes; numbers must be 0 to {classes - 1}."
-            )
-        one_hot = np.eye(classes, dtype=pred.dtype)[labels.astype(np.int64)]  # (...,K)
-        one_hot = np.moveaxis(one_hot, -1, self.axis)
+        one_hot = np.moveaxis(chosen(self.name, labels, pred, self.axis), -1, self.axis)
         logarithms = _log_probabilities(pred, self.from_logits, self.axis)
         values = -ops.sum(logarithms * Tensor(one_hot), axis=self.axis)
         return values if valid is None else ops.where(valid, values, 0.0)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, alongside, beside
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape
+from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 from minicnn.losses.crossentropy import (
     binary,
     check_axis,
     check_smoothing,
+    chosen,
     several_classes,
     shares,
     smoothed,
@@ -116,7 +115,7 @@ class CategoricalFocalCrossentropy(Loss):
         several_classes(self.name, pred.shape)
         true = smoothed(true, self.label_smoothing, pred.shape[-1])
         p = shares(ops.softmax(pred, self.axis) if self.from_logits else pred, self.axis)
-        alpha = convert_to_tensor(np.asarray(self.alpha, pred.dtype))
+        alpha = alongside(self.alpha, pred, pred.dtype)
         values = -(alpha * ops.power(1.0 - p, self.gamma)) * (true * ops.log(p))
         return ops.sum(values, axis=self.axis)
 
@@ -152,14 +151,15 @@ class CategoricalGeneralizedCrossEntropy(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         pred = float_tensor(y_pred)
-        labels = np.asarray(convert_to_tensor(y_true).data)
+        true = beside(y_true, pred)
+        together(self.name, y_pred=pred, y_true=true)
+        labels = true.data
         if labels.shape != pred.shape[:-1]:
             raise ShapeError(
                 f"{self.name}: y_true has shape {labels.shape} and y_pred {pred.shape}; y_true "
                 f"must hold one class number for each of {pred.shape[:-1]}."
             )
-        one_hot = np.eye(pred.shape[-1], dtype=pred.dtype)[labels.astype(np.int64)]  # (...,K)
-        p = ops.sum(pred * Tensor(one_hot), axis=-1)
+        p = ops.sum(pred * Tensor(chosen(self.name, labels, pred)), axis=-1)
         return (1.0 - ops.power(p, self.q)) / self.q
 
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ShapeError
+from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import kind_by_shape
-from minicnn.metrics.base import Mean, MeanMetricWrapper, matching
+from minicnn.metrics.base import Mean, MeanMetricWrapper, matching, together
 
 __all__ = [
     "Accuracy",
@@ -32,7 +33,7 @@ Array = NDArray[Any]
 
 
 def _share(hits: Any) -> Array:
-    return np.asarray(hits, np.float64)
+    return hits.astype(np.float64) if on_gpu(hits) else np.asarray(hits, np.float64)
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Array:
@@ -54,7 +55,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Array:
 
 
 def _class_numbers(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
-    true, pred = np.asarray(plain(y_true)), np.asarray(plain(y_pred))
+    true, pred = together(y_true, y_pred)
     given = true.shape
     if true.ndim == pred.ndim and true.shape[-1] == 1:
         true = true[..., 0]
@@ -175,7 +176,7 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         self.k, self.from_sorted_ids = k, from_sorted_ids
 
 
-class AccuracyByShape(Mean):
+class AccuracyByShape(Mean, anywhere=True):
     """What the name "accuracy" means in `compile`: the kind that fits the first batch's shapes.
 
     One output with a threshold is binary; truth and prediction of equal shape are one-hot;

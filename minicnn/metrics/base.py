@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,20 +11,72 @@ from numpy.typing import NDArray
 
 from minicnn import config, configs, initializers, losses
 from minicnn.autograd.recording import no_recording
-from minicnn.autograd.tensor import Tensor, Variable, plain
+from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
 from minicnn.errors import ShapeError
+from minicnn.kernels.placement import gpu_in_sight, on_gpu, to_cpu, to_gpu
 from minicnn.layers.base import snake_case
 from minicnn.losses.base import spread
 
-__all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum", "divided", "matching"]
+__all__ = [
+    "Mean",
+    "MeanMetricWrapper",
+    "Metric",
+    "Sum",
+    "array_of",
+    "divided",
+    "matching",
+    "together",
+]
 
 Array = NDArray[Any]
+
+
+def array_of(value: Any) -> Array:
+    """Return the array of a tensor or of plain data, where it is."""
+    array = plain(value)
+    return array if on_gpu(array) else np.asarray(array)
+
+
+def together(y_true: Any, y_pred: Any) -> tuple[Array, Array]:
+    """Return both as arrays where the predictions are."""
+    true, pred = array_of(y_true), array_of(y_pred)
+    return (to_gpu if on_gpu(pred) else to_cpu)(true), pred
+
+
+def _brought(value: Any) -> Any:
+    """Return tensors and arrays of the GPU in the computer's memory, and the rest as it is."""
+    if not on_gpu(plain(value)):
+        return value
+    return Tensor(as_numpy(value)) if isinstance(value, Tensor) else to_cpu(value)
+
+
+def _in_memory(method: Callable[..., Any], brings: bool) -> Callable[..., Any]:
+    """Return a method of a metric that makes what it makes in the computer's memory.
+
+    Args:
+        method: of a metric.
+        brings: whether its arguments, too, are brought there.
+    """
+
+    @functools.wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not gpu_in_sight():
+            return method(self, *args, **kwargs)
+        with config.use_cpu():
+            if brings:
+                args = tuple(map(_brought, args))
+                kwargs = {name: _brought(value) for name, value in kwargs.items()}
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 class Metric:
     """The base of all metrics: a figure that is brought up to date batch by batch.
 
-    A subclass makes its variables by `add_weight` and writes `update_state` and `result`.
+    A subclass makes its variables by `add_weight` and writes `update_state` and `result`. Metrics
+    live in the computer's memory: what `update_state` is given is there, even if it came from the
+    GPU, unless the class says by `class Name(Metric, anywhere=True)` that it looks itself.
 
     Args:
         dtype: float type of the variables and of the result; by default `config.floatx()` for
@@ -48,6 +101,13 @@ class Metric:
     #: Whether "up" or "down" is better; callbacks with mode "auto" ask for it.
     direction: str | None = None
 
+    def __init_subclass__(cls, anywhere: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("update_state", "result"):
+            if name in vars(cls):
+                brings = name == "update_state" and not anywhere
+                setattr(cls, name, _in_memory(vars(cls)[name], brings))
+
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
         self._given_dtype = dtype
@@ -67,7 +127,8 @@ class Metric:
     ) -> Variable:
         """Make a variable that `reset_state` sets to zero."""
         value = initializers.get(initializer)(tuple(shape), dtype or self.dtype)
-        variable = Variable(value, trainable=False, name=name or "variable")
+        with config.use_cpu():
+            variable = Variable(value, trainable=False, name=name or "variable")
         self._variables.append(variable)
         return variable
 
@@ -129,17 +190,19 @@ class Metric:
 
 def divided(a: Any, b: Any) -> Array:
     """Return a / b, and 0 where b is 0."""
-    a, b = np.asarray(plain(a)), np.asarray(plain(b))
+    a, b = as_numpy(a), as_numpy(b)
     return np.divide(a, b, out=np.zeros(np.broadcast_shapes(a.shape, b.shape)), where=b != 0)
 
 
 def matching(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     """Return both as arrays of one shape; a missing last axis of length 1 is added.
 
+    They are where the predictions are.
+
     Raises:
         ShapeError: the shapes differ otherwise.
     """
-    true, pred = np.asarray(plain(y_true)), np.asarray(plain(y_pred))
+    true, pred = together(y_true, y_pred)
     given = true.shape, pred.shape
     if true.ndim == pred.ndim - 1 and pred.shape[-1] == 1:
         true = true[..., None]
@@ -165,7 +228,7 @@ def _by_sample(
     """
     if sample_weight is None:
         return reduce(values, axis=tuple(range(1, values.ndim))), None
-    weights = np.asarray(plain(sample_weight), values.dtype)
+    weights = as_numpy(sample_weight, values.dtype)
     spread(where, weights, Tensor(values))  # refuses what does not fit
     if weights.ndim == values.ndim + 1:
         weights = weights[..., 0]
@@ -176,7 +239,7 @@ def _by_sample(
     return reduce(values * weights, axis=inner), reduce(weights, axis=inner)
 
 
-class Sum(Metric):
+class Sum(Metric, anywhere=True):
     """The sum of given numbers, each times its weight if there are any.
 
     >>> total = Sum()
@@ -191,14 +254,14 @@ class Sum(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add numbers."""
-        array = np.asarray(plain(values), np.float64)
+        array = as_numpy(values, np.float64)
         self.total.assign_add(_by_sample(self.name, array, sample_weight, np.sum)[0].sum())
 
     def result(self) -> Tensor:
         return self._figure(self.total.data)
 
 
-class Mean(Metric):
+class Mean(Metric, anywhere=True):
     """The mean of given numbers, over samples, each with its weight if there are any.
 
     >>> mean = Mean()
@@ -213,7 +276,11 @@ class Mean(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add numbers."""
-        array = np.asarray(plain(values), np.float64)
+        given = array_of(values)
+        if on_gpu(given) and given.ndim > 1 and sample_weight is None:
+            # One number for each sample is moved.
+            given = given.mean(axis=tuple(range(1, given.ndim)), dtype=np.float64)
+        array = as_numpy(given, np.float64)
         sums, weights = _by_sample(self.name, array, sample_weight, np.mean)
         self.total.assign_add(sums.sum())
         self.count.assign_add(sums.size if weights is None else weights.sum())
@@ -228,7 +295,7 @@ class Mean(Metric):
         return self._figure(divided(self.total, self.count))
 
 
-class MeanMetricWrapper(Mean):
+class MeanMetricWrapper(Mean, anywhere=True):
     """The mean of the values that a function gives for each sample.
 
     Args:
@@ -257,10 +324,12 @@ class MeanMetricWrapper(Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add a batch, each sample with its weight if there are any."""
-        # Arrays, which both the operations and NumPy take.
-        true, pred = np.asarray(plain(y_true)), np.asarray(plain(y_pred))
+        # Arrays, which both the operations and NumPy take; a function of one's own gets NumPy's.
+        true, pred = together(y_true, y_pred)
+        if not str(getattr(self.fn, "__module__", "")).startswith("minicnn."):
+            true, pred = to_cpu(true), to_cpu(pred)
         with no_recording():
-            values = np.asarray(plain(self.fn(true, pred, **self.kwargs)), np.float64)
+            values = self.fn(true, pred, **self.kwargs)
         super().update_state(values, sample_weight)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import losses
-from minicnn.autograd.tensor import Tensor, plain
+from minicnn.autograd.tensor import Tensor, as_numpy
 from minicnn.losses.base import EPSILON, same_shape
 from minicnn.losses.crossentropy import SparseCategoricalCrossentropy as SparseLoss
-from minicnn.metrics.base import Mean, MeanMetricWrapper, matching
+from minicnn.metrics.base import Mean, MeanMetricWrapper, matching, together
 
 __all__ = [
     "BinaryCrossentropy",
@@ -175,7 +175,7 @@ class CategoricalCrossentropy(MeanMetricWrapper):
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
 
-class SparseCategoricalCrossentropy(MeanMetricWrapper):
+class SparseCategoricalCrossentropy(MeanMetricWrapper, anywhere=True):
     """Mean of -log(p of the true class), a number; see the loss of this name.
 
     Places of `ignore_class` add 0; they are left out of the number, as in Keras, only where there
@@ -206,13 +206,12 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         if self.ignore_class is not None and sample_weight is not None:
-            mask = SparseLoss(ignore_class=self.ignore_class, axis=self.axis).mask(
-                Tensor(plain(y_true)), Tensor(plain(y_pred))
-            )
+            true, pred = map(Tensor, together(y_true, y_pred))
+            mask = SparseLoss(ignore_class=self.ignore_class, axis=self.axis).mask(true, pred)
             if mask is not None:
-                weights = np.asarray(plain(sample_weight))
+                weights = as_numpy(sample_weight)
                 weights = weights.reshape(weights.shape + (1,) * (mask.ndim - weights.ndim))
-                sample_weight = weights.reshape(weights.shape[: mask.ndim]) * mask
+                sample_weight = weights.reshape(weights.shape[: mask.ndim]) * as_numpy(mask)
         super().update_state(y_true, y_pred, sample_weight)
 
 
@@ -250,7 +249,7 @@ class ConcordanceCorrelation(MeanMetricWrapper):
         self.axis = axis
 
 
-class RootMeanSquaredError(Mean):
+class RootMeanSquaredError(Mean, anywhere=True):
     """Square root of the mean of (y_true - y_pred) ** 2 over all batches.
 
     >>> metric = RootMeanSquaredError()
@@ -266,7 +265,7 @@ class RootMeanSquaredError(Mean):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]
         """Add a batch, each sample with its weight if there are any."""
-        true, pred = same_shape(self.name, plain(y_true), plain(y_pred))
+        true, pred = same_shape(self.name, *together(y_true, y_pred))
         super().update_state(np.square(pred.data - true.data), sample_weight)
 
     def result(self) -> Tensor:

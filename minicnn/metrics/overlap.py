@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import Tensor, plain
+from minicnn.autograd.tensor import Tensor, as_numpy
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.losses.base import EPSILON
-from minicnn.metrics.base import Metric
+from minicnn.metrics.base import Metric, array_of
 
 __all__ = ["BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU"]
 
 
-class IoU(Metric):
+class IoU(Metric, anywhere=True):
     """Mean over some classes of hits / (true + predicted - hits), over all batches.
 
     A class that is neither true nor predicted anywhere does not count in the mean. Places whose
@@ -68,16 +68,16 @@ class IoU(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch to the table."""
-        true, pred = np.asarray(plain(y_true)), np.asarray(plain(y_pred))
-        true = (true if self.sparse_y_true else true.argmax(self.axis)).reshape(-1)
-        pred = (pred if self.sparse_y_pred else pred.argmax(self.axis)).reshape(-1)
+        true, pred = array_of(y_true), array_of(y_pred)
+        true = as_numpy(true if self.sparse_y_true else true.argmax(self.axis)).reshape(-1)
+        pred = as_numpy(pred if self.sparse_y_pred else pred.argmax(self.axis)).reshape(-1)
         if true.shape != pred.shape:
             raise ShapeError(
                 f"{self.name}: y_true holds {true.size} class numbers, but y_pred {pred.size}."
             )
         true, pred = true.astype(np.int64), pred.astype(np.int64)
         kind = self.total_cm.dtype
-        weights = np.asarray(1 if sample_weight is None else plain(sample_weight))
+        weights = as_numpy(1 if sample_weight is None else sample_weight)
         if weights.dtype.kind == "f" and kind.kind != "f":
             warnings.warn(
                 f"{self.name}: fractions of sample_weight are cut off; give dtype='float32' to "
@@ -106,7 +106,7 @@ class IoU(Metric):
         return Tensor(np.asarray(result, self.total_cm.dtype if floats else "float64"))
 
 
-class BinaryIoU(IoU):
+class BinaryIoU(IoU, anywhere=True):
     """Intersection over union of yes and no; see `IoU`.
 
     Args:
@@ -128,7 +128,7 @@ class BinaryIoU(IoU):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch to the table."""
-        super().update_state(y_true, np.asarray(plain(y_pred)) >= self.threshold, sample_weight)
+        super().update_state(y_true, array_of(y_pred) >= self.threshold, sample_weight)
 
 
 class MeanIoU(IoU):

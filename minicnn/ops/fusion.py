@@ -16,6 +16,7 @@ from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.geometry import Geometry
 from minicnn.kernels import fused
+from minicnn.kernels.placement import on_gpu
 from minicnn.kernels.slopes import Slopes
 from minicnn.ops import elementwise, pooling, reduction
 from minicnn.ops.maps import (
@@ -184,7 +185,9 @@ def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
             difference = elementwise.subtract(prediction, truth)
             return elementwise.multiply(dy, elementwise.multiply(2 / prediction.size, difference))
         # In training this is the last operation, so dy is 1 and a pass over the image is saved.
-        return Tensor((gradient if dy.data == 1 else gradient * dy.data).reshape(prediction.shape))
+        # Whether it is, is not asked of the GPU: the answer would have to be waited for.
+        done = not on_gpu(dy.data) and dy.data == 1
+        return Tensor((gradient if done else gradient * dy.data).reshape(prediction.shape))
 
     return record(
         "mean_squared_error",

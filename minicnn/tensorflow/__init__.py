@@ -14,9 +14,17 @@ from typing import Any
 import numpy as np
 
 from minicnn import config, ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain
+from minicnn.autograd.tensor import (
+    Tensor,
+    alongside,
+    as_numpy,
+    beside,
+    constant,
+    convert_to_tensor,
+)
 from minicnn.errors import ArgumentError
 from minicnn.keras import Namespace, look_up
+from minicnn.kernels.placement import check_same_device
 
 bool = np.dtype("bool")
 float32, float64 = np.dtype("float32"), np.dtype("float64")
@@ -107,12 +115,12 @@ def stop_gradient(input: Any) -> Tensor:  # noqa: A002
 
 def zeros(shape: Sequence[int], dtype: Any = float32) -> Tensor:
     """Return a tensor of zeros."""
-    return Tensor(np.zeros(tuple(shape), dtype))
+    return constant(np.zeros(tuple(shape), dtype))
 
 
 def ones(shape: Sequence[int], dtype: Any = float32) -> Tensor:
     """Return a tensor of ones."""
-    return Tensor(np.ones(tuple(shape), dtype))
+    return constant(np.ones(tuple(shape), dtype))
 
 
 def zeros_like(input: Any, dtype: Any = None) -> Tensor:  # noqa: A002
@@ -132,20 +140,20 @@ def fill(dims: Sequence[int], value: Any) -> Tensor:
 
 def eye(num_rows: int, num_columns: int | None = None, dtype: Any = float32) -> Tensor:
     """Return a matrix with ones on the diagonal."""
-    return Tensor(np.eye(num_rows, num_columns, dtype=dtype))
+    return constant(np.eye(num_rows, num_columns, dtype=dtype))
 
 
 def range(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> Tensor:
     """Return the numbers from `start` (or 0) to below `limit` in steps of `delta`."""
     first, last = (0, start) if limit is None else (start, limit)
-    array = np.arange(plain(first), plain(last), plain(delta))
+    array = np.arange(*(n.item() if isinstance(n, Tensor) else n for n in (first, last, delta)))
     kind = dtype or (int32 if array.dtype.kind == "i" else config.floatx())
-    return Tensor(array.astype(kind))
+    return constant(array.astype(kind))
 
 
 def linspace(start: Any, stop: Any, num: int) -> Tensor:
     """Return `num` numbers at equal distances from `start` to `stop`, both included."""
-    return Tensor(np.linspace(plain(start), plain(stop), num, dtype=config.floatx()))
+    return constant(np.linspace(as_numpy(start), as_numpy(stop), num, dtype=config.floatx()))
 
 
 def one_hot(indices: Any, depth: int, dtype: Any = float32) -> Tensor:
@@ -155,7 +163,7 @@ def one_hot(indices: Any, depth: int, dtype: Any = float32) -> Tensor:
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     numbers = convert_to_tensor(indices).data
-    return Tensor((numbers[..., None] == np.arange(depth)).astype(dtype))
+    return Tensor((numbers[..., None] == np.arange(depth, like=numbers)).astype(dtype))
 
 
 # Shapes.
@@ -163,17 +171,20 @@ def one_hot(indices: Any, depth: int, dtype: Any = float32) -> Tensor:
 
 def shape(input: Any) -> Tensor:  # noqa: A002
     """Return the length of each axis as a tensor."""
-    return Tensor(np.array(convert_to_tensor(input).shape, "int32"))
+    x = convert_to_tensor(input)
+    return alongside(np.array(x.shape), x, "int32")
 
 
 def size(input: Any) -> Tensor:  # noqa: A002
     """Return the number of elements as a tensor."""
-    return Tensor(np.array(convert_to_tensor(input).size, "int32"))
+    x = convert_to_tensor(input)
+    return alongside(x.size, x, "int32")
 
 
 def rank(input: Any) -> Tensor:  # noqa: A002
     """Return the number of axes as a tensor."""
-    return Tensor(np.array(convert_to_tensor(input).ndim, "int32"))
+    x = convert_to_tensor(input)
+    return alongside(x.ndim, x, "int32")
 
 
 def expand_dims(input: Any, axis: int) -> Tensor:  # noqa: A002
@@ -225,7 +236,10 @@ def gather(params: Any, indices: Any, axis: int = 0) -> Tensor:
 
 def _compared(function: Callable[[Any, Any], Any], name: str) -> Callable[[Any, Any], Tensor]:
     def compare(x: Any, y: Any) -> Tensor:
-        return Tensor(function(convert_to_tensor(x).data, convert_to_tensor(y).data))
+        a = beside(x, y) if isinstance(y, Tensor) else convert_to_tensor(x)
+        b = beside(y, a)
+        check_same_device(name, x=a.data, y=b.data)
+        return Tensor(function(a.data, b.data))
 
     compare.__name__ = name
     compare.__doc__ = f"Return where x is {name.replace('_', ' ')} y, element by element."

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain
+from minicnn.autograd.tensor import Tensor, alongside, as_numpy, constant, convert_to_tensor
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.tensorflow.random import generator
 
@@ -28,7 +28,7 @@ def resize(images: Any, size: Sequence[int], method: str = "bilinear") -> Tensor
     method = check_choice("image.resize", "method", method, ["bilinear", "nearest"])
     # TensorFlow keeps the type of nearest pixels, and gives float32 for means of several.
     x = convert_to_tensor(images)
-    y = _on_images(lambda i: ops.resize2d(i, tuple(plain(size)), method), x)
+    y = _on_images(lambda i: ops.resize2d(i, tuple(as_numpy(size)), method), x)
     return ops.cast(y, x.dtype) if method == "nearest" else y
 
 
@@ -45,7 +45,7 @@ def flip_up_down(image: Any) -> Tensor:
 def _flipped_at_random(image: Any, flip: Callable[[Any], Tensor], seed: int | None) -> Tensor:
     def some(x: Tensor) -> Tensor:
         chosen = generator(seed).random((len(x), 1, 1, 1)) < 0.5
-        return ops.where(np.broadcast_to(chosen, x.shape), flip(x), x)
+        return ops.where(alongside(chosen, x), flip(x), x)
 
     return _on_images(some, image)
 
@@ -78,10 +78,10 @@ def adjust_contrast(images: Any, contrast_factor: float) -> Tensor:
 def rgb_to_grayscale(images: Any) -> Tensor:
     """Return 0.2989 red + 0.587 green + 0.114 blue: (...,3) to (...,1)."""
     x = convert_to_tensor(images)
-    weights = np.array([[0.2989], [0.587], [0.114]])
+    weights = [[0.2989], [0.587], [0.114]]
     if x.dtype.kind == "f":
-        return ops.matmul(x, weights.astype(x.dtype))
-    return Tensor((x.data @ weights).astype(x.dtype))
+        return ops.matmul(x, alongside(weights, x, x.dtype))
+    return Tensor((x.data @ alongside(weights, x, "float64").data).astype(x.dtype))
 
 
 def central_crop(image: Any, central_fraction: float) -> Tensor:
@@ -125,7 +125,7 @@ def decode_image(contents: bytes, channels: int = 0) -> Tensor:
     with Image.open(io.BytesIO(contents)) as file:
         mode = modes[channels] or (file.mode if file.mode in ("L", "RGB", "RGBA") else "RGB")
         pixels = np.array(file.convert(mode), "uint8")
-    return Tensor(pixels if pixels.ndim == 3 else pixels[..., None])
+    return constant(pixels if pixels.ndim == 3 else pixels[..., None])
 
 
 def decode_png(contents: bytes, channels: int = 0) -> Tensor:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minicnn import activations, ops
 from minicnn.activations import (
     elu,
@@ -22,8 +20,9 @@ from minicnn.activations import (
     softsign,
     tanh,
 )
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ArgumentError
+from minicnn.losses import sparse_categorical_crossentropy
 
 __all__ = [
     "avg_pool2d",
@@ -118,9 +117,7 @@ def softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) 
 
 def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     """Return -log(softmax(x) at the true class) over the last axis."""
-    x = convert_to_tensor(logits)
-    one_hot = np.eye(x.shape[-1], dtype=x.dtype)[convert_to_tensor(labels).data]  # (...,K)
-    return softmax_cross_entropy_with_logits(one_hot, x)
+    return sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_numpy, constant, convert_to_tensor
 from minicnn.config import set_random_seed as set_seed
 from minicnn.errors import ArgumentError
 
@@ -29,7 +29,7 @@ def normal(
 ) -> Tensor:
     """Return normal numbers; with a seed, the same at every call."""
     values = generator(seed).standard_normal(tuple(shape))
-    return Tensor((np.asarray(mean) + np.asarray(stddev) * values).astype(dtype))
+    return constant((as_numpy(mean) + as_numpy(stddev) * values).astype(dtype))
 
 
 def uniform(
@@ -43,10 +43,10 @@ def uniform(
     rng, kind = generator(seed), np.dtype(dtype)
     if kind.kind == "f":
         limit = 1.0 if maxval is None else maxval
-        return Tensor(rng.uniform(minval, limit, tuple(shape)).astype(kind))
+        return constant(rng.uniform(minval, limit, tuple(shape)).astype(kind))
     if maxval is None:
         raise ArgumentError("random.uniform: integers need maxval, which is not reached.")
-    return Tensor(rng.integers(int(minval), int(maxval), tuple(shape)).astype(kind))
+    return constant(rng.integers(int(minval), int(maxval), tuple(shape)).astype(kind))
 
 
 def shuffle(value: Any, seed: int | None = None) -> Tensor:

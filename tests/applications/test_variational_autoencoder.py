@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from minicnn import Tensor, check_gradients, config, ops, optimizers
+from minicnn import check_gradients, config, convert_to_tensor, ops, optimizers
 from minicnn.applications.variational_autoencoder import (
     Sampling,
     grid_of_codes,
@@ -46,7 +46,7 @@ def test_training_is_that_of_keras_with_the_same_noise():
 def test_gradients_reach_mean_and_variance_through_the_sampling():
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(4, 3))
-    decoder = Tensor(rng.normal(size=(3, 5)))
+    decoder = convert_to_tensor(rng.normal(size=(3, 5)))
 
     def loss(mean, log_variance):
         code = reparameterize(mean, log_variance, noise)

@@ -1,5 +1,6 @@
 """Where the tests of the CUDA backend run: on the CPU, and on a GPU where there is one."""
 
+import contextlib
 import importlib
 
 import pytest
@@ -39,3 +40,23 @@ def card(monkeypatch):
     device._card.cache_clear()
     yield stand_in.card
     device._card.cache_clear()
+
+
+@pytest.fixture
+def unhurried(cupy, monkeypatch):
+    """A `with` block in which nobody may wait for the GPU, as far as the stand-in can tell."""
+
+    def refused(*_):
+        raise AssertionError("somebody waits for the GPU")
+
+    @contextlib.contextmanager
+    def block():
+        if not hasattr(cupy.ndarray, "_array"):
+            yield  # a real card
+            return
+        with monkeypatch.context() as patch:
+            for name in ("get", "item", "__bool__", "__float__", "__int__", "__repr__"):
+                patch.setattr(cupy.ndarray, name, refused, raising=False)
+            yield
+
+    return block

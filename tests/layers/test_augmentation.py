@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn import GradientTape, Sequential, Tensor, config, layers
+from minicnn import GradientTape, Sequential, config, convert_to_tensor, layers
 from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, ShapeError
 
@@ -49,7 +49,7 @@ def test_images_and_masks_are_those_of_keras(case, arrays):
     numbers = drawn(arrays, case)
     if "flips" in numbers:
         numbers = {layer.mode: numbers["flips"]}
-    x, m = (Tensor(arrays[f"{case['id']}/{name}"]) for name in "xm")
+    x, m = (convert_to_tensor(arrays[f"{case['id']}/{name}"]) for name in "xm")
     y = layer.transform_images(x, numbers).numpy()
     np.testing.assert_allclose(y, arrays[f"{case['id']}/y"], atol=1e-4)
     masks = layer.transform_segmentation_masks(m, numbers).numpy()
@@ -146,7 +146,7 @@ class TestEvery:
         np.testing.assert_array_equal(x, before)
 
     def test_gradients_reach_the_images(self, layer):
-        x = Tensor(images().astype(np.float64))
+        x = convert_to_tensor(images().astype(np.float64))
         with GradientTape() as tape:
             tape.watch(x)
             loss = anew(layer)(x)

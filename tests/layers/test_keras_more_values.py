@@ -13,10 +13,10 @@ from minicnn import (
     GradientTape,
     Input,
     Sequential,
-    Tensor,
     check_gradients,
     config,
     constraints,
+    convert_to_tensor,
     layers,
     regularizers,
 )
@@ -61,7 +61,7 @@ def is_close(actual, desired, what, rtol=1e-6, atol=1e-7):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_values_and_gradients_are_those_of_keras(case, arrays):
-    inputs = [Tensor(x) for x in listed(arrays, case["id"], "x")]
+    inputs = [convert_to_tensor(x) for x in listed(arrays, case["id"], "x")]
     layer = make(case)
     layer(one_or_list(inputs))
     assert [w.name for w in layer.weights] == case["weights"]
@@ -75,7 +75,7 @@ def test_values_and_gradients_are_those_of_keras(case, arrays):
     is_close(y.numpy(), arrays[f"{case['id']}/y"], "output", atol=atol)
 
     trained = layer.trainable_weights
-    found = tape.gradient(y, [*inputs, *trained], Tensor(arrays[f"{case['id']}/dy"]))
+    found = tape.gradient(y, [*inputs, *trained], convert_to_tensor(arrays[f"{case['id']}/dy"]))
     wanted = [*listed(arrays, case["id"], "dx"), *listed(arrays, case["id"], "dw")]
     names = [*(f"gradient to input {i}" for i in range(len(inputs))), *(w.name for w in trained)]
     for name, gradient, value in zip(names, found, wanted, strict=True):
@@ -102,7 +102,7 @@ def test_penalties_are_those_of_keras(case, arrays):
     x, value, grad = (arrays[f"regularizer/{case['id']}/{name}"] for name in ("x", "value", "grad"))
     regularizer = getattr(regularizers, case["class"])(**case["config"])
     with GradientTape() as tape:
-        tape.watch(tensor := Tensor(x))
+        tape.watch(tensor := convert_to_tensor(x))
         y = regularizer(tensor)
     is_close(y.numpy(), value, "value")
     if value:

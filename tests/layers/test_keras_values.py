@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn import GradientTape, Input, Tensor, config, layers
+from minicnn import GradientTape, Input, config, convert_to_tensor, layers
 from minicnn.layers import Layer
 
 ORACLES = Path(__file__).parents[1] / "oracles"
@@ -50,7 +50,7 @@ def is_close(actual, desired, what):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
 def test_values_and_gradients_are_those_of_keras(case, arrays):
-    inputs = [Tensor(x) for x in listed(arrays, case, "x")]
+    inputs = [convert_to_tensor(x) for x in listed(arrays, case, "x")]
     layer = make(case)
     layer(one_or_list(inputs))
     assert [w.name for w in layer.weights] == case["weights"]
@@ -62,7 +62,7 @@ def test_values_and_gradients_are_those_of_keras(case, arrays):
     is_close(y.numpy(), arrays[f"{case['id']}/y"], "output")
 
     trained = layer.trainable_weights
-    found = tape.gradient(y, [*inputs, *trained], Tensor(arrays[f"{case['id']}/dy"]))
+    found = tape.gradient(y, [*inputs, *trained], convert_to_tensor(arrays[f"{case['id']}/dy"]))
     wanted = [*listed(arrays, case, "dx"), *listed(arrays, case, "dw")]
     names = [*(f"gradient to input {i}" for i in range(len(inputs))), *(w.name for w in trained)]
     for name, gradient, value in zip(names, found, wanted, strict=True):

@@ -13,9 +13,9 @@ from minicnn import (
     Input,
     Model,
     Sequential,
-    Tensor,
     Variable,
     config,
+    convert_to_tensor,
     initializers,
     layers,
 )
@@ -360,7 +360,7 @@ def test_dropout_zeroes_its_share_and_keeps_the_mean():
 
 
 def test_dropouts_gradient_flows_where_its_inputs_did():
-    x = Tensor(np.ones((4, 5)))
+    x = convert_to_tensor(np.ones((4, 5)))
     with GradientTape() as tape:
         tape.watch(x)
         y = layers.Dropout(0.5, seed=1, dtype="float64")(x, training=True)
@@ -471,7 +471,7 @@ def test_an_open_last_axis_is_refused(make):
 @pytest.mark.parametrize("make", BUILT)
 def test_several_inputs_for_a_layer_of_one_are_refused(make):
     with pytest.raises(ShapeError, match="'w': the input has shape"):
-        make()([Tensor(images()), Tensor(images())])
+        make()([convert_to_tensor(images())] * 2)
 
 
 @pytest.mark.parametrize(

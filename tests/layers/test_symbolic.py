@@ -44,6 +44,7 @@ EXPRESSIONS = {
     "x[:, -1]": lambda x: x[:, -1],
     "x[..., 0:1]": lambda x: x[..., 0:1],
     "x[:, :, ::2, None]": lambda x: x[:, :, ::2, None],
+    "x[:, [1, 0, 1]]": lambda x: x[:, [1, 0, 1]],
 }
 
 
