@@ -176,6 +176,7 @@ def test_a_column_may_miss_on_either_side():
 # Class numbers
 
 
+@pytest.mark.cpu_only  # where nobody waits for the answer, the loss is NaN
 @pytest.mark.parametrize("labels", [[0, 3, 1], [0, -1, 1], [0, math.nan, 1]])
 def test_class_numbers_out_of_range_are_refused(labels):
     with pytest.raises(ArgumentError, match="y_pred has 3 classes; numbers must be 0 to 2"):

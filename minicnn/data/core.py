@@ -59,8 +59,9 @@ def generator_of(key: Key) -> np.random.Generator:
 class UserFunction:
     """A function of the user within a pipeline.
 
-    It gets tensors in the computer's memory, where it also works whatever the settings say, and its
-    operations are not remembered for gradients. Its random numbers belong
+    It gets tensors in the computer's memory, where it also works whatever the settings say: threads
+    beside the main one always do, and that one while it makes elements. Its operations are not
+    remembered for gradients. Its random numbers belong
     to the element, so that they are the same in whichever thread it runs.
     """
 
@@ -79,7 +80,7 @@ class UserFunction:
             stream = config.RandomStream((*key, _FUNCTIONS), (number, index))
             beside = threading.current_thread() is not threading.main_thread()
             given = to_user(element)
-            with config.use_cpu(), config.use_random_stream(stream, beside), no_recording():
+            with config.use_random_stream(stream, beside), no_recording():
                 result = self.function(*given) if type(given) is tuple else self.function(given)
             self.drew |= stream.drawn
             return result

@@ -17,17 +17,8 @@ from minicnn import config
 from minicnn.errors import DeviceError
 from minicnn.kernels.probing import backend_module
 
-__all__ = [
-    "check_same_device",
-    "device_of",
-    "gpu_in_sight",
-    "on_gpu",
-    "placed",
-    "recorded",
-    "to_cpu",
-    "to_device",
-    "to_gpu",
-]
+__all__ = ["check_same_device", "device_of", "gpu_in_sight", "on_gpu", "placed", "to_cpu",
+           "to_device", "to_gpu"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -47,17 +38,6 @@ def on_gpu(value: Any) -> bool:
 def gpu_in_sight() -> bool:
     """Return whether some array may be on the GPU, or come to be there: else nobody need look."""
     return "cupy" in sys.modules or config.device() == "gpu"
-
-
-def recorded(array: Any) -> bool:
-    """Return whether what is done with an array now is only recorded, to be done later.
-
-    Its numbers cannot be looked at then.
-
-    >>> recorded(np.zeros((2, 3)))
-    False
-    """
-    return on_gpu(array) and backend_module("cupy").is_recording()
 
 
 def device_of(array: Any) -> str:

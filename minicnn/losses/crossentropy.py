@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, beside
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels.placement import recorded
+from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 
 __all__ = [
@@ -70,25 +70,23 @@ def several_classes(where: str, shape: tuple[int, ...]) -> None:
 def chosen(where: str, labels: NDArray[Any], y_pred: Tensor, axis: int = -1) -> NDArray[Any]:
     """Return class numbers (...) as rows with a single one (...,K), in the type of y_pred.
 
-    In a step that is recorded for the GPU, numbers cannot be looked at; rows of wrong ones are NaN.
+    On the GPU the row of a wrong number is NaN, which becomes its loss, as in TensorFlow: nobody
+    waits for the answer whether there are any.
 
     Raises:
         ArgumentError: a number is none of the classes that y_pred has along an axis.
     """
     classes = y_pred.shape[axis]
-    rows = np.eye(classes, dtype=y_pred.dtype, like=y_pred.data)
-    right = (labels >= 0) & (labels < classes)
-    if recorded(labels):
-        places = np.where(right, labels, 0).astype(np.int64)
-        return np.where(np.expand_dims(right, -1), rows[places], rows.dtype.type(np.nan))
-    # The one look at values that waits for the GPU: a wrong label would be taken for another class.
-    if not right.all():
+    known = (labels >= 0) & (labels < classes)
+    if on_gpu(labels):
+        rows = (labels[..., None] == np.arange(classes, like=labels)).astype(y_pred.dtype)
+        return np.where(known[..., None], rows, y_pred.dtype.type(np.nan))
+    if not known.all():
         raise ArgumentError(
-            f"{where}: y_true holds class numbers from {labels.min().item()} to "
-            f"{labels.max().item()}, but y_pred has {classes} classes; numbers must be 0 to "
-            f"{classes - 1}."
+            f"{where}: y_true holds class numbers from {labels.min()} to {labels.max()}, but "
+            f"y_pred has {classes} classes; numbers must be 0 to {classes - 1}."
         )
-    return rows[labels.astype(np.int64)]
+    return np.eye(classes, dtype=y_pred.dtype)[labels.astype(np.int64)]
 
 
 class BinaryCrossentropy(Pointwise):
@@ -160,7 +158,8 @@ class SparseCategoricalCrossentropy(Loss):
     """Mean of -log(p of the true class); the truth is a class number.
 
     With `ignore_class`, places whose truth is that number (no data) count neither in the sum nor
-    in the number that a mean divides by.
+    in the number that a mean divides by. A number that is none of the classes is refused; on the
+    GPU, where it would have to be waited for, its loss is NaN.
 
     Args:
         from_logits: y_pred holds x with p = softmax(x); safer than a softmax layer. Default False.

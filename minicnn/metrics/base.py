@@ -277,7 +277,8 @@ class Mean(Metric, anywhere=True):
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Add numbers."""
         given = array_of(values)
-        if on_gpu(given) and sample_weight is None:  # so that one number for each sample is moved
+        if on_gpu(given) and given.ndim > 1 and sample_weight is None:
+            # One number for each sample is moved.
             given = given.mean(axis=tuple(range(1, given.ndim)), dtype=np.float64)
         array = as_numpy(given, np.float64)
         sums, weights = _by_sample(self.name, array, sample_weight, np.mean)

@@ -1,4 +1,4 @@
-"""The two networks of the speed targets, described once and built in both libraries.
+"""The networks and layers of the speed targets, described once and built in both libraries.
 
 Each module here imports PyTorch only where it is needed: what starts or measures minicnn in a
 process of its own must not pay for another library.
@@ -6,12 +6,16 @@ process of its own must not pay for another library.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import minicnn
 from minicnn import layers
+from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
+from minicnn.kernels import kernel
 from minicnn.models.saving import weight_paths
 
 if TYPE_CHECKING:
@@ -83,6 +87,64 @@ def cell_network(height: int = 96, width: int = 96, filters: int = 16) -> Networ
 
 
 NETWORKS = {"mnist": mnist_network, "cell": cell_network}
+
+
+MAPS = ("forward", "input gradient", "kernel gradient")
+
+
+class Layer(NamedTuple):
+    """A convolution without bias, "same" padding; a transposed one if so said."""
+
+    height: int
+    width: int
+    channels: int
+    filters: int
+    size: int = 3
+    stride: int = 1
+    transposed: bool = False
+    batch: int = BATCH
+    groups: int = 1
+
+    @property
+    def name(self) -> str:
+        """What tables call the layer."""
+        kind = "transposed " if self.transposed else ""
+        kind += "depthwise " if self.groups == self.channels > 1 else ""
+        stride = f"/{self.stride}" if self.stride > 1 else ""
+        batch = f", batch {self.batch}" if self.batch != BATCH else ""
+        return (
+            f"{kind}{self.channels}->{self.filters}, {self.size}x{self.size}{stride}, "
+            f"{self.height}x{self.width}{batch}"
+        )
+
+    @property
+    def geometry(self) -> Geometry:
+        """The window arithmetic."""
+        function = conv2d_transpose_geometry if self.transposed else conv2d_geometry
+        found = function((self.height, self.width), self.size, self.stride, "same")
+        return found._replace(groups=self.groups)
+
+    @property
+    def multiply_adds(self) -> int:
+        """The products of the whole batch."""
+        g = self.geometry
+        pairs = self.channels * self.filters // self.groups
+        return self.batch * g.out_height * g.out_width * g.kernel_height * g.kernel_width * pairs
+
+
+WIDE = (
+    Layer(48, 48, 16, 32),
+    Layer(14, 14, 32, 64, stride=2),
+    Layer(28, 28, 64, 64),
+    Layer(28, 28, 128, 128, batch=8),
+    Layer(24, 24, 32, 16, stride=2, transposed=True),
+)
+THIN = (
+    Layer(96, 96, 3, 16),
+    Layer(28, 28, 1, 32, stride=2),
+    Layer(48, 48, 16, 3, stride=2, transposed=True),
+    Layer(14, 14, 32, 1, size=7, stride=2, transposed=True),
+)
 
 
 def images(network: Network, batch: int = BATCH) -> np.ndarray:
@@ -167,15 +229,26 @@ def from_torch_kernel(kernel: torch.Tensor) -> np.ndarray:
     return kernel.detach().numpy().transpose(2, 3, 1, 0)[::-1, ::-1]
 
 
-def copy_weights(model: minicnn.Sequential, module: torch.nn.Module) -> None:
-    """Give PyTorch's network the weights of minicnn's."""
+def copy_weights(
+    model: minicnn.Sequential, module: torch.nn.Module, seen: tuple[int, ...] = ()
+) -> None:
+    """Give PyTorch's network the weights of minicnn's.
+
+    Args:
+        model: minicnn's.
+        module: PyTorch's.
+        seen: (H,W,C) of the images that a dense layer sees flattened, if there is one.
+    """
     import torch
 
     weights = weight_paths(model).values()
     with torch.no_grad():
         for weight, parameter in zip(weights, module.parameters(), strict=True):
             value = weight.numpy()
-            parameter.copy_(torch_kernel(value) if value.ndim == 4 else torch.from_numpy(value))
+            if value.ndim == 2:  # its rows are the pixels of mirrored images
+                parameter.copy_(torch_kernel(value.reshape(*seen, -1)).flatten(1))
+            else:
+                parameter.copy_(torch_kernel(value) if value.ndim == 4 else torch.from_numpy(value))
 
 
 class TorchTraining:
@@ -209,3 +282,67 @@ class TorchTraining:
 
         with torch.inference_mode():
             return self.module(self.x)
+
+
+def layer_arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return random images, a kernel and a gradient of the result, as minicnn lays them out."""
+    rng = np.random.default_rng(0)
+    g = layer.geometry
+    sizes = (g.in_height, g.in_width), (g.out_height, g.out_width)
+    taken, given = sizes[::-1] if layer.transposed else sizes
+    window = (layer.size, layer.size)
+    ends = (layer.channels // layer.groups, layer.filters)
+    shapes = (
+        (layer.batch, *taken, layer.channels),
+        (*window, *(ends[::-1] if layer.transposed else ends)),
+        (layer.batch, *given, layer.filters),
+    )
+    x, k, dy = (rng.standard_normal(shape, dtype=np.float32) for shape in shapes)
+    return x, k, dy
+
+
+def layer_in_minicnn(layer: Layer, x: Any, k: Any, dy: Any) -> dict[str, Callable[[], Any]]:
+    """Return minicnn's three maps of a layer, computed where its arrays are."""
+    g, work = layer.geometry, layer.multiply_adds
+    forward = kernel("conv2d", work, x)
+    back = kernel("conv2d_input_gradient", work, x)
+    kernel_gradient = kernel("conv2d_kernel_gradient", work, x)
+    if layer.transposed:
+        functions = (
+            lambda: back(x, k, g), lambda: forward(dy, k, g), lambda: kernel_gradient(dy, x, g)
+        )  # fmt: skip
+    else:
+        functions = (
+            lambda: forward(x, k, g), lambda: back(dy, k, g), lambda: kernel_gradient(x, dy, g)
+        )  # fmt: skip
+    return dict(zip(MAPS, functions, strict=True))
+
+
+def layer_in_torch(
+    layer: Layer, x: np.ndarray, k: np.ndarray, dy: np.ndarray, device: str = "cpu"
+) -> dict[str, Callable[[], torch.Tensor]]:
+    """Return PyTorch's three maps of a layer, on the mirrored images and kernel."""
+    import torch
+    from torch.nn import functional
+
+    tx, tk, tdy = (
+        tensor.to(device) for tensor in (torch_images(x), torch_kernel(k), torch_images(dy))
+    )
+    stride, pad, groups = layer.stride, layer.size // 2, layer.groups
+    extra = stride - 1 if layer.transposed else 0
+
+    def forward() -> torch.Tensor:
+        if layer.transposed:
+            return functional.conv_transpose2d(tx, tk, None, stride, pad, extra, groups)
+        return functional.conv2d(tx, tk, None, stride, pad, 1, groups)
+
+    def backward(which: int) -> torch.Tensor:
+        wanted = [number == which for number in range(3)]
+        gradients = torch.ops.aten.convolution_backward(
+            tdy, tx, tk, None, [stride] * 2, [pad] * 2, [1, 1], layer.transposed, [extra] * 2,
+            groups, wanted,
+        )  # fmt: skip
+        return gradients[which]
+
+    backwards = (functools.partial(backward, which) for which in (0, 1))
+    return dict(zip(MAPS, (forward, *backwards), strict=True))

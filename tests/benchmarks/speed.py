@@ -19,25 +19,23 @@ The exit status is 1 if results differ; speed does not change it.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
 import json
 import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from display import check_folder, digits, progress, verdict
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from timing import Case, Timing, measure
 
-from minicnn.errors import OutputError
-from minicnn.files import make_folder, replacing
+from minicnn.files import replacing
 
 #: Memory stays in the process: large blocks are not mapped anew for each array.
 MALLOC = {
@@ -74,14 +72,6 @@ def restart_with_malloc(tuned: bool) -> None:
 def plain_environment() -> dict[str, str]:
     """Return the environment without settings of the allocator."""
     return {name: value for name, value in os.environ.items() if name not in MALLOC}
-
-
-def check_folder(parser: argparse.ArgumentParser, file: Path) -> None:
-    """Make the folder of a file, or end before minutes are spent on what cannot be stored."""
-    try:
-        make_folder(file.parent)
-    except OutputError as error:
-        parser.error(str(error))
 
 
 def processor() -> str:
@@ -127,37 +117,6 @@ def machine() -> dict[str, str]:
         "malloc": f"{malloc} (started again with these)" if tuned else "the system's setting",
         "Python": platform.python_version(),
     }
-
-
-@contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show on a terminal how much of a measurement is done; the block calls what it gets."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    # Drawn only when told: a thread that redraws would take time from what is measured.
-    with Progress(
-        *columns, console=console, transient=True, auto_refresh=False,
-        disable=not console.is_terminal,
-    ) as bar:  # fmt: skip
-        task = bar.add_task(what, total=total)
-
-        def advance() -> None:
-            bar.advance(task)
-            bar.refresh()
-
-        yield advance
-
-
-def digits(value: float) -> str:
-    """Return a number with three digits that count."""
-    return f"{value:#.3g}".rstrip(".") if value < 1000 else f"{value:.0f}"
-
-
-def verdict(target: str, met: bool, clear: bool = True) -> str:
-    """Return a target and, in colour, whether it is met."""
-    if not clear:
-        return f"{target} [yellow]unclear[/]"
-    return f"{target} {'[green]    met[/]' if met else '[red] missed[/]'}"
 
 
 class Report:
@@ -297,13 +256,14 @@ def run(report: Report, sections: Sequence[str]) -> None:
     Raises:
         ValueError: results of the two libraries differ.
     """
+    import networks
     import workloads
 
     console = report.console
     with console.status("checking that both libraries compute the same"):
         steps, predictions = workloads.network_cases()
-        wide = list(workloads.layer_cases(workloads.WIDE)) if "wide" in sections else []
-        thin = list(workloads.layer_cases(workloads.THIN)) if "thin" in sections else []
+        wide = list(workloads.layer_cases(networks.WIDE)) if "wide" in sections else []
+        thin = list(workloads.layer_cases(networks.THIN)) if "thin" in sections else []
         pool = list(workloads.pool_cases()) if "pool" in sections else []
     state = machine()
     for name, value in state.items():

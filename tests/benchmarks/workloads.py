@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import networks
 import numpy as np
 import torch
-from networks import BATCH, NETWORKS, Network
+from networks import BATCH, MAPS, NETWORKS, Layer, Network
 from timing import Case
 from torch.nn import functional
 
 import minicnn
 from minicnn import ops
-from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
+from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import kernel
 
 OURS, THEIRS = "minicnn", "PyTorch"
@@ -27,63 +27,10 @@ if HAS_TENSORFLOW:
     import tensorflow_side
 #: The kernel of an operation, called without it.
 ALONE = "arithmetic"
-MAPS = ("forward", "input gradient", "kernel gradient")
 
 #: Differences allowed, relative to the largest number: sums of some 10**5 float32 products. In a
 #: network, rounding may also decide which of two nearly equal numbers a max-pool or ReLU passes.
 ROUNDING, NETWORK_ROUNDING = 1e-4, 1e-3
-
-
-class Layer(NamedTuple):
-    """A convolution without bias, "same" padding; a transposed one if so said."""
-
-    height: int
-    width: int
-    channels: int
-    filters: int
-    size: int = 3
-    stride: int = 1
-    transposed: bool = False
-    batch: int = BATCH
-
-    @property
-    def name(self) -> str:
-        """What tables call the layer."""
-        kind = "transposed " if self.transposed else ""
-        stride = f"/{self.stride}" if self.stride > 1 else ""
-        batch = f", batch {self.batch}" if self.batch != BATCH else ""
-        return (
-            f"{kind}{self.channels}->{self.filters}, {self.size}x{self.size}{stride}, "
-            f"{self.height}x{self.width}{batch}"
-        )
-
-    @property
-    def geometry(self) -> Geometry:
-        """The window arithmetic."""
-        function = conv2d_transpose_geometry if self.transposed else conv2d_geometry
-        return function((self.height, self.width), self.size, self.stride, "same")
-
-    @property
-    def multiply_adds(self) -> int:
-        """The products of the whole batch."""
-        g = self.geometry
-        pairs = self.channels * self.filters
-        return self.batch * g.out_height * g.out_width * g.kernel_height * g.kernel_width * pairs
-
-
-WIDE = (
-    Layer(48, 48, 16, 32),
-    Layer(14, 14, 32, 64, stride=2),
-    Layer(28, 28, 64, 64),
-    Layer(28, 28, 128, 128, batch=8),
-    Layer(24, 24, 32, 16, stride=2, transposed=True),
-)
-THIN = (
-    Layer(96, 96, 3, 16),
-    Layer(28, 28, 1, 32, stride=2),
-    Layer(48, 48, 16, 3, stride=2, transposed=True),
-    Layer(14, 14, 32, 1, size=7, stride=2, transposed=True),
-)
 
 
 def check(what: str, ours: Any, theirs: Any, limit: float = ROUNDING, who: str = THEIRS) -> None:
@@ -100,68 +47,11 @@ def check(what: str, ours: Any, theirs: Any, limit: float = ROUNDING, who: str =
         raise ValueError(f"{what}: minicnn and {who} differ by {difference:.1e}")
 
 
-def layer_arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return random images, a kernel and a gradient of the result, as minicnn lays them out."""
-    rng = np.random.default_rng(0)
-    g = layer.geometry
-    sizes = (g.in_height, g.in_width), (g.out_height, g.out_width)
-    taken, given = sizes[::-1] if layer.transposed else sizes
-    window = (layer.size, layer.size)
-    ends = (layer.channels, layer.filters)
-    shapes = (
-        (layer.batch, *taken, layer.channels),
-        (*window, *(ends[::-1] if layer.transposed else ends)),
-        (layer.batch, *given, layer.filters),
-    )
-    x, k, dy = (rng.standard_normal(shape, dtype=np.float32) for shape in shapes)
-    return x, k, dy
-
-
-def layer_in_minicnn(layer: Layer) -> dict[str, Callable[[], np.ndarray]]:
-    """Return minicnn's three maps of a layer."""
-    x, k, dy = layer_arrays(layer)
-    g, work = layer.geometry, layer.multiply_adds
-    forward = kernel("conv2d", work, x)
-    back = kernel("conv2d_input_gradient", work, x)
-    kernel_gradient = kernel("conv2d_kernel_gradient", work, x)
-    if layer.transposed:
-        functions = (
-            lambda: back(x, k, g), lambda: forward(dy, k, g), lambda: kernel_gradient(dy, x, g)
-        )  # fmt: skip
-    else:
-        functions = (
-            lambda: forward(x, k, g), lambda: back(dy, k, g), lambda: kernel_gradient(x, dy, g)
-        )  # fmt: skip
-    return dict(zip(MAPS, functions, strict=True))
-
-
-def layer_in_torch(layer: Layer) -> dict[str, Callable[[], torch.Tensor]]:
-    """Return PyTorch's three maps of a layer, on the mirrored images and kernel."""
-    x, k, dy = layer_arrays(layer)
-    tx, tk, tdy = networks.torch_images(x), networks.torch_kernel(k), networks.torch_images(dy)
-    stride, pad = layer.stride, layer.size // 2
-    extra = stride - 1 if layer.transposed else 0
-
-    def forward() -> torch.Tensor:
-        if layer.transposed:
-            return functional.conv_transpose2d(tx, tk, None, stride, pad, extra)
-        return functional.conv2d(tx, tk, None, stride, pad)
-
-    def backward(which: int) -> torch.Tensor:
-        wanted = [number == which for number in range(3)]
-        gradients = torch.ops.aten.convolution_backward(
-            tdy, tx, tk, None, [stride] * 2, [pad] * 2, [1, 1], layer.transposed, [extra] * 2, 1,
-            wanted,
-        )  # fmt: skip
-        return gradients[which]
-
-    backwards = (functools.partial(backward, which) for which in (0, 1))
-    return dict(zip(MAPS, (forward, *backwards), strict=True))
-
-
 def layer_in_tensorflow(layer: Layer) -> dict[str, Callable[[], np.ndarray]]:
     """Return TensorFlow's three maps of a layer."""
-    calls = tensorflow_side.layer_calls(*layer_arrays(layer), layer.stride, layer.transposed)
+    calls = tensorflow_side.layer_calls(
+        *networks.layer_arrays(layer), layer.stride, layer.transposed
+    )
     return dict(zip(MAPS, calls, strict=True))
 
 
@@ -174,7 +64,9 @@ def beside_tensorflow(what: str, ours: Any, call: Callable[[], Any]) -> dict[str
 def layer_cases(layers: tuple[Layer, ...]) -> Iterator[Case]:
     """Yield the three maps of each layer, checked."""
     for layer in layers:
-        ours, theirs = layer_in_minicnn(layer), layer_in_torch(layer)
+        arrays = networks.layer_arrays(layer)
+        ours = networks.layer_in_minicnn(layer, *arrays)
+        theirs = networks.layer_in_torch(layer, *arrays)
         third = layer_in_tensorflow(layer) if HAS_TENSORFLOW else {}
         for name in MAPS:
             kernels = name == "kernel gradient"

@@ -11,6 +11,7 @@ from minicnn.autograd.tensor import as_numpy
 from minicnn.callbacks import BackupAndRestore, Callback, EarlyStopping, SwapEMAWeights
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.errors import ArgumentError, DataError, DeviceError
+from minicnn.kernels import placement
 from minicnn.models import load_model
 
 RNG = np.random.default_rng(6)
@@ -62,6 +63,8 @@ def assert_same_training(one, other, rtol):
         np.testing.assert_allclose(other.history.history[name], values, rtol, err_msg=name)
     for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(b, a, rtol, atol=rtol)
+    for a, b in zip(one.optimizer.variables, other.optimizer.variables, strict=True):
+        np.testing.assert_allclose(b.numpy(), a.numpy(), rtol, atol=rtol, err_msg=a.name)
 
 
 NETWORKS = pytest.mark.parametrize("network", [autoencoder, classifier])
@@ -106,8 +109,15 @@ class MovingLayers(Callback):
             layer.gpu() if epoch == 0 else layer.cpu()
 
 
+class ThereAndBack(Callback):
+    """Moves the model to the GPU and back before the next step."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.gpu().cpu()
+
+
 @NETWORKS
-@pytest.mark.parametrize("moving", [Moving, MovingLayers])
+@pytest.mark.parametrize("moving", [Moving, MovingLayers, ThereAndBack])
 def test_a_model_that_moves_in_the_middle_continues(cupy, network, moving):
     with config.use_floatx("float64"):
         stayed, moved = trained(network), trained(network, callbacks=[moving()])
@@ -382,7 +392,7 @@ def test_the_card_is_waited_for_once_in_a_step_and_for_metrics_once_more(cupy, m
 
 
 def everywhere(seen):
-    """Return a data set whose functions note the device that they work on, and in which thread."""
+    """Return a data set whose functions note where they work, in which thread, and that note."""
 
     def note(*given):
         main = threading.current_thread() is threading.main_thread()
@@ -395,15 +405,15 @@ def everywhere(seen):
             yield constant([n, n + 0.5])
 
     data = Dataset.from_generator(generated).map(note).map(note, AUTOTUNE)
-    return (
-        data.filter(lambda x: note(x) is x).cache().map(lambda x: (x, x * constant(2.0))).batch(2)
-    )
+    kept = data.filter(lambda x: note(x) is x).cache()
+    return kept.map(lambda x: (x, x * constant(2.0))).batch(2), note
 
 
 @pytest.mark.parametrize("ahead", [0, 2], ids=["alone", "prefetch"])
 def test_a_pipeline_works_on_the_cpu_and_gives_what_the_setting_asks_for(cupy, ahead):
     seen = []
-    data = everywhere(seen).prefetch(ahead)
+    data, note = everywhere(seen)
+    data = data.prefetch(ahead)
     for backend, device in (("cupy", "gpu"), ("auto", "cpu"), ("numpy", "cpu")):
         with config.use_backend(backend):
             for x, y in data:
@@ -414,11 +424,11 @@ def test_a_pipeline_works_on_the_cpu_and_gives_what_the_setting_asks_for(cupy, a
                 assert type(x) is type(y) is np.ndarray
             with config.use_cpu():
                 assert next(iter(data))[0].device == "cpu"
-            total = data.reduce(0.0, lambda s, xy: s + xy[0].numpy().sum())
+            total = data.reduce(0.0, lambda s, xy: note(s + xy[0].numpy().sum()))
             assert total.device == device
             assert float(total) == 33.0
     assert {(place, made_on) for place, _, made_on in seen} == {("cpu", "cpu")}
-    assert {main for _, main, _ in seen} == {True, False} if not ahead else {False}
+    assert {main for _, main, _ in seen} == {True, False}
 
 
 def test_what_is_on_the_card_enters_a_pipeline_as_a_copy(cupy):
@@ -428,6 +438,16 @@ def test_what_is_on_the_card_enters_a_pipeline_as_a_copy(cupy):
     np.testing.assert_array_equal(
         next(Dataset.from_tensors(x).as_numpy_iterator()), np.arange(6.0).reshape(3, 2)
     )
+
+
+def test_elements_make_no_way_over_the_card_to_a_model_on_the_cpu(cupy, monkeypatch):
+    model, x, y = made(classifier)
+    data = Dataset.from_tensor_slices({"x": x, "y": y}).map(lambda d: (d["x"], d["y"])).batch(5)
+    monkeypatch.setattr(placement, "to_gpu", None)
+    with config.use_backend("cupy"):
+        model.fit(data, verbose=0)
+        model.evaluate(data, verbose=0)
+        model.predict(data.map(lambda a, b: a), verbose=0)
 
 
 @pytest.mark.parametrize("setting", ["numpy", "cupy"])

@@ -42,7 +42,7 @@ from minicnn.kernels.cuda.convolution import (
 )
 from minicnn.kernels.cuda.elementwise import erf
 from minicnn.kernels.cuda.faults import give_back_memory, is_lost, no_room
-from minicnn.kernels.cuda.graph import Recorded, is_recording
+from minicnn.kernels.cuda.graph import Recorded
 from minicnn.kernels.cuda.indexing import add_at
 from minicnn.kernels.cuda.normalization import (
     batch_normalization,
@@ -84,7 +84,6 @@ __all__ = [
     "give_back_memory",
     "has_tile",
     "is_lost",
-    "is_recording",
     "kernel_and_bias_gradient",
     "matmul",
     "max_pool2d",

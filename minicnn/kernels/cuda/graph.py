@@ -14,12 +14,7 @@ from minicnn.errors import RecordingError
 from minicnn.kernels.cuda.device import cupy, keeping
 from minicnn.kernels.cuda.tiles import own_products
 
-__all__ = ["Recorded", "is_recording"]
-
-
-def is_recording() -> bool:
-    """Return whether what this thread starts now is recorded, and not done."""
-    return bool(cupy().cuda.get_current_stream().is_capturing())
+__all__ = ["Recorded"]
 
 
 class Recorded:
