@@ -20,6 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from tests.cuda import cpu_module, streams
+from tests.cuda.foreseeing import (
+    arrays_of,
+    foreseen,
+    holds_mask,
+    is_view,
+    without_numbers,
+    write,
+)
 from tests.cuda.streams import Block, CUDARuntimeError, OutOfMemoryError, card
 
 NAMES = json.loads((Path(__file__).parent.parent / "oracles/cupy_names.json").read_text())
@@ -175,7 +183,7 @@ def _sent(array):
         now.forbid_while_recording("numbers of the host are copied")
     new, numbers = _copied(array), array.copy()
     raw = new._array
-    now.put(lambda: _write(raw, numbers, None))
+    now.put(lambda: write(raw, numbers, None))
     return new
 
 
@@ -200,7 +208,7 @@ def _call(function, *args, block=None, **kwargs):
         raise NotImplementedError(
             "calling cuBLAS API during stream capture is currently unsupported"
         )
-    masked = function is operator.getitem and _holds_mask(given[1])
+    masked = function is operator.getitem and holds_mask(given[1])
     waits = name in WAITING or masked or (name == "where" and len(args) == 1)
     if waits:
         now.synchronize()
@@ -213,76 +221,20 @@ def _call(function, *args, block=None, **kwargs):
     if waits:
         result = function(*given, **named)
         function = lambda *_, **__: result  # noqa: E731
-    result = _foreseen(function, given, named)
-    if _is_view(result, block):
-        return _wrapped(_without_numbers(function, given, named), block)
+    result = foreseen(function, given, named)
+    if is_view(result, block):
+        return _wrapped(without_numbers(function, given, named), block)
     results = _wrapped(result)
-    for new, i in _arrays_of(results):
-        now.put(lambda new=new._array, i=i: _write(new, function(*given, **named), i))
+    for new, i in arrays_of(results):
+        now.put(lambda new=new._array, i=i: write(new, function(*given, **named), i))
     return results
-
-
-def _foreseen(function, given, named):
-    """Return a result of the right shape and type; its numbers may be any."""
-    locked = [_locked(v) for v in given]
-    method = getattr(function, "__self__", None)
-    if isinstance(method, np.ndarray):
-        function = getattr(_locked(method), function.__name__)
-    with np.errstate(all="ignore"):
-        try:
-            return function(*locked, **{k: _locked(v) for k, v in named.items()})
-        except IndexError:  # places that nobody has written yet
-            return function(*map(_without_places, locked), **named)
-
-
-def _without_numbers(function, given, named):
-    with np.errstate(all="ignore"):
-        return function(*given, **named)
-
-
-def _locked(value):
-    """Return the arrays in a value so that nobody can write to them."""
-    if isinstance(value, np.ndarray):
-        value = value[...]
-        value.flags.writeable = False
-        return value
-    return type(value)(map(_locked, value)) if isinstance(value, tuple | list) else value
-
-
-def _without_places(value):
-    if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
-        return np.zeros_like(value)
-    return type(value)(map(_without_places, value)) if isinstance(value, tuple | list) else value
-
-
-def _holds_mask(key):
-    parts = key if isinstance(key, tuple | list) else (key,)
-    return any(isinstance(p, np.ndarray) and p.dtype == bool for p in parts)
-
-
-def _is_view(result, block):
-    parts = result if isinstance(result, tuple | list) else (result,)
-    return not all(isinstance(p, np.ndarray | np.generic) for p in parts) or any(
-        block is not None and isinstance(p, np.ndarray) and np.may_share_memory(p, block.data)
-        for p in parts
-    )
-
-
-def _arrays_of(results):
-    if isinstance(results, tuple | list):
-        return [(new, i) for i, new in enumerate(results)]
-    return [(results, None)]
-
-
-def _write(new, result, i):
-    new[...] = result if i is None else result[i]
 
 
 def _change(function, array, *args):
     """Change an array in its stream's turn."""
     given = _unwrapped(args)
     streams.touched(array._block)
-    if function is operator.setitem and _holds_mask(given[0]) and np.ndim(given[1]):
+    if function is operator.setitem and holds_mask(given[0]) and np.ndim(given[1]):
         streams.get_current_stream().synchronize()
     raw = array._array  # holds the numbers, and not the memory, which others may get
     streams.get_current_stream().put(lambda: function(raw, *given))

@@ -270,8 +270,8 @@ class Sending(layers.Layer):
 REASONS = [
     (lambda: cells(layers.Dropout(0.25)), {}, "random numbers"),
     (lambda: cells(layers.GaussianNoise(0.1, seed=3)), {}, "random numbers"),
-    (lambda: cells(Waiting()), {}, "the host waits|stream is capturing"),
-    (lambda: cells(Sending()), {}, "numbers of the host|stream is capturing"),
+    (lambda: cells(Waiting()), {}, "stream is capturing"),
+    (lambda: cells(Sending()), {}, r"an array \(6,\) of float32 is sent to the GPU"),
     (lambda: OwnStep(cells().layers), {}, "train_step of its own"),
     (cells, {"run_eagerly": True}, "run_eagerly=True"),
 ]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from minicnn.errors import RecordingError
 from minicnn.kernels.cuda.device import Array, cupy, room_for
 
 __all__ = ["ahead", "to_gpu"]
@@ -24,7 +25,13 @@ def to_gpu(array: NDArray[Any]) -> Array:
 
     Raises:
         DeviceMemoryError: the card has no room for it.
+        RecordingError: work is being recorded, and this is more than a single number. A graph would
+            read pinned memory, which CuPy would then keep for good.
     """
+    if array.ndim and cupy().cuda.get_current_stream().is_capturing():
+        raise RecordingError(
+            f"an array {array.shape} of {array.dtype} is sent to the GPU in every step"
+        )
     with room_for("to_gpu", array.shape, array.dtype):
         return cupy().asarray(array, order="C")
 
@@ -55,21 +62,23 @@ def ahead(batches: Iterable[T], move: Callable[[T], Moved]) -> Iterator[Moved]:
     """
     copying = _copying(cupy().cuda.runtime.getDevice())
     waiting: list[tuple[Moved, Any]] = []
-    failed: Exception | None = None
     source = iter(batches)
-    while failed is None:
+    while True:
         try:
             batch = next(source)
             copying.wait_event(cupy().cuda.get_current_stream().record())
             with copying:
                 waiting.append((move(batch), copying.record()))
-            del batch
-        except Exception as error:
-            failed = error
-        if len(waiting) > (failed is None):
+        except StopIteration:
+            break
+        except Exception:
+            if waiting:
+                yield _arrived(waiting)
+            raise
+        if len(waiting) == 2:
             yield _arrived(waiting)
-    if not isinstance(failed, StopIteration):
-        raise failed
+    if waiting:
+        yield _arrived(waiting)
 
 
 def _arrived(waiting: list[tuple[Moved, Any]]) -> Moved:
