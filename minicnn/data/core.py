@@ -61,8 +61,8 @@ class UserFunction:
 
     It gets tensors in the computer's memory, where it also works whatever the settings say: threads
     beside the main one always do, and that one while it makes elements. Its operations are not
-    remembered for gradients. Its random numbers belong
-    to the element, so that they are the same in whichever thread it runs.
+    remembered for gradients. Its random numbers belong to the element, so that they are the same in
+    whichever thread it runs.
     """
 
     def __init__(self, where: str, function: Callable[..., Any]) -> None:

@@ -13,12 +13,18 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from minicnn.errors import DeviceLostError, DeviceMemoryError
-from minicnn.kernels import backend_module
+from minicnn.kernels import backend_module, backends
 
 __all__ = ["card_watched", "told"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def _marked(error: BaseException) -> BaseException:
+    """Return an error, marked as one that says all."""
+    vars(error)["told"] = True
+    return error
 
 
 def told(model: Any, where: str, error: BaseException, saved: str = "") -> BaseException:
@@ -32,9 +38,11 @@ def told(model: Any, where: str, error: BaseException, saved: str = "") -> BaseE
     """
     if "cupy" not in sys.modules or not isinstance(error, MemoryError | RuntimeError):
         return error
+    if "told" in vars(error) or not backends()["cupy"].usable:
+        # What a callback's `evaluate` told, for one, is not told again; but files are known here.
+        lost = isinstance(error, DeviceLostError) and saved
+        return _marked(DeviceLostError(f"{error}{saved}")) if lost else error
     start = f"{model.name}: {where}: "
-    if isinstance(error, DeviceLostError) or str(error).startswith(start):
-        return error
     card = backend_module("cupy")
     sentence = card.no_room(error)
     if sentence is None and not card.is_lost(error):
@@ -43,17 +51,14 @@ def told(model: Any, where: str, error: BaseException, saved: str = "") -> BaseE
     error.__traceback__ = error.__cause__ = error.__context__ = None
     if sentence is None:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        return DeviceLostError(
-            f"{start}the GPU does not answer any more ({reason}); this process cannot use it again."
-            f"{saved}"
-        )
+        said = f"the GPU does not answer any more ({reason}); this process cannot use it again."
+        return _marked(DeviceLostError(f"{start}{said}{saved}"))
     model.forget_losses()
     gc.collect()
     card.give_back_memory()
     by_batches = where in ("fit", "evaluate", "predict")
-    return DeviceMemoryError(
-        f"{start}{sentence}{' A smaller batch_size does so.' if by_batches else ''}"
-    )
+    smaller = " A smaller batch_size does so." if by_batches else ""
+    return _marked(DeviceMemoryError(f"{start}{sentence}{smaller}"))
 
 
 def card_watched(method: Callable[P, R]) -> Callable[P, R]:

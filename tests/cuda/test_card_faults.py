@@ -2,6 +2,8 @@
 
 import gc
 import re
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from minicnn.callbacks import (
     SwapEMAWeights,
 )
 from minicnn.errors import BackendError, DeviceLostError, DeviceMemoryError
+from minicnn.kernels import probing
 from minicnn.kernels.cuda import faults
 from minicnn.models.saving import read_arrays
 from tests.cuda import stand_in
@@ -212,3 +215,46 @@ def test_an_interrupted_training_hides_no_error_behind_those_of_callbacks(cupy):
 
 def broken():
     raise RuntimeError("first")
+
+
+class Evaluating(Callback):
+    """Measures the model on all images after the first epoch, on a card that `action` changed."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.action()
+        self.model.evaluate(IMAGES, CODES, 64, verbose=0)
+
+
+def test_what_a_measurement_within_a_training_told_is_not_told_again(model, card, tmp_path):
+    gc.collect()
+    with pytest.raises(DeviceMemoryError) as caught:
+        model.fit(IMAGES, CODES, 8, callbacks=[Evaluating(leave(1000))], verbose=0)
+    assert str(caught.value).startswith(f"{model.name}: evaluate: ")
+    assert str(caught.value).count("A smaller batch_size does so.") == 1
+    stand_in.card.total_bytes = 1 << 30
+    callbacks = [BackupAndRestore(path := tmp_path / "backup"), Evaluating(lose)]
+    callbacks.reverse()  # a backup is told of an epoch after all others, so nothing is written
+    with pytest.raises(DeviceLostError) as caught:
+        model.fit(IMAGES, CODES, 8, callbacks=callbacks, verbose=0)
+    assert re.fullmatch(
+        rf"{model.name}: evaluate: the GPU does not answer any more .* again. Nothing was saved "
+        rf"before; the callback BackupAndRestore saves every epoch.",
+        str(caught.value),
+    )
+    assert not path.exists()
+
+
+def test_a_package_without_a_card_hides_no_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", types.ModuleType("cupy"))
+    probing.availability.cache_clear()
+    chain = [layers.Flatten(input_shape=(12, 16, 3)), layers.Dense(3)]
+    model = Sequential(chain)
+    model.compile("sgd", "mse")
+    try:
+        with pytest.raises(RuntimeError, match="first"):
+            model.fit(IMAGES, CODES, callbacks=[At(0, broken)], verbose=0)
+    finally:
+        probing.availability.cache_clear()

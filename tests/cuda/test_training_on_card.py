@@ -12,7 +12,7 @@ from minicnn.callbacks import BackupAndRestore, Callback, EarlyStopping, SwapEMA
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.errors import ArgumentError, DataError, DeviceError
 from minicnn.kernels import placement
-from minicnn.models import load_model
+from minicnn.models import batches, load_model
 
 RNG = np.random.default_rng(6)
 CELLS = RNG.uniform(size=(11, 12, 16, 3)).astype("float32")
@@ -465,3 +465,12 @@ def test_training_on_a_data_set_goes_by_the_model(cupy, setting):
         assert type(predicted) is np.ndarray
         found.append(model)
     assert_same_training(*found, 1e-3)
+
+
+def test_texts_and_plain_numbers_have_no_place_on_the_card(cupy):
+    names = np.array(["a", "bc"])
+    batch = batches.moved({"x": np.ones((2, 3)), "names": names, "more": (None, [1.5, 2])}, "gpu")
+    assert type(batch["x"]) is cupy.ndarray
+    assert batch["names"] is names
+    assert batch["more"] == (None, [1.5, 2])
+    assert batches.moved(constant(batch["x"]), "cpu").device == "cpu"
