@@ -22,6 +22,8 @@ __all__ = [
     "backend",
     "device",
     "floatx",
+    "note_draw",
+    "random_draws",
     "random_generator",
     "random_state",
     "restore_random_state",
@@ -47,6 +49,8 @@ class _Thread(threading.local):
     beside = False
     #: Whether what this thread makes stays off the GPU, whatever the backend.
     on_cpu = False
+    #: How often this thread asked for random numbers.
+    draws = 0
 
 
 _thread = _Thread()
@@ -157,8 +161,19 @@ def set_random_seed(seed: int) -> None:
     _settings["generator"] = np.random.default_rng(int(seed))
 
 
+def random_draws() -> int:
+    """Return how often this thread asked for a generator, by which layers tell that they draw."""
+    return _thread.draws
+
+
+def note_draw() -> None:
+    """Count a draw from a generator that belongs to a layer."""
+    _thread.draws += 1
+
+
 def random_generator() -> np.random.Generator:
     """Return the generator that initializers, shuffling, dropout and noise draw from."""
+    _thread.draws += 1
     if _thread.stream is not None:
         return _thread.stream.generator()
     if _settings["generator"] is None:
@@ -240,6 +255,7 @@ class SeededGenerator:
         """Return the generator to draw from now."""
         if self._own is None:
             return random_generator()
+        note_draw()
         if _thread.stream is not None:
             return _thread.stream.generator(self._seed)
         return self._own

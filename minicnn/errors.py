@@ -15,6 +15,7 @@ __all__ = [
     "BackendError",
     "DataError",
     "DeviceError",
+    "DeviceLostError",
     "DeviceMemoryError",
     "MinicnnError",
     "OutputError",
@@ -49,8 +50,16 @@ class BackendError(MinicnnError, RuntimeError):
     """A backend that cannot be used on this machine."""
 
 
+class RecordingError(BackendError):
+    """Work on the GPU that cannot be recorded and started again as a whole."""
+
+
 class DeviceMemoryError(BackendError, MemoryError):
     """An array for which the GPU has no room; smaller ones may follow."""
+
+
+class DeviceLostError(BackendError):
+    """A GPU that stopped answering; only a new process can use it again."""
 
 
 class DataError(MinicnnError, ValueError):

@@ -321,6 +321,7 @@ def test_what_is_kept_can_be_changed_from_outside(make):
             assert_equal_states(together, variables, single, others)
 
 
+@pytest.mark.cpu_only  # arrays on the GPU keep no order but the first axis first
 @EVERY_BACKEND
 @pytest.mark.parametrize("others", [[], [Variable(np.ones(2), dtype="float64")]])
 def test_a_variable_may_have_its_columns_first(backend, others):
@@ -338,6 +339,7 @@ def test_a_variable_may_have_its_columns_first(backend, others):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+@pytest.mark.cpu_only  # tensors made on it by its own backend
 def test_gradients_may_be_tensors_that_lie_anywhere():
     together, single = optimizers.Adam(0.1), one_at_a_time(optimizers.Adam)(0.1)
     gradient = np.random.default_rng(1).normal(size=(10, 6)).astype("float32")[::2, ::-2].T

@@ -105,6 +105,25 @@ class CallbackList:
         for callback in self.callbacks:
             getattr(callback, f"on_{what}")(*arguments)
 
+    def end_after(self, error: BaseException, logs: Logs) -> None:
+        """Tell all that training was ended by an error, which none of theirs replaces.
+
+        What goes wrong in a callback then is noted at that error.
+        """
+        for callback in self.callbacks:
+            try:
+                callback.on_train_end(logs)
+            except Exception as another:
+                error.add_note(f"{type(callback).__name__}.on_train_end failed, too: {another}")
+
+    def saved(self) -> str:
+        """Return a sentence about the files that callbacks wrote, for messages."""
+        paths = [getattr(callback, "saved", None) for callback in self.callbacks]
+        found = ", ".join(str(path) for path in paths if path is not None)
+        if found:
+            return f" What was saved before is intact: {found}."
+        return " Nothing was saved before; the callback BackupAndRestore saves every epoch."
+
     def epoch_end(self, epoch: int, logs: Logs) -> None:
         """Tell of an epoch's end.
 

@@ -69,6 +69,12 @@ class ModelCheckpoint(Monitor):
         self.save_freq = save_freq
         self.best = initial_value_threshold
         self._epoch, self._batches = 0, 0
+        #: The file that was written last in this training.
+        self.saved: str | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forget the files of an earlier training."""
+        self.saved = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Note the epoch."""
@@ -105,6 +111,7 @@ class ModelCheckpoint(Monitor):
             self.model.save_weights(path)
         else:
             self.model.save(path)
+        self.saved = path
         if self.verbose:
             reason = f": {self.monitor} is {self.best:.5f}" if self.save_best_only else ""
             print(f"\nEpoch {epoch + 1}{reason}, saved to {path}")
@@ -130,19 +137,22 @@ class BackupAndRestore(Callback):
     def __init__(self, path: str | Path, restore: bool = True) -> None:
         self.path, self.restore = Path(path), restore
         self.epochs_done = 0
+        #: The file, once it holds something of this training.
+        self.saved: str | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Continue from the file if there is one."""
-        self.epochs_done = 0
+        self.epochs_done, self.saved = 0, None
         if self.restore and self.path.exists():
             self.epochs_done = self.model.restore_training(self.path)
+            self.saved = str(self.path)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save everything, unless the loss is no number."""
         if _broken(logs):
             return
         self.model.save_training(self.path, epoch + 1)
-        self.epochs_done = epoch + 1
+        self.epochs_done, self.saved = epoch + 1, str(self.path)
 
 
 class CSVLogger(Callback):

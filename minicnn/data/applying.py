@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
+from minicnn import config
 from minicnn.data import iteration
 from minicnn.data.core import (
     AUTOTUNE,
@@ -15,7 +16,7 @@ from minicnn.data.core import (
     UserFunction,
     check_number,
 )
-from minicnn.data.structure import from_user, to_user
+from minicnn.data.structure import from_user, to_device, to_user
 from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels.threads import cores
 
@@ -174,10 +175,11 @@ class Applying(Core):
         >>> int(Dataset.range(5).reduce(0, lambda state, x: state + x))
         10
         """
-        state = to_user(from_user(initial_state))
-        for element in self:
-            state = to_user(from_user(reduce_func(state, element)))
-        return state
+        state = from_user(initial_state)
+        for element in self._elements():
+            with config.use_cpu():
+                state = from_user(reduce_func(to_user(state), to_user(element)))
+        return to_device(state)
 
     def apply(self, transformation_func: Callable[[Self], Any]) -> Any:
         """Return what a function of the whole data set makes of it."""

@@ -370,7 +370,8 @@ class Arranging(Core):
     def prefetch(self, buffer_size: Any) -> Self:
         """Return the same elements, prepared by a thread while earlier ones are in use.
 
-        As the last step it lets reading, decoding and augmenting overlap with training.
+        As the last step it lets reading, decoding and augmenting overlap with training, and copies
+        the next element to the GPU, where the settings put new tensors there.
 
         Args:
             buffer_size: elements to be ahead, `AUTOTUNE` for two; 0 prepares none ahead.
@@ -382,12 +383,14 @@ class Arranging(Core):
         size = _AHEAD if size == AUTOTUNE else size
         if size == 0:
             return self
-        return self._new(
+        ready = self._new(
             lambda key: iteration.prefetched(lambda: self._start((*key, 0)), size),
             self._cardinality,
             (self,),
             spec=self._spec,
         )
+        ready._copies_ahead = True
+        return ready
 
 
 def _batches(n: int, size: int, drop_remainder: bool) -> int:

@@ -11,9 +11,10 @@ import numpy as np
 
 from minicnn import config
 from minicnn.autograd.recording import no_recording
-from minicnn.autograd.tensor import Tensor
-from minicnn.data.structure import from_user, spec_of, to_numpy, to_user
+from minicnn.autograd.tensor import Tensor, as_numpy
+from minicnn.data.structure import from_user, spec_of, to_device, to_numpy, to_user
 from minicnn.errors import ArgumentError
+from minicnn.kernels import backend_module
 from minicnn.kernels.threads import one_blas_thread
 
 __all__ = [
@@ -58,8 +59,10 @@ def generator_of(key: Key) -> np.random.Generator:
 class UserFunction:
     """A function of the user within a pipeline.
 
-    It gets tensors, and its operations are not remembered for gradients. Its random numbers belong
-    to the element, so that they are the same in whichever thread it runs.
+    It gets tensors in the computer's memory, where it also works whatever the settings say: threads
+    beside the main one always do, and that one while it makes elements. Its operations are not
+    remembered for gradients. Its random numbers belong to the element, so that they are the same in
+    whichever thread it runs.
     """
 
     def __init__(self, where: str, function: Callable[..., Any]) -> None:
@@ -107,6 +110,9 @@ class Core:
         spec: tells shapes and types; None to look at the first element.
     """
 
+    #: Whether the next element is copied to the GPU while the present one is in use.
+    _copies_ahead = False
+
     def __init__(
         self,
         start: Start,
@@ -139,10 +145,12 @@ class Core:
         return type(self)(*arguments, **more)
 
     def _elements(self) -> Iterator[Any]:
-        return _with_one_blas_thread(self._start(self._key()))
+        return _on_cpu(self._start(self._key()))
 
     def __iter__(self) -> Iterator[Any]:
-        return map(to_user, self._elements())
+        if self._copies_ahead and config.device() == "gpu":
+            return backend_module("cupy").ahead(self._elements(), to_device)
+        return map(to_device, self._elements())
 
     def as_numpy_iterator(self) -> Iterator[Any]:
         """Return an iterator over the elements as NumPy arrays and scalars."""
@@ -169,7 +177,7 @@ class Core:
         """
         if self._spec is not None:
             return self._spec()
-        for element in self._start(LOOK):
+        for element in _on_cpu(self._start(LOOK)):
             return spec_of(element)
         raise ArgumentError("Dataset: element_spec of an empty data set is not known.")
 
@@ -184,17 +192,24 @@ class Core:
         )
 
 
-def _with_one_blas_thread(elements: Iterator[Any]) -> Iterator[Any]:
+def _on_cpu(elements: Iterator[Any]) -> Iterator[Any]:
+    """Yield elements that are made in the computer's memory, whatever the settings say."""
     # What is done to an element is small, and threads of BLAS would wait for each other longer than
     # they work. It is entered here, by the thread that asks for elements: those of the pipeline
     # have no say in it while another one has limited BLAS.
     with one_blas_thread():
-        yield from elements
+        while True:
+            with config.use_cpu():  # not while the consumer works
+                try:
+                    element = next(elements)
+                except StopIteration:
+                    return
+            yield element
 
 
 def check_number(where: str, argument: str, value: Any, least: int) -> int:
     """Return an integer argument that is at least so large; tensors of one number are read."""
-    number = np.asarray(value.data if isinstance(value, Tensor) else value)
+    number = as_numpy(value)
     if number.dtype.kind not in "iu" or number.ndim or number < least:
         raise ArgumentError(f"Dataset.{where}: {argument}={value!r} must be an integer >= {least}.")
     return int(number)

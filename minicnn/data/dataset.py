@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import plain
+from minicnn.autograd.tensor import as_numpy
 from minicnn.data.applying import Applying
 from minicnn.data.arranging import Arranging
 from minicnn.data.core import INFINITE_CARDINALITY, UNKNOWN_CARDINALITY, Key
@@ -56,7 +56,7 @@ def _typed(signature: Any, value: Any) -> Any:
 
     def leaf(spec: TensorSpec, part: Any) -> Any:
         kind = np.dtype(spec.dtype)
-        array: Any = from_user(part) if kind.kind == "U" else np.asarray(plain(part), kind)
+        array: Any = from_user(part) if kind.kind == "U" else as_numpy(part, kind)
         if spec.shape is None or isinstance(array, str):
             return array
         fits = len(spec.shape) == array.ndim and all(

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from minicnn import config
+
 __all__ = [
     "batched",
     "interleaved",
@@ -184,13 +186,14 @@ def prefetched(start: Callable[[], Elements], size: int) -> Elements:
 
     def work() -> None:
         try:
-            source = start()
-            for element in source:
-                if not buffer.put(True, element):
-                    break
-            close = getattr(source, "close", None)
-            if close is not None:
-                close()
+            with config.use_cpu():  # as the thread that asks for elements does: each has its own
+                source = start()
+                for element in source:
+                    if not buffer.put(True, element):
+                        break
+                close = getattr(source, "close", None)
+                if close is not None:
+                    close()
             buffer.put(True, _END)
         except BaseException as error:  # whatever it is, it belongs to the one who waits
             buffer.put(False, error)

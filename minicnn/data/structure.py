@@ -1,6 +1,7 @@
 """Elements of a data set: arrays and texts, nested in tuples and dictionaries.
 
-Inside a pipeline, numbers are NumPy arrays; a function of the user gets tensors.
+Inside a pipeline, numbers are NumPy arrays; a function of the user gets tensors. What comes out at
+the end is put where the settings say.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.autograd.tensor import Tensor, as_array
+from minicnn.autograd.tensor import Tensor, as_array, constant
 from minicnn.errors import DataError, ShapeError
+from minicnn.kernels.placement import to_cpu
 
 __all__ = [
     "TensorSpec",
@@ -21,6 +23,7 @@ __all__ = [
     "map_leaves",
     "spec_of",
     "stack",
+    "to_device",
     "to_numpy",
     "to_user",
 ]
@@ -85,7 +88,7 @@ def _leaf(value: Any) -> Any:
         texts = np.asarray(value)
         if texts.dtype.kind in "US":
             return texts.astype(str)
-    return as_array(value)
+    return to_cpu(as_array(value))
 
 
 def slices_of(value: Any) -> Any:
@@ -103,12 +106,16 @@ def slices_of(value: Any) -> Any:
 
 def to_user(element: Any) -> Any:
     """Return an element as the user sees it: numbers as tensors, texts as they are."""
-    return map_leaves(
-        lambda leaf: (
-            Tensor(leaf) if isinstance(leaf, np.ndarray) and leaf.dtype.kind != "U" else leaf
-        ),
-        element,
-    )
+    return map_leaves(lambda leaf: Tensor(leaf) if _is_number(leaf) else leaf, element)
+
+
+def to_device(element: Any) -> Any:
+    """Return an element as `to_user` does, its numbers where the settings put new tensors."""
+    return map_leaves(lambda leaf: constant(leaf) if _is_number(leaf) else leaf, element)
+
+
+def _is_number(leaf: Any) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.dtype.kind != "U"
 
 
 def to_numpy(element: Any) -> Any:

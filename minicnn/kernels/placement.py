@@ -17,7 +17,8 @@ from minicnn import config
 from minicnn.errors import DeviceError
 from minicnn.kernels.probing import backend_module
 
-__all__ = ["check_same_device", "device_of", "gpu_in_sight", "on_gpu", "placed", "to_cpu", "to_gpu"]
+__all__ = ["check_same_device", "device_of", "gpu_in_sight", "on_gpu", "placed", "to_cpu",
+           "to_device", "to_gpu"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -62,6 +63,11 @@ def to_gpu(array: Any) -> Any:
 def placed(array: Any) -> Any:
     """Return what comes from outside where the settings ask for it; what is on the GPU stays."""
     return to_gpu(array) if config.device() == "gpu" else array
+
+
+def to_device(array: Any, device: str) -> Any:
+    """Return the array on a device, `"cpu"` or `"gpu"`: itself, or a copy."""
+    return to_gpu(array) if device == "gpu" else to_cpu(array)
 
 
 def check_same_device(where: str, **arrays: Any) -> None:

@@ -28,7 +28,10 @@ class _Noise(SameShape):
 
     def rng(self) -> np.random.Generator:
         """The layer's own generator if it has a seed, else the process's."""
-        return self._generator or config.random_generator()
+        if self._generator is None:
+            return config.random_generator()
+        config.note_draw()
+        return self._generator
 
 
 def _check_rate(where: str, rate: Any) -> float:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError
 from minicnn.files import replacing
 from minicnn.models.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
@@ -83,7 +84,7 @@ def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None
 def _optimizer_arrays(model: Any) -> list[Any]:
     """Return what the optimizer keeps, in Keras' order."""
     model.optimizer.build(model.trainable_variables)
-    return [variable.data for variable in model.optimizer.variables]
+    return [as_numpy(variable) for variable in model.optimizer.variables]
 
 
 def _parts(path: str | Path) -> tuple[dict[str, Any], Any, list[Any]]:

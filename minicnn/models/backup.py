@@ -8,6 +8,7 @@ from typing import Any
 
 from minicnn import config
 from minicnn.errors import WeightsError
+from minicnn.kernels.placement import to_device
 from minicnn.models.saving import assign, layer_paths, read_arrays, weight_paths, write_arrays
 
 __all__ = ["restore_training", "save_training"]
@@ -65,7 +66,7 @@ def restore_training(model: Any, path: str | Path) -> int:
     for name, weight in weights.items():
         for slot in optimizer.slots:
             if (key := f"optimizer/{name}/{slot}") in arrays:
-                optimizer.slots_of(weight)[slot][...] = arrays[key]
+                optimizer.slots_of(weight)[slot][...] = to_device(arrays[key], weight.device)
     optimizer.calls = int(texts["iterations"])
     config.restore_random_state(random["process"])
     for name, rng in generators.items():

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import plain
+from minicnn.autograd.tensor import Tensor, plain
 from minicnn.errors import ArgumentError, DataError, ShapeError
+from minicnn.kernels.placement import device_of, on_gpu, to_device, to_gpu
 
-__all__ = ["ArrayBatches", "Batch", "as_batches", "check_finite", "split_off"]
+__all__ = ["ArrayBatches", "Batch", "as_batches", "check_finite", "moved", "split_off",
+           "to_array", "to_arrays"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -21,23 +23,53 @@ Array = NDArray[Any]
 Batch = tuple[Any, Any, Any]
 
 
+def to_array(value: Any) -> Array:
+    """Return what was given as an array, where it is."""
+    given = plain(value)
+    return given if on_gpu(given) else np.asarray(given)
+
+
 def to_arrays(value: Any) -> Any:
     """Return a list of arrays if `value` is a list of several inputs, else one array."""
     if isinstance(value, tuple) or (
         isinstance(value, list) and value and hasattr(plain(value[0]), "shape")
     ):
-        return [np.asarray(plain(v)) for v in value]
-    return np.asarray(plain(value))
+        return [to_array(v) for v in value]
+    return to_array(value)
+
+
+def moved(batch: Any, device: str) -> Any:
+    """Return a batch on a device: its arrays, also those in lists, tuples and dictionaries.
+
+    No gradient flows through it.
+
+    Plain numbers stay as they are, and so do texts, which have no place on a GPU.
+
+    >>> moved((np.ones((2, 3)), None, [1.0, 2.0]), "cpu")[2]
+    [1.0, 2.0]
+    """
+    if isinstance(batch, list | tuple):
+        return type(batch)(moved(part, device) for part in batch)
+    if isinstance(batch, dict):
+        return {name: moved(part, device) for name, part in batch.items()}
+    array = plain(batch)
+    if not hasattr(array, "shape") or device_of(array) == device or array.dtype.kind not in "biuf":
+        return batch
+    there = to_device(array, device)
+    return Tensor(there) if isinstance(batch, Tensor) else there
 
 
 def _flat(value: Any) -> list[Array]:
     return [] if value is None else value if isinstance(value, list) else [value]
 
 
-def _take(value: Any, key: Any) -> Any:
+def _take(value: Any, key: Any, on_card: Any = None) -> Any:
+    """Return the samples of a part that a key chooses; on the GPU its copy there does."""
     if value is None:
         return None
-    return [v[key] for v in value] if isinstance(value, list) else value[key]
+    if isinstance(value, list):
+        return [_take(v, key, on_card) for v in value]
+    return value[key if on_card is None or not on_gpu(value) else on_card]
 
 
 def check_finite(where: str, argument: str, value: Any) -> None:
@@ -95,10 +127,22 @@ class ArrayBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         order = config.random_generator().permutation(self.samples) if self.shuffle else None
+        parts = self.x, self.y, self.weights
+        # Samples on the GPU are chosen there, by an order that goes to it once for all batches.
+        there = order is not None and any(on_gpu(a) for part in parts for a in _flat(part))
+        order_there = to_gpu(order) if there else None
         for first in range(0, self.samples, self.batch_size):
             chosen = slice(first, first + self.batch_size)
             key = chosen if order is None else order[chosen]
-            yield _take(self.x, key), _take(self.y, key), _take(self.weights, key)
+            key_there = None if order_there is None else order_there[chosen]
+            x, y, weights = (_take(part, key, key_there) for part in parts)
+            yield x, y, weights
+
+
+def elements_of(source: Any) -> Iterator[Any]:
+    """Return an iterator over batches as they were made; data sets leave theirs on the CPU."""
+    in_memory = getattr(source, "as_numpy_iterator", None)
+    return iter(source) if in_memory is None else in_memory()
 
 
 class _IterableBatches:
@@ -112,7 +156,7 @@ class _IterableBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         empty = True
-        for item in self.source:
+        for item in elements_of(self.source):
             empty = False
             parts = item if isinstance(item, tuple) else (item,)
             if not 1 <= len(parts) <= 3:
@@ -162,7 +206,7 @@ def as_batches(
     return ArrayBatches(
         to_arrays(x),
         None if y is None else to_arrays(y),
-        None if weights is None else np.asarray(plain(weights)),
+        None if weights is None else to_array(weights),
         check_batch_size(where, batch_size),
         shuffle,
         where,

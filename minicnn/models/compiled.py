@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import config
 from minicnn import losses as loss_registry
 from minicnn import metrics as metric_registry
 from minicnn import optimizers as optimizer_registry
 from minicnn.autograd import GradientTape, Tensor, no_recording
+from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
+from minicnn.kernels import backend_module
+from minicnn.kernels.placement import gpu_in_sight
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.metrics import Metric
-from minicnn.models.batches import Batch, to_arrays
+from minicnn.models.batches import moved, to_arrays
+from minicnn.models.faults import card_watched
 from minicnn.models.graph import as_list
+from minicnn.models.replay import Computed, Parts, Replays, track
 from minicnn.models.saving import free_name
 from minicnn.models.serialization import deserialize_keras_object
 from minicnn.models.steps import StepNames, by_output, flat_logs, unpack
+from minicnn.models.weighting import class_weights, for_each
 
 if TYPE_CHECKING:
     from minicnn.autograd import Variable
 
-__all__ = ["Compiled", "class_weights"]
+__all__ = ["Compiled"]
 
 Array = NDArray[Any]
 
@@ -37,7 +44,11 @@ class Compiled(StepNames):
     name: str
     trainable_variables: list[Variable]
     losses: list[Tensor]
+    home: Variable | None
+    device: str
     optimizer: Any = None
+    _replays: Replays | None = None
+    _parts: Parts | None = None  # of a step's loss, until it has been computed
 
     if TYPE_CHECKING:
 
@@ -71,7 +82,10 @@ class Compiled(StepNames):
             run_eagerly: for code that was written for TensorFlow, as the following: everything
                 is run step by step here, so it makes no difference.
             steps_per_execution: makes no difference here: callbacks are told of every batch.
-            jit_compile: makes no difference here: kernels are always compiled.
+            jit_compile: True records training steps on the GPU for shapes that come twice in a row
+                and replays them, with the same bits, or warns why they cannot be recorded. As in
+                tf.function, Python's values are fixed when recording, which a change of `trainable`
+                and `compile` do anew. Default `"auto"`, which does not record.
             auto_scale_loss: makes no difference here: there are no half-precision floats.
         """
         self.run_eagerly, self.steps_per_execution = run_eagerly, steps_per_execution
@@ -83,6 +97,8 @@ class Compiled(StepNames):
             "metrics": metrics,
             "weighted_metrics": weighted_metrics,
         }
+        reason = "run_eagerly=True" if run_eagerly else None
+        self._replays = Replays(self.name, reason) if jit_compile is True else None
         self.optimizer = optimizer_registry.get(optimizer)
         self._loss_mean = metric_registry.Mean("loss")
         self._resolved_names: list[str] = []
@@ -222,7 +238,8 @@ class Compiled(StepNames):
                 f"outputs."
             )
         total: Any = None
-        weights = _for_each(sample_weight, len(truths))
+        tracked = []
+        weights = for_each(sample_weight, len(truths))
         for loss, weight, tracker, t, p, w in zip(
             *(self._losses, self._loss_weights, self._output_losses),
             *(truths, predictions, weights),
@@ -231,9 +248,13 @@ class Compiled(StepNames):
             if loss is not None:
                 part = loss(t, p, w)
                 if tracker is not None:
-                    tracker.update_state(part.data, np.asarray(len(p), np.float64))
+                    tracked.append((tracker, part, len(p)))
                 part = part if weight == 1 else part * weight
                 total = part if total is None else total + part
+        if self._parts is None:
+            track(tracked)
+        else:
+            self._parts += tracked
         return total
 
     def compiled_loss(
@@ -252,15 +273,33 @@ class Compiled(StepNames):
             data: x, (x, y) or (x, y, sample_weight) of one batch.
         """
         x, y, sample_weight = unpack(data)
-        with GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x, y, y_pred, sample_weight)
-            scaled = self.optimizer.scale_loss(loss)
-        if variables := self.trainable_variables:
-            gradients = tape.gradient(scaled, variables)
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        loss, y_pred, pairs, parts = self._computed(x, y, sample_weight)
+        if pairs:
+            self.optimizer.apply_gradients(pairs)
+        track(parts)
         self._update_metrics(x, loss, y, y_pred, sample_weight)
         return self.get_metrics_result()
+
+    def _compute(self, x: Any, y: Any, sample_weight: Any) -> Computed:
+        """Return the loss, the results, the gradients with their variables, the outputs' losses."""
+        parts: Parts = []
+        self._parts = parts
+        try:
+            with GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x, y, y_pred, sample_weight)
+                scaled = self.optimizer.scale_loss(loss)
+        finally:
+            self._parts = None
+        variables = self.trainable_variables
+        gradients = tape.gradient(scaled, variables) if variables else []
+        return loss, y_pred, list(zip(gradients, variables, strict=True)), parts
+
+    def _computed(self, x: Any, y: Any, sample_weight: Any) -> Computed:
+        """Return the same, by a recorded step where `jit_compile` asks for it."""
+        if self._replays is None:
+            return self._compute(x, y, sample_weight)
+        return self._replays(self, self._compute, (x, y, sample_weight))
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Return the loss and metrics so far without learning; `data` as in `train_step`."""
@@ -286,15 +325,18 @@ class Compiled(StepNames):
         """Add a batch; as in Keras, sample weights count in the loss and in weighted metrics."""
         self._name_outputs(y_pred)
         truths, predictions = by_output(y), by_output(y_pred)
-        weights = _for_each(sample_weight, len(truths))
+        weights = for_each(sample_weight, len(truths))
+        if gpu_in_sight():  # metrics count in the computer's memory: all comes there once
+            truths, predictions, weights = moved([truths, predictions, weights], "cpu")
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
-        for plain_ones, weighted, t, p, w in groups:
-            for metric in plain_ones:
-                metric.update_state(t, p)
-            for metric in weighted:
-                metric.update_state(t, p, w)
+        with config.use_cpu():
+            for plain_ones, weighted, t, p, w in groups:
+                for metric in plain_ones:
+                    metric.update_state(t, p)
+                for metric in weighted:
+                    metric.update_state(t, p, w)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return all running figures by name."""
@@ -304,7 +346,7 @@ class Compiled(StepNames):
         self, x: Any, loss: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Add a batch to the loss and the metrics."""
-        self._loss_mean.add(float(loss.data), _length(x))
+        self._loss_mean.add(float(loss.data), len(as_list(x)[0]))
         if any(self._metrics) or any(self._weighted_metrics):
             self._add_to_metrics(y, y_pred, sample_weight)
 
@@ -334,6 +376,7 @@ class Compiled(StepNames):
         values = first + [value for name, value in sorted(logs.items()) if name not in names]
         return values[0] if len(values) == 1 else values
 
+    @card_watched
     def train_on_batch(
         self,
         x: Any,
@@ -348,6 +391,7 @@ class Compiled(StepNames):
             sample_weight = class_weights(class_weight, y, sample_weight)
         return self._on_batch(self.train_step, x, y, sample_weight, return_dict)
 
+    @card_watched
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -365,56 +409,42 @@ class Compiled(StepNames):
 
     def _stepped(self, step: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
         """Return what a step gives for a batch; a user's step gets no parts that are None."""
-        if sample_weight is not None:
-            return flat_logs(self.name, step((x, y, sample_weight)))
-        return flat_logs(self.name, step(x if y is None else (x, y)))
+        parts = x if y is None else (x, y)
+        data = parts if sample_weight is None else (x, y, sample_weight)
+        logs = flat_logs(self.name, step(self._beside_weights(data)))
+        if self._replays is not None and step == self.train_step:
+            self._replays.after_step(self.home)
+        return logs
 
+    def _batch_device(self) -> str:
+        """Return where the weights live; without weights, where new ones would be put."""
+        home = self.home if gpu_in_sight() else None
+        return config.device() if home is None else home.device
+
+    def _check_one_place(self) -> None:
+        """Refuse weights of which some are on the GPU and some are not."""
+        _ = gpu_in_sight() and self.device  # which looks at all
+
+    def _beside_weights(self, batch: Any) -> Any:
+        """Return a batch where the weights live."""
+        return moved(batch, self._batch_device()) if gpu_in_sight() else batch
+
+    def _ahead(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """Return batches; on the GPU, each is copied there while the one before is worked with."""
+        if self._batch_device() == "cpu":
+            return batches
+        return backend_module("cupy").ahead(batches, functools.partial(moved, device="gpu"))
+
+    @card_watched
     @one_blas_thread()
     def predict_on_batch(self, x: Any) -> Any:
-        """Return the model's results for one batch as arrays."""
+        """Return the model's results for one batch as arrays in the computer's memory."""
+        return self._predicted(x)
+
+    def _predicted(self, x: Any) -> Any:
         with no_recording():
-            results = self.predict_step((x,))
+            results = self.predict_step((self._beside_weights(x),))
         if isinstance(results, dict):
-            return {name: r.data for name, r in results.items()}
-        return [r.data for r in results] if isinstance(results, list | tuple) else results.data
-
-
-def _length(x: Any) -> int:
-    return len(as_list(x)[0])
-
-
-def _for_each(sample_weight: Any, outputs: int) -> list[Any]:
-    """Return the sample weights of each output: one for all, or a list with its own for each."""
-    if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
-        return list(sample_weight)
-    return [sample_weight] * outputs
-
-
-def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
-    """Return the weight of each sample by its class, times its own weight if it has one."""
-    if y is None or isinstance(to_arrays(y), list):
-        raise ArgumentError(
-            "fit: class_weight needs one array y of class numbers; use sample_weight."
-        )
-    labels = to_arrays(y)
-    if labels.ndim > 1:
-        labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
-    missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))
-    if missing:
-        raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")
-    weights = np.array([class_weight[int(c)] for c in labels])
-    return weights if sample_weight is None else weights * np.asarray(sample_weight)
-
-
-class WeightedByClass:
-    """Batches whose samples are weighted by their class, too."""
-
-    def __init__(self, source: Any, class_weight: dict[int, float]) -> None:
-        self.source, self.class_weight = source, class_weight
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for x, y, weights in self.source:
-            yield x, y, class_weights(self.class_weight, y, weights)
+            return {name: as_numpy(r) for name, r in results.items()}
+        several = isinstance(results, list | tuple)
+        return [as_numpy(r) for r in results] if several else as_numpy(results)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.autograd.tensor import Variable
+from minicnn.autograd.tensor import Variable, as_numpy
 from minicnn.errors import WeightsError
 from minicnn.files import replacing
 from minicnn.layers.base import Layer, snake_case
@@ -84,7 +84,7 @@ def write_arrays(file: Any, model: Layer, optimizer: list[NDArray[Any]] | None =
         group = file.create_group(f"{prefix}vars")
         group.attrs["name"] = layer.name
         for i, weight in enumerate(_own_in_order(layer)):
-            group.create_dataset(str(i), data=weight.data)
+            group.create_dataset(str(i), data=as_numpy(weight))
     if optimizer is not None:
         for i, array in enumerate(optimizer):
             file.create_dataset(f"optimizer/vars/{i}", data=array)

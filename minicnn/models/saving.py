@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.autograd.tensor import Variable
+from minicnn.autograd.tensor import Variable, as_numpy
 from minicnn.errors import ArgumentError, OutputError, WeightsError
 from minicnn.files import replacing
 from minicnn.layers.base import Layer, snake_case
@@ -66,7 +66,8 @@ def write_arrays(
 
     try:
         with replacing(path) as temporary:
-            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary, metadata)
+            here = {k: np.ascontiguousarray(as_numpy(v)) for k, v in arrays.items()}
+            save_file(here, temporary, metadata)
     except SafetensorError as error:  # a full disk, for one
         raise OutputError(f"cannot write {path}: {error}.") from None
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import plain
+from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
 from minicnn.layers.weights import members
 from minicnn.metrics import Mean, Metric
-from minicnn.models.batches import Batch, is_iterable_of_batches
+from minicnn.models.batches import Batch, elements_of, is_iterable_of_batches, to_array
 from minicnn.models.graph import as_list
 
 __all__ = ["Limited", "StepNames", "by_output", "check_end", "flat_logs", "unpack"]
@@ -51,7 +51,7 @@ def flat_logs(where: str, logs: Any) -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= flat_logs(where, value)
         else:
-            array = np.asarray(plain(value))
+            array = as_numpy(value)
             flat[key] = array if array.ndim else float(array)
     return flat
 
@@ -123,7 +123,7 @@ class _Arranged:
         return len(self.source)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
-        for item in self.source:
+        for item in elements_of(self.source):
             if isinstance(item, tuple) and len(item) in (2, 3):
                 yield (*self.model.arranged(item[0], item[1]), *item[2:])
             else:
@@ -168,7 +168,7 @@ class StepNames:
                 f"{self.name}: {argument} has the names {', '.join(map(repr, values))}, but the "
                 f"model has {', '.join(map(repr, names))}."
             )
-        ordered = [np.asarray(plain(values[name])) for name in names]
+        ordered = [to_array(values[name]) for name in names]
         return ordered[0] if len(ordered) == 1 else ordered
 
     def _output_names(self) -> list[str]:

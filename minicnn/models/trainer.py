@@ -13,9 +13,11 @@ from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
 from minicnn.models.batches import as_batches, is_iterable_of_batches, split_off
-from minicnn.models.compiled import Compiled, WeightedByClass, class_weights
+from minicnn.models.compiled import Compiled
+from minicnn.models.faults import card_watched, told
 from minicnn.models.progress import Progress
 from minicnn.models.steps import Limited, check_end
+from minicnn.models.weighting import WeightedByClass, class_weights
 
 __all__ = ["Trainer"]
 
@@ -39,6 +41,7 @@ class Trainer(Compiled):
         self._initial_epoch = backup.restore_training(self, path)
         return self._initial_epoch
 
+    @card_watched
     @one_blas_thread()
     def fit(
         self,
@@ -60,6 +63,8 @@ class Trainer(Compiled):
         validation_freq: int | Collection[int] = 1,
     ) -> History:
         """Train for a number of epochs and return the history of losses and metrics.
+
+        Each batch is taken to where the weights live; data that are on the GPU are shuffled there.
 
         Args:
             x: inputs, an array or a list of them, or an iterable that gives batches (x, y) anew
@@ -88,8 +93,13 @@ class Trainer(Compiled):
         Raises:
             ArgumentError: the model is not compiled, or an argument is outside its rule.
             DataError: x or y holds NaN or infinity, or there are no samples.
+            DeviceError: some weights are on the GPU and some are not.
+            DeviceMemoryError: the card has no room; smaller batches may follow.
+            DeviceLostError: the card stopped answering; the message names the files that hold
+                what was learned before.
         """
         self._check_compiled("fit")
+        self._check_one_place()
         x, y = self.arranged(x, y)
         if validation_split and validation_data is None:
             if is_iterable_of_batches(x):
@@ -126,7 +136,7 @@ class Trainer(Compiled):
                 tell.tell("epoch_begin", epoch, {})
                 self.reset_metrics()
                 progress.start(epoch, _steps(batches))
-                for number, (xs, ys, weights) in enumerate(batches):
+                for number, (xs, ys, weights) in enumerate(self._ahead(batches)):
                     tell.tell("train_batch_begin", number, {})
                     logs = self._stepped(self.train_step, xs, ys, weights)
                     progress.step(logs)
@@ -142,9 +152,15 @@ class Trainer(Compiled):
                     break
             if epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_variables)
-        finally:
+        except BaseException as error:
             progress.close()
-            tell.tell("train_end", logs)
+            raised = told(self, "fit", error, tell.saved())
+            tell.end_after(raised, logs)
+            if raised is error:
+                raise
+            raise raised from None
+        progress.close()
+        tell.tell("train_end", logs)
         return self.history
 
     def _validation_batches(self, data: Any, batch_size: int | None) -> Any:
@@ -164,7 +180,7 @@ class Trainer(Compiled):
         self.reset_metrics()
         logs: dict[str, Any] = {}
         tell.tell("test_begin", {})
-        for number, (x, y, weights) in enumerate(batches):
+        for number, (x, y, weights) in enumerate(self._ahead(batches)):
             tell.tell("test_batch_begin", number, {})
             logs = self._stepped(self.test_step, x, y, weights)
             if progress is not None:
@@ -173,6 +189,7 @@ class Trainer(Compiled):
         tell.tell("test_end", logs)
         return {f"{prefix}{name}": value for name, value in logs.items()}
 
+    @card_watched
     @one_blas_thread()
     def evaluate(
         self,
@@ -198,6 +215,7 @@ class Trainer(Compiled):
             return_dict: return {name: value} instead.
         """
         self._check_compiled("evaluate")
+        self._check_one_place()
         x, y = self.arranged(x, y)
         batches = as_batches(x, y, sample_weight, batch_size, False, "evaluate")
         if steps is not None:
@@ -213,6 +231,7 @@ class Trainer(Compiled):
             progress.close()
         return logs if return_dict else self._in_order_of_compile(logs)
 
+    @card_watched
     @one_blas_thread()
     def predict(
         self,
@@ -234,6 +253,7 @@ class Trainer(Compiled):
         Raises:
             DataError: x holds NaN or infinity, or there are no samples.
         """
+        self._check_one_place()
         batches = as_batches(self.arranged(x, None)[0], None, None, batch_size, False, "predict")
         if steps is not None:
             batches = Limited(batches, steps, "predict: steps", False)
@@ -244,9 +264,9 @@ class Trainer(Compiled):
         results = []
         tell.tell("predict_begin", {})
         try:
-            for number, (xs, _, _) in enumerate(batches):
+            for number, (xs, _, _) in enumerate(self._ahead(batches)):
                 tell.tell("predict_batch_begin", number, {})
-                results.append(self.predict_on_batch(xs))
+                results.append(self._predicted(xs))
                 progress.step({})
                 tell.tell("predict_batch_end", number, {"outputs": results[-1]})
             progress.end({})

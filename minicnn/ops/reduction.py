@@ -12,6 +12,7 @@ from minicnn.autograd.recording import operator
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.errors import ShapeError
 from minicnn.kernels.placement import check_same_device
+from minicnn.kernels.products import product
 from minicnn.ops.elementwise import divide, multiply, square, subtract
 from minicnn.ops.shape import broadcast_to, reshape, sum_to, transpose
 
@@ -104,7 +105,7 @@ def matmul(a: Any, b: Any) -> Tensor:
         )
     check_same_device("matmul", a=a.data, b=b.data)
     try:
-        value = a.data @ b.data
+        value = product(a.data, b.data)
     except ValueError:
         raise ShapeError(
             f"matmul: the leading axes of shapes {a.shape} and {b.shape} do not fit; counted from "

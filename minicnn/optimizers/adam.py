@@ -75,12 +75,13 @@ class Adam(Optimizer):
         if backend is not None and backend.has_tile(weight.dtype):
             rests = 1 - self.beta_1, 1 - self.beta_2
             return backend.adam(weight, gradient, m, v, *rests, alpha, self.epsilon)
-        m += (gradient - m) * np.asarray(1 - self.beta_1, m.dtype)
-        v += (np.square(gradient) - v) * np.asarray(1 - self.beta_2, v.dtype)
+        number = m.dtype.type
+        m += (gradient - m) * number(1 - self.beta_1)
+        v += (np.square(gradient) - v) * number(1 - self.beta_2)
         if self.amsgrad:
             v = np.maximum(slots["velocity_max"], v, out=slots["velocity_max"])
-        step = m * np.asarray(alpha, m.dtype)
-        step /= np.sqrt(v) + np.asarray(self.epsilon, v.dtype)
+        step = m * number(alpha)
+        step /= np.sqrt(v) + number(self.epsilon)
         return weight - step
 
 

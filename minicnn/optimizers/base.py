@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import configs
-from minicnn.autograd.tensor import Variable, plain
+from minicnn.autograd.tensor import Variable, as_numpy, plain
 from minicnn.errors import ArgumentError, ShapeError
+from minicnn.kernels.placement import device_of, to_device
 from minicnn.optimizers import schedules
 from minicnn.optimizers.clipping import bound, clipped
+from minicnn.optimizers.gradients import beside_variable
+from minicnn.optimizers.readings import RateNow, StepsDone
 from minicnn.optimizers.row import Row
 from minicnn.optimizers.schedules import LearningRateSchedule
 
@@ -23,28 +26,6 @@ Array = NDArray[Any]
 
 #: A step size, a schedule of step sizes, or a function without arguments that gives one.
 Rate = float | LearningRateSchedule | Callable[[], float]
-
-
-class _RateNow(float):
-    """The rate of the next step: a number that can also be asked and set as a variable."""
-
-    owner: Optimizer
-
-    def numpy(self) -> Any:
-        """Return the number as NumPy's."""
-        return np.asarray(float(self))
-
-    def assign(self, value: float) -> None:
-        """Set the optimizer's rate."""
-        self.owner.learning_rate = float(value)
-
-
-class _StepsDone(int):
-    """The number of steps done, which can also be asked as a variable."""
-
-    def numpy(self) -> Any:
-        """Return the number as NumPy's."""
-        return np.asarray(int(self))
 
 
 class Optimizer:
@@ -150,7 +131,7 @@ class Optimizer:
             return float(self._rate(self._calls))
         if callable(self._rate):
             return float(self._rate())
-        rate = _RateNow(self._rate)
+        rate = RateNow(self._rate)
         rate.owner = self
         return rate
 
@@ -166,7 +147,7 @@ class Optimizer:
     @property
     def iterations(self) -> int:
         """The number of steps done; with accumulated gradients, of whole ones."""
-        return _StepsDone(self._calls // (self.gradient_accumulation_steps or 1))
+        return StepsDone(self._calls // (self.gradient_accumulation_steps or 1))
 
     @iterations.setter
     def iterations(self, value: int) -> None:
@@ -193,13 +174,28 @@ class Optimizer:
 
     def slots_of(self, variable: Variable) -> dict[str, Array]:
         """Return the arrays kept for a variable."""
-        if id(variable) not in self.state:
-            self.state[id(variable)] = {
+        slots = self.state.get(id(variable))
+        if slots is None:
+            slots = self.state[id(variable)] = {
                 name: np.full_like(variable.data, value)
                 for name, value in self._first_values.items()
             }
             self._owners[id(variable)] = variable  # keeps the id from being given to another
-        return self.state[id(variable)]
+        elif any(type(array) is not type(variable.data) for array in slots.values()):
+            slots |= {name: to_device(a, variable.device) for name, a in slots.items()}
+            self._row = None  # of which they are no parts any more
+        return slots
+
+    def follow(self) -> None:
+        """Bring what is kept to where its variables live, on the GPU or off it.
+
+        A step does so, too; this gives the memory back on the side that they left.
+
+        Raises:
+            DeviceMemoryError: the card has no room for it.
+        """
+        for variable in self._owners.values():
+            self.slots_of(variable)
 
     @property
     def variables(self) -> list[Variable]:
@@ -228,7 +224,7 @@ class Optimizer:
         """
         if not self.built:
             raise ArgumentError(f"{self.name}: call build(variables) before set_weights.")
-        arrays, mine = [np.asarray(plain(w)) for w in weights], self.variables
+        arrays, mine = [as_numpy(w) for w in weights], self.variables
         if len(arrays) != len(mine):
             raise ArgumentError(
                 f"{self.name}: set_weights got {len(arrays)} arrays, but {len(mine)} are kept."
@@ -243,7 +239,7 @@ class Optimizer:
         if not callable(self._rate):
             self._rate = float(arrays.pop(0))
         for array, (_, kept) in zip(arrays, self._kept(), strict=True):
-            kept[...] = array
+            kept[...] = to_device(array, device_of(kept))
 
     def exclude_from_weight_decay(
         self,
@@ -284,7 +280,7 @@ class Optimizer:
         """
         pairs = list(grads_and_vars)
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
-        return _StepsDone(self._calls)
+        return StepsDone(self._calls)
 
     def apply(self, grads: Iterable[Any], trainable_variables: Any = None) -> None:
         """Do one step.
@@ -311,14 +307,14 @@ class Optimizer:
             )
         self.build(variables)
         pairs = [
-            (np.asarray(plain(g)), v)
+            (beside_variable(self.name, g, v), v)
             for g, v in zip(grads, variables, strict=True)
             if g is not None
         ]
         self._check(pairs)
         gradients, variables = [g for g, _ in pairs], [v for _, v in pairs]
         if self.loss_scale_factor is not None:
-            gradients = [g / np.asarray(self.loss_scale_factor, g.dtype) for g in gradients]
+            gradients = [g / g.dtype.type(self.loss_scale_factor) for g in gradients]
         due = True
         if self.gradient_accumulation_steps:
             gradients, due = self._accumulated(gradients, variables)
@@ -364,7 +360,7 @@ class Optimizer:
     def _decayed(self, weight: Array) -> Array:
         if not self.weight_decay:
             return weight
-        return weight - weight * np.asarray(self.weight_decay * self.learning_rate, weight.dtype)
+        return weight - weight * weight.dtype.type(self.weight_decay * self.learning_rate)
 
     def _accumulated(
         self, gradients: list[Array], variables: list[Variable]
@@ -376,7 +372,7 @@ class Optimizer:
             kept += gradient
         if (self._calls + 1) % steps:
             return [], False
-        means = [kept / np.asarray(steps, kept.dtype) for kept in sums]
+        means = [kept / kept.dtype.type(steps) for kept in sums]
         for slots in self.state.values():
             slots["gradient_accumulator"][...] = 0
         return means, True
@@ -386,8 +382,8 @@ class Optimizer:
         share = self.ema_momentum if self.iterations else 0.0
         for variable in self._owners.values():
             average = self.slots_of(variable)["average"]
-            average *= np.asarray(share, average.dtype)
-            average += variable.data * np.asarray(1 - share, average.dtype)
+            average *= average.dtype.type(share)
+            average += variable.data * average.dtype.type(1 - share)
         often = self.ema_overwrite_frequency
         if often and (self.iterations + 1) % often == 0:
             self.finalize_variable_values(self._owners.values())

@@ -29,6 +29,7 @@ class Row:
 
     def __init__(self, optimizer: Optimizer, variables: list[Variable]) -> None:
         self._variables = variables
+        self._kind = type(variables[0].data)  # says where they live
         self._edges = np.cumsum([0, *(v.size for v in variables)]).tolist()
         each = [optimizer.slots_of(v) for v in variables]
         self.slots = {name: self.joined([s[name] for s in each]) for name in optimizer.slots}
@@ -40,14 +41,17 @@ class Row:
     @classmethod
     def holds(cls, variables: list[Variable], gradients: list[Array]) -> bool:
         """Return whether these variables can be laid end to end and are worth it."""
-        alike = len({a.dtype for a in (*gradients, *(v.data for v in variables))}) == 1
+        arrays = (*gradients, *(v.data for v in variables))
+        alike = len({(a.dtype, type(a)) for a in arrays}) == 1
         different = len({id(v) for v in variables}) == len(variables)
         return alike and different and sum(v.size for v in variables) <= cls.MOST
 
     def is_of(self, variables: list[Variable]) -> bool:
-        """Return whether the row is of just these variables."""
-        return len(variables) == len(self._variables) and all(
-            a is b for a, b in zip(variables, self._variables, strict=True)
+        """Return whether the row is of just these variables, where they live."""
+        return (
+            type(variables[0].data) is self._kind
+            and len(variables) == len(self._variables)
+            and all(a is b for a, b in zip(variables, self._variables, strict=True))
         )
 
     def joined(self, arrays: list[Array]) -> Array:

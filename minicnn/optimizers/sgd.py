@@ -66,14 +66,14 @@ class SGD(Optimizer):
             self.keep(momentum=0.0)
 
     def update(self, weight: Array, gradient: Array, slots: dict[str, Array]) -> Array:
-        step = gradient * np.asarray(self.learning_rate, weight.dtype)
+        step = gradient * weight.dtype.type(self.learning_rate)
         if not self.momentum:
             return weight - step
         velocity = slots["momentum"]
         velocity *= self.momentum
         velocity -= step
         if self.nesterov:
-            return weight + velocity * np.asarray(self.momentum, weight.dtype) - step
+            return weight + velocity * weight.dtype.type(self.momentum) - step
         return weight + velocity
 
 

@@ -15,50 +15,22 @@ import math
 import operator
 import sys
 import types
-import weakref
 from pathlib import Path
 
 import numpy as np
 
-from tests.cuda import cpu_module
+from tests.cuda import cpu_module, streams
+from tests.cuda.foreseeing import (
+    arrays_of,
+    foreseen,
+    holds_mask,
+    is_view,
+    without_numbers,
+    write,
+)
+from tests.cuda.streams import Block, CUDARuntimeError, OutOfMemoryError, card
 
 NAMES = json.loads((Path(__file__).parent.parent / "oracles/cupy_names.json").read_text())
-#: Bytes before and behind every array; CuPy's arrays begin at multiples of 512 bytes.
-ZONE = 512
-POISON = 0xFF  # four or eight of these bytes are NaN, or -1
-
-
-class Card:
-    """The limits of the card that the stand-in plays; tests may change them."""
-
-    def __init__(self):
-        self.name, self.capability = "stand-in for a GPU", "90"
-        self.shared_bytes, self.multiprocessors, self.cache_bytes = 49152, 2, 1 << 20
-        self.total_bytes, self.used_bytes = 1 << 30, 0
-
-
-card = Card()
-_blocks = weakref.WeakSet()
-
-
-class _Block:
-    """Memory of one array between its zones; arrays that are views keep it alive."""
-
-    def __init__(self, size):
-        if card.used_bytes + size > card.total_bytes:
-            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes")
-        room = np.full(size + 3 * ZONE, POISON, np.uint8)
-        first = -room.ctypes.data % ZONE + ZONE
-        self.before, self.after = room[:first], room[first + size :]
-        self.data = room[first : first + size]
-        for zone in (self.before, self.after):
-            _forbid(zone)
-        card.used_bytes += size
-        weakref.finalize(self, _give_back, size)
-        _blocks.add(self)
-
-    def damaged(self):
-        return (self.before != POISON).any() or (self.after != POISON).any()
 
 
 @functools.cache
@@ -72,16 +44,8 @@ def _forbid(zone):
         _sanitizer()(ctypes.c_void_p(zone.ctypes.data), ctypes.c_size_t(zone.size))
 
 
-def _give_back(size):
-    card.used_bytes -= size
-
-
-class OutOfMemoryError(MemoryError):
-    """As cupy.cuda.memory.OutOfMemoryError."""
-
-
-class CUDARuntimeError(RuntimeError):
-    """As cupy.cuda.runtime.CUDARuntimeError."""
+class CUDADriverError(RuntimeError):
+    """As cupy.cuda.driver.CUDADriverError."""
 
 
 class CompileException(Exception):  # noqa: N818 - CuPy's name
@@ -110,7 +74,14 @@ class ndarray:  # noqa: N801 - CuPy's name
     def device(self):
         return Device(0)
 
-    def get(self):
+    def get(self, stream=None, order="C", out=None, blocking=True):
+        if not (blocking and stream is None and out is None):
+            raise TypeError("the stand-in copies to new memory, and the host waits for it")
+        return self._read()
+
+    def _read(self):
+        card.answer()
+        streams.get_current_stream().synchronize()
         return self._array.copy()
 
     def __array__(self, *_, **__):
@@ -128,28 +99,28 @@ class ndarray:  # noqa: N801 - CuPy's name
         return _wrapped(found, self._block)
 
     def __getitem__(self, key):
-        return _wrapped(self._array[_unwrapped(key)], self._block)
+        return _call(operator.getitem, self, key)
 
     def __setitem__(self, key, value):
-        self._array[_unwrapped(key)] = _unwrapped(value)
+        _change(operator.setitem, self, key, value)
 
     def __len__(self):
         return len(self._array)
 
     def __float__(self):
-        return float(self._array)
+        return float(self._read())
 
     def __int__(self):
-        return int(self._array)
+        return int(self._read())
 
     def __bool__(self):
-        return bool(self._array)
+        return bool(self._read())
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self):
-        return repr(self._array)
+        return repr(self._read())
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method != "__call__" or ufunc.__name__ not in NAMES["functions"]:
@@ -171,6 +142,7 @@ class ndarray:  # noqa: N801 - CuPy's name
 def _unwrapped(value):
     """Return what NumPy is to compute with; NumPy's own arrays are refused."""
     if isinstance(value, ndarray):
+        streams.touched(value._block)
         return value._array
     if isinstance(value, np.ndarray):
         raise TypeError("Unsupported type <class 'numpy.ndarray'>")
@@ -199,15 +171,73 @@ def _copied(array):
     axes = sorted(range(array.ndim), key=lambda a: -array.strides[a])
     turned = new._array.reshape([array.shape[a] for a in axes])
     laid = turned.transpose(np.argsort(axes)) if array.ndim else turned
-    laid[...] = array
+    if streams.at_once():
+        laid[...] = array
     return ndarray(laid, new._block)
 
 
+def _sent(array):
+    """Return a copy of the host's numbers, which CuPy lays into pinned memory before it returns."""
+    now = streams.get_current_stream()
+    if array.ndim:  # a single number is the argument of a kernel
+        now.forbid_while_recording("numbers of the host are copied")
+    new, numbers = _copied(array), array.copy()
+    raw = new._array
+    now.put(lambda: write(raw, numbers, None))
+    return new
+
+
+#: What needs the numbers before it can say what it returns, so that CuPy's host waits for them.
+WAITING = {
+    *("item", "tolist", "nonzero", "argwhere", "flatnonzero", "unique", "compress", "extract"),
+    *("bincount", "repeat", "histogram", "array_equal", "allclose"),
+}
+#: What changes its first argument and returns nothing.
+CHANGING = {"fill", "sort", "partition", "put", "copyto", "place", "putmask", "fill_diagonal"}
+#: What CuPy leaves to cuBLAS, which it does not let into a graph.
+PRODUCTS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum", "kron"}
+
+
 def _call(function, *args, block=None, **kwargs):
-    out = kwargs.get("out")
+    out, name = kwargs.get("out"), getattr(function, "__name__", "")
     block = next((a._block for a in args if isinstance(a, ndarray)), block)
-    result = function(*_unwrapped(args), **_unwrapped(kwargs))
-    return out if out is not None else _wrapped(result, block)
+    now = streams.get_current_stream()
+    given, named = _unwrapped(args), _unwrapped(kwargs)
+    streams.touched(block)
+    if name in PRODUCTS and now.is_capturing():
+        raise NotImplementedError(
+            "calling cuBLAS API during stream capture is currently unsupported"
+        )
+    masked = function is operator.getitem and holds_mask(given[1])
+    waits = name in WAITING or masked or (name == "where" and len(args) == 1)
+    if waits:
+        now.synchronize()
+    if streams.at_once():
+        result = function(*given, **named)
+        return out if out is not None else _wrapped(result, block)
+    if out is not None or name in CHANGING:
+        now.put(lambda: function(*given, **named))
+        return out
+    if waits:
+        result = function(*given, **named)
+        function = lambda *_, **__: result  # noqa: E731
+    result = foreseen(function, given, named)
+    if is_view(result, block):
+        return _wrapped(without_numbers(function, given, named), block)
+    results = _wrapped(result)
+    for new, i in arrays_of(results):
+        now.put(lambda new=new._array, i=i: write(new, function(*given, **named), i))
+    return results
+
+
+def _change(function, array, *args):
+    """Change an array in its stream's turn."""
+    given = _unwrapped(args)
+    streams.touched(array._block)
+    if function is operator.setitem and holds_mask(given[0]) and np.ndim(given[1]):
+        streams.get_current_stream().synchronize()
+    raw = array._array  # holds the numbers, and not the memory, which others may get
+    streams.get_current_stream().put(lambda: function(raw, *given))
 
 
 def _on_the_card(function):
@@ -225,7 +255,7 @@ def _add_operators():
         compute = getattr(operator, f"i{name.rstrip('_')}")
 
         def in_place(a, b, f=compute):
-            f(a._array, _unwrapped(b))
+            _change(f, a, b)
             return a
 
         setattr(ndarray, f"__i{name.rstrip('_')}__", in_place)
@@ -241,7 +271,8 @@ def empty(shape, dtype=float, order="C"):
     """As cupy.empty; the numbers are NaN, and integers -1."""
     shape = (shape,) if isinstance(shape, int | np.integer) else tuple(map(operator.index, shape))
     kind = np.dtype(dtype)
-    block = _Block(math.prod(shape) * kind.itemsize)
+    block = Block(math.prod(shape) * kind.itemsize, _forbid)
+    streams.touched(block)
     return ndarray(block.data.view(kind).reshape(shape, order=order), block)
 
 
@@ -249,8 +280,10 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
     """As cupy.asarray: the way to the card."""
     if isinstance(a, ndarray):
         fits = (dtype is None or a.dtype == dtype) and order in (None, "K", "A")
-        return a if fits and not copy else _copied(np.asarray(a._array, dtype, order=order))
-    return _copied(np.asarray(a, dtype, order=order))
+        if fits and not copy:
+            return a
+        return _call(lambda x: np.array(x, dtype, order=order or "K"), a)
+    return _sent(np.asarray(a, dtype, order=order))
 
 
 def asnumpy(a, stream=None, order="C", out=None, *, blocking=True):
@@ -287,9 +320,14 @@ class RawModule:
         function = self._module.get_function(name)
 
         def launch(grid, block, args, *, shared_mem=0, stream=None):
-            function(_positive(grid), _positive(block), [_argument(a) for a in args])
-            if any(b.damaged() for b in _blocks):
-                raise cpu_module.KernelError(f"{name} wrote beyond the end of an array")
+            sizes, given = (_positive(grid), _positive(block)), [_argument(a) for a in args]
+
+            def work():
+                function(*sizes, given)
+                if any(b.damaged() for b in streams.blocks):
+                    raise cpu_module.KernelError(f"{name} wrote beyond the end of an array")
+
+            (streams.get_current_stream() if stream is None else stream).put(work)
 
         return launch
 
@@ -303,6 +341,7 @@ def _positive(sizes):
 
 def _argument(value):
     if isinstance(value, ndarray):
+        streams.touched(value._block)
         return cpu_module.OnTheCard(value._array)
     if isinstance(value, np.ndarray) and value.size != 1:
         raise TypeError(
@@ -347,15 +386,8 @@ class Device:
         return card.total_bytes - card.used_bytes, card.total_bytes
 
     def synchronize(self):
-        """Everything has been computed already."""
-
-
-class _Pool:
-    def free_bytes(self):
-        return 0
-
-    def free_all_blocks(self):
-        """Nothing is kept."""
+        card.answer()
+        streams.finish_all()
 
 
 def _module(name, known, **members):
@@ -377,7 +409,11 @@ def make():
     )  # fmt: skip
     cuda = _module(
         "cupy.cuda", NAMES["cuda"], runtime=runtime, Device=Device, is_available=lambda: True,
+        Stream=streams.Stream, Event=streams.Event, Graph=streams.Graph,
+        MemoryPool=streams.MemoryPool, using_allocator=streams.using_allocator,
+        get_current_stream=streams.get_current_stream,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
         compiler=types.SimpleNamespace(CompileException=CompileException),
     )  # fmt: skip
     module = types.ModuleType("cupy")
@@ -391,7 +427,8 @@ def make():
     own = {
         "ndarray": ndarray, "empty": empty, "asarray": asarray, "asnumpy": asnumpy,
         "array": functools.partial(asarray, copy=True), "RawModule": RawModule, "cuda": cuda,
-        "get_array_module": get_array_module, "get_default_memory_pool": _Pool,
+        "get_array_module": get_array_module,
+        "get_default_memory_pool": lambda: streams.default_pool,
         "ascontiguousarray": lambda a, dtype=None: _contiguous(a, dtype),
         "__version__": f"{NAMES['cupy']} (stand-in)", "__getattr__": lookup,
     }  # fmt: skip
@@ -405,9 +442,7 @@ def _contiguous(a, dtype=None):
         return asarray(a, dtype, order="C")
     if a._array.flags.c_contiguous and (dtype is None or a.dtype == dtype):
         return a if a.ndim else a.reshape(1)
-    new = empty(a.shape or (1,), a.dtype if dtype is None else dtype)
-    new._array[...] = a._array
-    return new
+    return _call(lambda x: np.array(x, dtype, order="C", ndmin=1), a)
 
 
 @contextlib.contextmanager
@@ -429,8 +464,8 @@ def _forget():
     """Let the CUDA backend look for CuPy, cards and compiled kernels anew."""
     from minicnn import kernels
     from minicnn.kernels import probing
-    from minicnn.kernels.cuda import device, pooling
+    from minicnn.kernels.cuda import device, pooling, transfer
 
     caches = (device.cupy, device._card, device._module, device._function, pooling._tables)
-    for cache in (*caches, probing.availability, kernels._function):
+    for cache in (*caches, transfer._copying, probing.availability, kernels._function):
         cache.cache_clear()

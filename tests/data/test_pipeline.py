@@ -182,6 +182,7 @@ def test_prefetch_works_while_the_consumer_does():
     assert [int(x) for x in iterator] == [1, 2, 3]
 
 
+@pytest.mark.cpu_only  # one more is on its way to the GPU there
 def test_prefetch_stays_within_its_buffer():
     made = []
 
@@ -299,6 +300,7 @@ def test_a_random_map_before_a_cache_is_warned_of():
 # Functions.
 
 
+@pytest.mark.cpu_only  # the function's variable would be on the GPU
 def test_functions_get_tensors_and_leave_no_trace_on_a_tape():
     v = Variable([2.0, 3.0])
     with GradientTape() as tape:
@@ -404,6 +406,7 @@ def test_messages(make, error, message):
         make(Dataset.range(3))
 
 
+@pytest.mark.cpu_only
 def test_slices_show_the_array_and_cannot_change_it():
     x = np.arange(6.0).reshape(2, 3)
     first = next(iter(Dataset.from_tensor_slices(x)))

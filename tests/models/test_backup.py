@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from minicnn import Sequential, config, layers
 from minicnn import optimizers as opt
+from minicnn.autograd.tensor import as_numpy
 from minicnn.callbacks import BackupAndRestore, Callback
 from minicnn.errors import OutputError, WeightsError
 from minicnn.models.saving import read_arrays
@@ -79,7 +80,7 @@ def trained(model, *callbacks, epochs=EPOCHS):
 def slots(model):
     """Return what the optimizer keeps, in the order of the weights."""
     kept = [model.optimizer.state.get(id(w), {}) for w in model.weights]
-    return [array for slot in kept for array in slot.values()]
+    return [as_numpy(array) for slot in kept for array in slot.values()]
 
 
 def assert_equal(one, other):

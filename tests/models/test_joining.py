@@ -18,6 +18,9 @@ from minicnn.config import use_backend, use_floatx
 from minicnn.layers import Conv2D, Conv2DTranspose, Flatten, MaxPooling2D
 from tests.helpers import BACKENDS
 
+#: The backends of the CPU are compared, whatever the setting.
+pytestmark = pytest.mark.cpu_only
+
 EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
 IMAGES = np.random.default_rng(4).normal(size=(3, 12, 23, 2))
 

@@ -31,7 +31,7 @@ ABSENT = {
     "get_state_tree": "get_weights gives the arrays",
     "input_dtype": "weights and results have one type",
     "input_spec": "layers check shapes themselves",
-    "jit_compile": "kernels are compiled anyway",
+    "jit_compile": "an attribute of a compiled model",
     "load_own_variables": "files are written as a whole",
     "loss": "compile keeps it to itself",
     "make_predict_function": "nothing is traced",

@@ -15,7 +15,9 @@ elementwise.cu        what CuPy does not bring
 device.py             the card's limits and memory; compiling and launching
 probe.py              whether a GPU can be used
 tiles.py              which tile, if any, and the precision of its products
-transfer.py           the way to the card
+transfer.py           the way to the card, and copies beside the work
+graph.py              work that is recorded once and started again as a whole
+faults.py             a card without room, or gone
 convolution.py pooling.py normalization.py training.py indexing.py elementwise.py   the functions
 
 No thread writes where another one does, and sums over blocks are added in a fixed order, so two
@@ -36,8 +38,11 @@ from minicnn.kernels.cuda.convolution import (
     conv2d_kernel_gradient,
     conv2d_max_pool2d,
     kernel_and_bias_gradient,
+    matmul,
 )
 from minicnn.kernels.cuda.elementwise import erf
+from minicnn.kernels.cuda.faults import give_back_memory, is_lost, no_room
+from minicnn.kernels.cuda.graph import Recorded
 from minicnn.kernels.cuda.indexing import add_at
 from minicnn.kernels.cuda.normalization import (
     batch_normalization,
@@ -55,13 +60,15 @@ from minicnn.kernels.cuda.pooling import (
     scatter,
 )
 from minicnn.kernels.cuda.probe import usable
-from minicnn.kernels.cuda.tiles import precision, set_precision, use_precision
+from minicnn.kernels.cuda.tiles import own_products, precision, set_precision, use_precision
 from minicnn.kernels.cuda.training import adam, squared_error
-from minicnn.kernels.cuda.transfer import to_gpu
+from minicnn.kernels.cuda.transfer import ahead, to_gpu
 
 __all__ = [
+    "Recorded",
     "adam",
     "add_at",
+    "ahead",
     "average_pool2d",
     "average_pool2d_gradient",
     "batch_normalization",
@@ -74,9 +81,14 @@ __all__ = [
     "conv2d_max_pool2d",
     "erf",
     "gather",
+    "give_back_memory",
     "has_tile",
+    "is_lost",
     "kernel_and_bias_gradient",
+    "matmul",
     "max_pool2d",
+    "no_room",
+    "own_products",
     "pools_in_place",
     "precision",
     "ready",

@@ -16,7 +16,7 @@ from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
 from minicnn.kernels.cuda.normalization import column_sums
 from minicnn.kernels.cuda.pooling import max_pool2d
-from minicnn.kernels.cuda.tiles import Tile, choose, precision
+from minicnn.kernels.cuda.tiles import Tile, choose, precision, products_are_own
 
 __all__ = [
     "conv2d",
@@ -25,6 +25,7 @@ __all__ = [
     "conv2d_kernel_gradient",
     "conv2d_max_pool2d",
     "kernel_and_bias_gradient",
+    "matmul",
 ]
 
 #: Blocks that a kernel gradient is cut into, so that large cards have work for all their parts, and
@@ -56,6 +57,8 @@ def _sees_one_pixel(g: Geometry) -> bool:
 
 def _is_matrix_product(g: Geometry, dtype: Any) -> bool:
     """Return whether cuBLAS has the whole as one product; it computes in float32 or float64."""
+    if products_are_own():
+        return False
     tensor_cores = precision() != "float32" and dtype == np.float32
     return _sees_all_at_once(g) or (_sees_one_pixel(g) and not tensor_cores)
 
@@ -334,3 +337,27 @@ def conv2d_by_matmul(x: Array, kernel: Array, g: Geometry) -> Array:
             columns = slice(group * of_group, (group + 1) * of_group)
             y.reshape(pixels, filters)[first : first + len(block), columns] = block @ weights
     return y
+
+
+#: The window arithmetic of images of one pixel, whose convolution is a matrix product.
+_ONE_PIXEL = Geometry(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """Return the matrix product of a (...,M,K) and b (...,K,N), by cuBLAS unless that is ruled out.
+
+    Within `own_products`, a product of two matrices is a convolution of M images of one pixel with
+    K channels; a matrix that lies transposed makes it one of that convolution's gradients.
+    """
+    own = products_are_own() and a.ndim == b.ndim == 2 and a.size and b.size
+    if not own or a.dtype != b.dtype or a.dtype not in (np.float32, np.float64):
+        return a @ b
+    (rows, depth), columns = a.shape, b.shape[1]
+    if a.flags.f_contiguous and not a.flags.c_contiguous:
+        x, dy = a.T.reshape(depth, 1, 1, rows), b.reshape(depth, 1, 1, columns)
+        return conv2d_kernel_gradient(x, dy, _ONE_PIXEL).reshape(rows, columns)
+    if b.flags.f_contiguous and not b.flags.c_contiguous:
+        dy, kernel = a.reshape(rows, 1, 1, depth), b.T.reshape(1, 1, columns, depth)
+        return conv2d_input_gradient(dy, kernel, _ONE_PIXEL).reshape(rows, columns)
+    x, kernel = a.reshape(rows, 1, 1, depth), b.reshape(1, 1, depth, columns)
+    return conv2d(x, kernel, _ONE_PIXEL).reshape(rows, columns)

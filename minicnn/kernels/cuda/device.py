@@ -9,10 +9,11 @@ import contextlib
 import functools
 import importlib
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,11 +29,15 @@ __all__ = [
     "checked",
     "cupy",
     "empty",
+    "keeping",
+    "kept",
     "program",
     "room_for",
     "source",
     "zeros",
 ]
+
+T = TypeVar("T")
 
 #: A CuPy array. CuPy need not be installed where types are checked.
 Array = Any
@@ -52,6 +57,14 @@ class Card(NamedTuple):
     shared_bytes: int  # of one block
     multiprocessors: int
     cache_bytes: int  # of the second level
+
+
+class _Thread(threading.local):
+    #: What the graph that this thread records must keep.
+    kept: list[Any] | None = None
+
+
+_thread = _Thread()
 
 
 @functools.cache
@@ -275,3 +288,22 @@ def zeros(where: str, shape: Sequence[int], dtype: Any) -> Array:
     array = empty(where, shape, dtype)
     array.fill(0)
     return array
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[list[Any]]:
+    """Collect in a `with` block what a graph reads and nobody else may hold for as long."""
+    before = _thread.kept
+    found: list[Any] = []
+    _thread.kept = found
+    try:
+        yield found
+    finally:
+        _thread.kept = before
+
+
+def kept(value: T) -> T:
+    """Return what comes from a cache, kept as long as the graph that is being recorded."""
+    if _thread.kept is not None:
+        _thread.kept.append(value)
+    return value

@@ -9,7 +9,8 @@ import numpy as np
 
 from minicnn.errors import check_choice
 from minicnn.geometry import Geometry, Resize, resize_taps
-from minicnn.kernels.cuda.device import Array, checked, cupy, empty, program
+from minicnn.kernels.cuda.device import Array, checked, cupy, empty, kept, program
+from minicnn.kernels.cuda.transfer import to_gpu
 from minicnn.kernels.slopes import Slopes
 
 __all__ = [
@@ -126,7 +127,7 @@ def _tables(
     taps = resize_taps(n, out, interpolation)
     pixels = np.array([tap[:2] for tap in taps], np.int32)
     shares = np.array([tap[2] for tap in taps], dtype)
-    return tuple(map(cupy().asarray, (pixels, shares, users(taps, n))))
+    return tuple(map(to_gpu, (pixels, shares, users(taps, n))))
 
 
 def _axes(
@@ -136,8 +137,8 @@ def _axes(
     check_choice("resize2d", "interpolation", interpolation, ["nearest", "bilinear"])
     device = cupy().cuda.runtime.getDevice()
     return (
-        _tables(size.in_height, size.out_height, interpolation, dtype, device),
-        _tables(size.in_width, size.out_width, interpolation, dtype, device),
+        kept(_tables(size.in_height, size.out_height, interpolation, dtype, device)),
+        kept(_tables(size.in_width, size.out_width, interpolation, dtype, device)),
     )
 
 

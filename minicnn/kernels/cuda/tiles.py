@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,12 +12,30 @@ import numpy as np
 from minicnn.errors import BackendError, check_choice
 from minicnn.kernels.cuda.device import Card
 
-__all__ = ["PRECISIONS", "TILES", "Tile", "choose", "precision", "set_precision", "use_precision"]
+__all__ = [
+    "PRECISIONS",
+    "TILES",
+    "Tile",
+    "choose",
+    "own_products",
+    "precision",
+    "products_are_own",
+    "set_precision",
+    "use_precision",
+]
 
 #: How the tiles multiply float32 numbers: as such, or by tensor cores with about 3 or 6 digits.
 PRECISIONS = ("float32", "tf32", "3xtf32")
 
 _settings = {"precision": "float32"}
+
+
+class _Thread(threading.local):
+    #: Whether matrix products are left to the tiles, too.
+    own_products = False
+
+
+_thread = _Thread()
 
 
 class Tile(NamedTuple):
@@ -117,6 +136,27 @@ def use_precision(name: str) -> Iterator[None]:
         yield
     finally:
         _settings["precision"] = before
+
+
+@contextlib.contextmanager
+def own_products() -> Iterator[None]:
+    """Leave no matrix product to cuBLAS in a `with` block: CuPy does not let it into a CUDA graph.
+
+    >>> with own_products():
+    ...     products_are_own()
+    True
+    """
+    before = _thread.own_products
+    _thread.own_products = True
+    try:
+        yield
+    finally:
+        _thread.own_products = before
+
+
+def products_are_own() -> bool:
+    """Return whether this thread leaves no matrix product to cuBLAS."""
+    return _thread.own_products
 
 
 def choose(

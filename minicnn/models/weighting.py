@@ -1,0 +1,54 @@
+"""Weights of samples: for each output, and by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.autograd.tensor import as_numpy
+from minicnn.errors import ArgumentError
+from minicnn.models.batches import Batch, to_arrays
+
+__all__ = ["WeightedByClass", "class_weights", "for_each"]
+
+Array = NDArray[Any]
+
+
+def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
+    """Return the weight of each sample by its class, times its own weight if it has one."""
+    if y is None or isinstance(to_arrays(y), list):
+        raise ArgumentError(
+            "fit: class_weight needs one array y of class numbers; use sample_weight."
+        )
+    labels = as_numpy(to_arrays(y))
+    if labels.ndim > 1:
+        labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
+    missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))
+    if missing:
+        raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")
+    weights = np.array([class_weight[int(c)] for c in labels])
+    return weights if sample_weight is None else weights * as_numpy(sample_weight)
+
+
+class WeightedByClass:
+    """Batches whose samples are weighted by their class, too."""
+
+    def __init__(self, source: Any, class_weight: dict[int, float]) -> None:
+        self.source, self.class_weight = source, class_weight
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for x, y, weights in self.source:
+            yield x, y, class_weights(self.class_weight, y, weights)
+
+
+def for_each(sample_weight: Any, outputs: int) -> list[Any]:
+    """Return the sample weights of each output: one for all, or a list with its own for each."""
+    if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
+        return list(sample_weight)
+    return [sample_weight] * outputs
