@@ -153,6 +153,7 @@ class Trainer(Compiled):
             if epochs > 0:
                 self.optimizer.finalize_variable_values(self.trainable_variables)
         except BaseException as error:
+            xs = ys = weights = None  # the batch may fill a card that is to be used again
             progress.close()
             raised = told(self, "fit", error, tell.saved())
             tell.end_after(raised, logs)
