@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import minicnn as mc
-from minicnn.errors import ShapeError
+from minicnn.errors import DeviceError, ShapeError
+from minicnn.models.saving import read_arrays, weights_of
+from tests.cuda import cpu_module, stand_in
 from tests.helpers import ROOT
 
 TEXT = (ROOT / "README.md").read_text()
@@ -21,7 +23,7 @@ def blocks(language: str) -> list[str]:
 def test_python_examples_run_and_give_what_their_comments_say(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn, see, build, listing = blocks("python")
+    learn, see, build, listing, _ = blocks("python")
     space: dict = {}
     exec(learn, space)
     g = space["g"]
@@ -40,12 +42,37 @@ def test_python_examples_run_and_give_what_their_comments_say(
     assert all(g is not None and np.abs(g.numpy()).max() > 0 for g in space["gradients"])
 
 
+@pytest.mark.skipif(bool(cpu_module.missing()), reason=str(cpu_module.missing()))
+def test_the_example_of_a_gpu_runs_where_the_cpu_plays_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    space: dict = {}
+    with stand_in.installed():
+        exec(blocks("python")[-1], space)
+    model = space["model"]
+    assert (space["code"].device, model.device) == ("gpu", "cpu")
+    assert len(model.history.history["loss"]) == 2
+    assert model.history.history["loss"][1] < model.history.history["loss"][0]
+    stored = read_arrays(tmp_path / "here.safetensors")[0]
+    for name, weight in weights_of(model).items():
+        np.testing.assert_array_equal(stored[name], weight.numpy())
+
+
 def test_the_message_shown_is_the_message_raised() -> None:
     with pytest.raises(ShapeError) as raised:
         mc.conv2d(np.ones((1, 7, 8, 1)), np.ones((3, 2, 1, 1)), strides=3, strict=True)
-    shown = next(b for b in blocks("") if "ShapeError" in b)
-    said = " ".join(shown.split("ShapeError: ")[1].split())
-    assert said == str(raised.value)
+    assert shown_after("ShapeError") == str(raised.value)
+    x = np.zeros((2, 3), "float32")
+    with stand_in.installed(), pytest.raises(DeviceError) as refused:
+        mc.constant(x).gpu() - mc.constant(x)
+    assert shown_after("DeviceError") == str(refused.value)
+
+
+def shown_after(error: str) -> str:
+    """The message of an error that the README shows, in one line."""
+    shown = next(b for b in blocks("") if f"\n{error}: " in b)
+    return " ".join(shown.split(f"{error}: ")[1].split())
 
 
 def test_links_and_pictures_exist() -> None:
