@@ -81,6 +81,7 @@ def test_an_array_too_large_for_the_card_is_told(cupy, card):
     x, kernel = cupy.zeros((2, 7, 10, 4), "float32"), cupy.zeros((3, 2, 4, 5), "float32")
     cuda.conv2d(x, kernel, G)
     gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
     card.total_bytes = card.used_bytes + 1000
     with pytest.raises(DeviceMemoryError) as caught:
         cuda.conv2d(x, kernel, G)
