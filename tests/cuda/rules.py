@@ -142,6 +142,28 @@ def keeps_order(name):
     return name in LIKE
 
 
+REDUCING = {"sum", "prod", "max", "min", "amax", "amin"}
+
+
+def reduces_columns(name, function, given):
+    """Return whether an array that lies in columns is reduced, which may leave it so.
+
+    As cupy/cuda/cub.pyx, device_segmented_reduce: by the axes that are reduced, it does or not.
+    """
+    array = getattr(function, "__self__", given[0] if given else None)
+    return name in REDUCING and isinstance(array, np.ndarray) and array.flags.fnc
+
+
+def in_columns(function):
+    """Return a function whose results lie in columns."""
+
+    @functools.wraps(function)
+    def computed(*args, **kwargs):
+        return np.asarray(function(*args, **kwargs), order="F")
+
+    return computed
+
+
 #: What joins arrays. More than eight are joined by one kernel, which is sent their addresses
 #: (_core/_routines_manipulation.pyx, _concatenate).
 JOINING = {"concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack"}

@@ -234,6 +234,8 @@ def _call(function, *args, block=None, **kwargs):
     if name in rules.JOINING and rules.joins_by_pointers(given):
         now.forbid_copies("H2D transfers")
     in_order = rules.keeps_order(name)
+    if rules.reduces_columns(name, function, given):
+        in_order, function = True, rules.in_columns(function)
     if name in PRODUCTS and now.is_capturing():
         raise NotImplementedError(
             "calling cuBLAS API during stream capture is currently unsupported"
@@ -267,9 +269,12 @@ def _change(function, array, *args):
     streams.touched(array._block)
     if function is operator.setitem:
         rules.check_assigned(given[0], args[1], ndarray)
-        function = rules.wrapping_setitem
-        if holds_mask(given[0]) and np.ndim(given[1]):
-            streams.get_current_stream().synchronize()
+        function, now = rules.wrapping_setitem, streams.get_current_stream()
+        if rules.holds_list(given[0]):
+            now.forbid_copies("H2D transfers")
+        if holds_mask(given[0]):  # how many are to be changed is read before
+            now.forbid_copies("D2H transfers")
+            now.synchronize()
     else:
         rules.check_operand(args[0], ndarray)
     raw = array._array  # holds the numbers, and not the memory, which others may get

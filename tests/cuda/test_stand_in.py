@@ -217,6 +217,12 @@ def test_results_lie_in_rows_and_copies_as_their_operands(cupy):
     for copy in (x.astype("float32"), x.copy(order="K"), np.zeros_like(x), cupy.array(x)):
         assert copy.flags["F_CONTIGUOUS"]
     assert x.copy().flags.c_contiguous
+    cube = cupy.asarray(np.arange(24.0).reshape(2, 3, 4)).T
+    assert cube.sum(0).flags.f_contiguous  # as device_segmented_reduce in cupy/cuda/cub.pyx
+    assert np.array_equal(cube.sum(0).get(), cube.get().sum(0))
+    assert cube.sum().shape == ()
+    found = np.max(cube, (0, 1), keepdims=True)
+    assert np.array_equal(found.get(), cube.get().max((0, 1), keepdims=True))
     turned = np.zeros((2, 3, 4)).transpose(1, 0, 2)
     assert cupy.asarray(turned).flags.c_contiguous  # as _array_default in core.pyx
     with pytest.raises(AttributeError):
