@@ -161,11 +161,16 @@ class OrthogonalRegularizer(Regularizer):
         lengths = ops.sum(ops.square(rows), axis=1, keepdims=True)  # (R,1)
         rows = rows / ops.sqrt(ops.maximum(lengths, 1e-12))
         cosines = ops.matmul(rows, ops.transpose(rows))  # (R,R)
-        others = Tensor(1 - np.eye(count, dtype=x.dtype, like=x.data))  # (R,R)
-        return ops.sum(ops.abs(cosines * others)) * (self.factor / (count * (count - 1)))
+        return ops.sum(ops.abs(cosines * _others(count, x))) * (self.factor / (count * (count - 1)))
 
     def get_config(self) -> dict[str, Any]:
         return {"factor": self.factor, "mode": self.mode}
+
+
+def _others(count: int, x: Tensor) -> Tensor:
+    """Return (N,N), one for each pair of two different ones, of x's type and where x lives."""
+    places = np.arange(count, like=x.data)
+    return Tensor((places[:, None] != places).astype(x.dtype))
 
 
 def _units(x: Tensor) -> Tensor:
@@ -245,8 +250,9 @@ class CodeOrthogonality(Regularizer):
         spread = ops.sqrt(ops.mean(ops.square(centred), axis=0) + 1e-12)  # (units,)
         scaled = centred / spread
         correlation = ops.matmul(ops.transpose(scaled), scaled) / codes.shape[0]  # (units,units)
-        others = Tensor(1 - np.eye(units, dtype=codes.dtype, like=codes.data))
-        return ops.sum(ops.square(correlation * others)) * (self.weight / (units * (units - 1)))
+        return ops.sum(ops.square(correlation * _others(units, codes))) * (
+            self.weight / (units * (units - 1))
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {"weight": self.weight}

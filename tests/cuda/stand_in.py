@@ -1,16 +1,16 @@
 """A stand-in for CuPy on NumPy and g++, as strict at its border as CuPy is.
 
-It mirrors CuPy 14.2: `tests/oracles/cupy_names.json` says which names exist there, and what is
-not in that list does not exist here. NumPy arrays are refused wherever CuPy refuses them, nothing
-becomes a NumPy array unless `.get()` or `asnumpy` is called, and reductions give arrays without
-axes. `RawModule` runs the text of the kernels on the CPU. New memory is full of NaN and stands
-between two zones that nobody may write to; after each launch they are looked at.
+It mirrors CuPy 14.2: `tests/oracles/cupy_names.json` says which names exist there and what they
+take; `rules.py` says where CuPy decides otherwise than NumPy. NumPy arrays are refused wherever
+CuPy refuses them, nothing becomes a NumPy array unless `.get()` or `asnumpy` is called, and
+reductions give arrays without axes. `RawModule` runs the text of the kernels on the CPU. New memory
+is full of NaN and stands between two zones that nobody may write to; after each launch they are
+looked at.
 """
 
 import contextlib
 import ctypes
 import functools
-import json
 import math
 import operator
 import sys
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.cuda import cpu_module, streams
+from tests.cuda import cpu_module, rules, streams
 from tests.cuda.foreseeing import (
     arrays_of,
     foreseen,
@@ -30,7 +30,7 @@ from tests.cuda.foreseeing import (
 )
 from tests.cuda.streams import Block, CUDARuntimeError, OutOfMemoryError, card
 
-NAMES = json.loads((Path(__file__).parent.parent / "oracles/cupy_names.json").read_text())
+NAMES = rules.NAMES
 
 
 @functools.cache
@@ -81,7 +81,9 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def _read(self):
         card.answer()
-        streams.get_current_stream().synchronize()
+        if self._array.size:
+            streams.get_current_stream().forbid_copies("D2H transfers")
+            streams.get_current_stream().synchronize()
         return self._array.copy()
 
     def __array__(self, *_, **__):
@@ -95,8 +97,8 @@ class ndarray:  # noqa: N801 - CuPy's name
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         found = getattr(self._array, name)
         if callable(found):
-            return functools.partial(_call, found, block=self._block)
-        return _wrapped(found, self._block)
+            return functools.partial(_method, name, found, self)
+        return rules.Flags(found) if name == "flags" else _wrapped(found, self._block)
 
     def __getitem__(self, key):
         return _call(operator.getitem, self, key)
@@ -117,6 +119,8 @@ class ndarray:  # noqa: N801 - CuPy's name
         return bool(self._read())
 
     def __iter__(self):
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(len(self)))
 
     def __repr__(self):
@@ -127,7 +131,7 @@ class ndarray:  # noqa: N801 - CuPy's name
             return NotImplemented
         if "out" in kwargs:
             (kwargs["out"],) = kwargs["out"]
-        return _call(ufunc, *inputs, **kwargs)
+        return getattr(sys.modules["cupy"], ufunc.__name__)(*inputs, **kwargs)
 
     def __array_function__(self, function, kinds, args, kwargs):
         if function.__module__ != "numpy" or function.__name__ not in NAMES["functions"]:
@@ -153,22 +157,24 @@ def _unwrapped(value):
     return value
 
 
-def _wrapped(value, block=None):
+def _wrapped(value, block=None, in_order=False):
     """Return NumPy's results as arrays of the card."""
     if isinstance(value, np.ndarray):
         kept = block is not None and np.may_share_memory(value, block.data)
-        return ndarray(value, block) if kept else _copied(value)
+        return ndarray(value, block) if kept else _copied(value, in_order)
     if isinstance(value, np.generic):
         return _copied(np.asarray(value))  # CuPy's reductions stay on the card
-    if isinstance(value, tuple) and any(isinstance(v, np.ndarray) for v in value):
-        return tuple(_wrapped(v, block) for v in value)
+    if isinstance(value, tuple | list) and any(isinstance(v, np.ndarray) for v in value):
+        return type(value)(_wrapped(v, block, in_order) for v in value)
     return value
 
 
-def _copied(array):
-    """Return a copy in memory of the card, whose axes lie in the same order."""
+def _copied(array, in_order=False):
+    """Return a copy in memory of the card, in rows or with the axes in the same order."""
     new = empty(array.shape, array.dtype)
-    axes = sorted(range(array.ndim), key=lambda a: -array.strides[a])
+    axes = list(range(array.ndim))
+    if in_order:
+        axes.sort(key=lambda a: -array.strides[a])
     turned = new._array.reshape([array.shape[a] for a in axes])
     laid = turned.transpose(np.argsort(axes)) if array.ndim else turned
     if streams.at_once():
@@ -180,8 +186,9 @@ def _sent(array):
     """Return a copy of the host's numbers, which CuPy lays into pinned memory before it returns."""
     now = streams.get_current_stream()
     if array.ndim:  # a single number is the argument of a kernel
-        now.forbid_while_recording("numbers of the host are copied")
-    new, numbers = _copied(array), array.copy()
+        now.forbid_copies("H2D transfers")
+    flags = array.flags
+    new, numbers = _copied(array, flags.f_contiguous and not flags.c_contiguous), array.copy()
     raw = new._array
     now.put(lambda: write(raw, numbers, None))
     return new
@@ -198,23 +205,49 @@ CHANGING = {"fill", "sort", "partition", "put", "copyto", "place", "putmask", "f
 PRODUCTS = {"matmul", "dot", "vdot", "inner", "outer", "tensordot", "einsum", "kron"}
 
 
+def _method(name, function, array, *args, **kwargs):
+    """Call a method of NumPy's for an array of the card."""
+    rules.check_method(name, args, kwargs)
+    if name == "take":
+        kwargs["mode"] = "wrap"
+    return _call(function, *args, block=array._block, **kwargs)
+
+
+def _function(name, *args, **kwargs):
+    """Call a function of NumPy's by CuPy's name."""
+    rules.check_function(name, ndarray, args, kwargs)
+    if name == "take":
+        kwargs["mode"] = "wrap"
+    return _call(getattr(np, name), *args, **kwargs)
+
+
 def _call(function, *args, block=None, **kwargs):
     out, name = kwargs.get("out"), getattr(function, "__name__", "")
     block = next((a._block for a in args if isinstance(a, ndarray)), block)
     now = streams.get_current_stream()
     given, named = _unwrapped(args), _unwrapped(kwargs)
+    if function is operator.getitem:
+        function = rules.wrapping_getitem
+        if rules.holds_list(given[1]):
+            now.forbid_copies("H2D transfers")
     streams.touched(block)
+    if name in rules.JOINING and rules.joins_by_pointers(given):
+        now.forbid_copies("H2D transfers")
+    in_order = rules.keeps_order(name)
+    if rules.reduces_columns(name, function, given):
+        in_order, function = True, rules.in_columns(function)
     if name in PRODUCTS and now.is_capturing():
         raise NotImplementedError(
             "calling cuBLAS API during stream capture is currently unsupported"
         )
-    masked = function is operator.getitem and holds_mask(given[1])
+    masked = name == "getitem" and holds_mask(given[1])
     waits = name in WAITING or masked or (name == "where" and len(args) == 1)
     if waits:
+        now.forbid_copies("D2H transfers")
         now.synchronize()
     if streams.at_once():
         result = function(*given, **named)
-        return out if out is not None else _wrapped(result, block)
+        return out if out is not None else _wrapped(result, block, in_order)
     if out is not None or name in CHANGING:
         now.put(lambda: function(*given, **named))
         return out
@@ -224,7 +257,7 @@ def _call(function, *args, block=None, **kwargs):
     result = foreseen(function, given, named)
     if is_view(result, block):
         return _wrapped(without_numbers(function, given, named), block)
-    results = _wrapped(result)
+    results = _wrapped(result, None, in_order)
     for new, i in arrays_of(results):
         now.put(lambda new=new._array, i=i: write(new, function(*given, **named), i))
     return results
@@ -234,23 +267,40 @@ def _change(function, array, *args):
     """Change an array in its stream's turn."""
     given = _unwrapped(args)
     streams.touched(array._block)
-    if function is operator.setitem and holds_mask(given[0]) and np.ndim(given[1]):
-        streams.get_current_stream().synchronize()
+    if function is operator.setitem:
+        rules.check_assigned(given[0], args[1], ndarray)
+        function, now = rules.wrapping_setitem, streams.get_current_stream()
+        if rules.holds_list(given[0]):
+            now.forbid_copies("H2D transfers")
+        if holds_mask(given[0]):  # how many are to be changed is read before
+            now.forbid_copies("D2H transfers")
+            now.synchronize()
+    else:
+        rules.check_operand(args[0], ndarray)
     raw = array._array  # holds the numbers, and not the memory, which others may get
     streams.get_current_stream().put(lambda: function(raw, *given))
 
 
-def _on_the_card(function):
-    return functools.partial(_call, function)
+def _dunder(compute, turned=False):
+    """Return the method behind an operator; `turned` for that of the right operand."""
+
+    def method(a, b):
+        if not isinstance(b, ndarray) and getattr(b, "__array_ufunc__", method) is None:
+            return NotImplemented  # it has a method of its own
+        if not rules.is_compared_with_nothing(compute, b):
+            rules.check_operand(b, ndarray)
+        return _call(compute, b, a) if turned else _call(compute, a, b)
+
+    return method
 
 
 def _add_operators():
     binary = "add sub mul truediv floordiv mod pow matmul and_ or_ xor lt le gt ge eq ne"
     for name in binary.split():
         compute, plain = getattr(operator, name), name.rstrip("_")
-        setattr(ndarray, f"__{plain}__", lambda a, b, f=compute: _call(f, a, b))
+        setattr(ndarray, f"__{plain}__", _dunder(compute))
         if name not in ("lt", "le", "gt", "ge", "eq", "ne"):
-            setattr(ndarray, f"__r{plain}__", lambda a, b, f=compute: _call(f, b, a))
+            setattr(ndarray, f"__r{plain}__", _dunder(compute, turned=True))
     for name in binary.split()[:-6]:
         compute = getattr(operator, f"i{name.rstrip('_')}")
 
@@ -283,6 +333,8 @@ def asarray(a, dtype=None, order=None, *, copy=None, blocking=False):
         if fits and not copy:
             return a
         return _call(lambda x: np.array(x, dtype, order=order or "K"), a)
+    if isinstance(a, tuple | list) and any(isinstance(part, ndarray) for part in a):
+        return asarray(_function("stack", a), dtype, order)
     return _sent(np.asarray(a, dtype, order=order))
 
 
@@ -303,9 +355,8 @@ def get_array_module(*args):
 class RawModule:
     """As cupy.RawModule, with kernels that run on the CPU."""
 
-    def __init__(self, code=None, *, path=None, options=(), backend="nvrtc", **_):
-        if not isinstance(options, tuple):
-            raise TypeError("Argument 'options' has incorrect type (expected tuple)")
+    def __init__(self, *, code=None, options=(), backend="nvrtc"):
+        rules.check_types(code=(code, str), options=(options, tuple), backend=(backend, str))
         self.code, self.options, self._module = code, options, None
 
     def compile(self, log_stream=None):
@@ -321,6 +372,7 @@ class RawModule:
 
         def launch(grid, block, args, *, shared_mem=0, stream=None):
             sizes, given = (_positive(grid), _positive(block)), [_argument(a) for a in args]
+            rules.check_launch(*sizes, CUDADriverError)
 
             def work():
                 function(*sizes, given)
@@ -348,7 +400,11 @@ def _argument(value):
             f"You are trying to pass a numpy.ndarray of shape {value.shape} as a kernel parameter. "
             f"Only numpy.ndarrays of size one can be passed by value."
         )
-    return value.reshape(()) if isinstance(value, np.ndarray) else value
+    if isinstance(value, np.ndarray):
+        return value.reshape(())
+    if value is not None and not isinstance(value, np.void):
+        rules.check_operand(value, ndarray)
+    return value
 
 
 def _as_nvrtc(log):
@@ -422,7 +478,7 @@ def make():
         if name not in NAMES["functions"]:
             raise AttributeError(f"module 'cupy' has no attribute {name!r}")
         found = getattr(np, name)
-        return found if isinstance(found, type) else _on_the_card(found)
+        return found if isinstance(found, type) else functools.partial(_function, name)
 
     own = {
         "ndarray": ndarray, "empty": empty, "asarray": asarray, "asnumpy": asnumpy,

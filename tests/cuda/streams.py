@@ -205,6 +205,11 @@ class Stream:
     def is_capturing(self):
         return self.recording is not None
 
+    def forbid_copies(self, which):
+        """Refuse what CuPy refuses while this stream is captured; CUDA does not hear of it."""
+        if self.recording is not None:
+            raise RuntimeError(f"the current stream is capturing, so {which} are disallowed")
+
     def forbid_while_recording(self, what):
         """Refuse what must not happen while this stream is captured, which spoils the capture."""
         if self.recording is not None:

@@ -248,6 +248,26 @@ def test_more_groups_than_blocks_are_left_to_the_plain_kernels(cupy, monkeypatch
         maps.assert_alike(name, found, maps.oracle(name, values))
 
 
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [(65535 * 64, (64, 64)), (65535 * 64 + 1, (128, 128)), (65535 * 128, (128, 128))],
+)
+def test_tiles_that_need_too_many_blocks_are_left_out(columns, found):
+    tile, _ = tiles.choose(32, columns, 1, np.dtype("float32"), CARD)
+    assert -(-columns // tile.columns) <= 65535
+    assert tile[:2] == found
+    assert tiles.choose(32, 65535 * 128 + 1, 1, np.dtype("float32"), CARD) is None
+
+
+def test_very_many_channels_are_blocks_along_x(cupy, monkeypatch):
+    grids = []
+    monkeypatch.setattr(device.Program, "launch", lambda self, name, grid, *_: grids.append(grid))
+    for rows, channels in ((2, 65535 * 32 + 1), (100_000, 3)):
+        cuda.column_sums(cupy.empty((rows, channels), "float32"))
+    assert max(max(grid[1:], default=1) for grid in grids) <= 512
+    assert max(grid[0] for grid in grids) > 65535
+
+
 def test_a_kernel_that_writes_past_an_array_is_found():
     with stand_in.installed() as cupy:
         module = cupy.RawModule(

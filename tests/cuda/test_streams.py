@@ -108,10 +108,6 @@ def test_blocking_streams_and_the_default_one_go_hand_in_hand(played):
 @pytest.mark.parametrize(
     ("forbidden", "told"),
     [
-        (lambda cupy, x, s: x.get(), "StreamCaptureUnsupported"),
-        (lambda cupy, x, s: float(x[0, 0]), "StreamCaptureUnsupported"),
-        (lambda cupy, x, s: cupy.asarray(np.ones(3)), "StreamCaptureUnsupported"),
-        (lambda cupy, x, s: x[x > 0], "StreamCaptureUnsupported"),
         (lambda cupy, x, s: s.synchronize(), "StreamCaptureUnsupported"),
         (lambda cupy, x, s: s.record().synchronize(), "CapturedEvent"),
         (lambda cupy, x, s: s.wait_event(cupy.cuda.Stream.null.record()), "CaptureIsolation"),
@@ -127,6 +123,31 @@ def test_what_a_capture_forbids_spoils_it(played, forbidden, told):
         with pytest.raises(played.cuda.runtime.CUDARuntimeError, match="Invalidated"):
             stream.end_capture()
     assert not stream.is_capturing()
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "told"),
+    [
+        (lambda cupy, x: x.get(), "D2H"),
+        (lambda cupy, x: float(x[0, 0]), "D2H"),
+        (lambda cupy, x: x[x > 0], "D2H"),
+        (lambda cupy, x: cupy.asarray(np.ones(3)), "H2D"),
+        (lambda cupy, x: x[[1, 0]], "H2D"),
+        (lambda cupy, x: cupy.concatenate([x] * 9), "H2D"),
+    ],
+)
+def test_cupy_refuses_copies_during_a_capture_before_cuda_hears_of_them(played, forbidden, told):
+    """As MemoryPointer.copy_from_host_async and its like in cupy/cuda/memory.pyx."""
+    x, stream = played.asarray(numbers(2, 3)), played.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        with pytest.raises(RuntimeError, match=f"{told} transfers are disallowed") as caught:
+            forbidden(played, x)
+        assert type(caught.value) is RuntimeError
+        y = played.concatenate([x] * 8) * 2
+        stream.end_capture().launch()
+        stream.synchronize()
+    assert np.array_equal(y.get(), np.concatenate([numbers(2, 3)] * 8) * 2)
 
 
 def test_products_of_cublas_are_not_captured(played):
@@ -344,8 +365,10 @@ def test_tables_of_a_graph_outlive_their_cache(played):
         lambda cupy, x: x * float(x.sum()),
         lambda cupy, x: x + cuda.to_gpu(np.ones((2, 3), np.float32)),
         lambda cupy, x: x @ x.T,
+        lambda cupy, x: x[[1, 0]],
+        lambda cupy, x: np.concatenate([x] * 9),
     ],
-    ids=["waits", "sends", "cublas"],
+    ids=["waits", "sends", "cublas", "places", "nine"],
 )
 def test_what_cannot_be_recorded_says_why(cupy, impossible):
     x = cupy.asarray(numbers(2, 3))
@@ -363,9 +386,10 @@ def test_what_hides_that_it_waited_is_not_recorded_either(cupy):
 
     def hides():
         try:
-            return x * float(x[0, 0] + 2)
+            cupy.cuda.get_current_stream().synchronize()
         except RuntimeError:
             return x * 2
+        return x * 3
 
     step = cuda.Recorded(hides)
     step()

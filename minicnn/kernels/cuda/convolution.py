@@ -16,7 +16,13 @@ from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
 from minicnn.kernels.cuda.normalization import column_sums
 from minicnn.kernels.cuda.pooling import max_pool2d
-from minicnn.kernels.cuda.tiles import Tile, choose, precision, products_are_own
+from minicnn.kernels.cuda.tiles import (
+    MOST_BLOCKS,
+    Tile,
+    choose,
+    precision,
+    products_are_own,
+)
 
 __all__ = [
     "conv2d",
@@ -36,8 +42,6 @@ SUMS = 1 << 17
 SHORTEST = 128
 LONGEST = 1 << 30
 PARTS_BYTES = 1 << 26
-#: Blocks of a launch along y and along z.
-MOST_BLOCKS = 65535
 
 
 def _sees_all_at_once(g: Geometry) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from minicnn.errors import RecordingError
+from minicnn.errors import MinicnnError, RecordingError
 from minicnn.kernels.cuda.device import cupy, keeping
 from minicnn.kernels.cuda.tiles import own_products
 
@@ -82,16 +82,18 @@ class Recorded:
             outside.wait_event(self._stream.record())
 
     def _record(self, function: Callable[[], Any]) -> Any:
-        refused = cupy().cuda.runtime.CUDARuntimeError, cupy().cuda.driver.CUDADriverError
         with self._aside(), keeping() as self._kept:
             self._stream.begin_capture()
             try:
                 results = function()
                 self._graph = self._stream.end_capture()
             except BaseException as error:
-                with contextlib.suppress(*refused):
+                with contextlib.suppress(RuntimeError):
                     self._stream.end_capture()  # which says that the recording is spoilt
-                if isinstance(error, (*refused, NotImplementedError)):
+                # CUDA's errors are RuntimeErrors, and so is what CuPy says of copies and of cuBLAS
+                # before CUDA hears of them. One that has nothing to do with recording comes back
+                # when the work is done without it.
+                if isinstance(error, RuntimeError) and not isinstance(error, MinicnnError):
                     raise RecordingError(str(error)) from error
                 raise
         return results

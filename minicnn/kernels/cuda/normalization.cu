@@ -22,8 +22,8 @@ __device__ __forceinline__ real column_sum(real value, real* room) {
 extern "C" __global__ void __launch_bounds__(THREADS) moments(
     const real* x, real* means, real* squares, offset rows, offset length, int channels) {
   __shared__ real room[THREADS];
-  int c = blockIdx.y * blockDim.x + threadIdx.x;
-  offset first = blockIdx.x * length, last = first + length < rows ? first + length : rows;
+  int c = blockIdx.x * blockDim.x + threadIdx.x;
+  offset first = blockIdx.y * length, last = first + length < rows ? first + length : rows;
   bool own = c < channels;
   real base = own ? x[first * channels + c] : 0, sum = 0;
   if (own)
@@ -37,8 +37,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) moments(
     }
   square = column_sum(square, room);
   if (own && threadIdx.y == 0) {
-    means[(offset)blockIdx.x * channels + c] = base + mean;
-    squares[(offset)blockIdx.x * channels + c] = square;
+    means[(offset)blockIdx.y * channels + c] = base + mean;
+    squares[(offset)blockIdx.y * channels + c] = square;
   }
 }
 
@@ -83,8 +83,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) slopes(
     const real* dy, const real* y, const real* x, const real* mean, real* totals, real* products,
     offset rows, offset length, int channels) {
   __shared__ real room[THREADS];
-  int c = blockIdx.y * blockDim.x + threadIdx.x;
-  offset first = blockIdx.x * length, last = first + length < rows ? first + length : rows;
+  int c = blockIdx.x * blockDim.x + threadIdx.x;
+  offset first = blockIdx.y * length, last = first + length < rows ? first + length : rows;
   bool own = c < channels;
   real total = 0, product = 0;
   if (own)
@@ -97,8 +97,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) slopes(
   total = column_sum(total, room);
   product = column_sum(product, room);
   if (own && threadIdx.y == 0) {
-    totals[(offset)blockIdx.x * channels + c] = total;
-    products[(offset)blockIdx.x * channels + c] = product;
+    totals[(offset)blockIdx.y * channels + c] = total;
+    products[(offset)blockIdx.y * channels + c] = product;
   }
 }
 
@@ -138,12 +138,12 @@ extern "C" __global__ void normalize_gradient(
 extern "C" __global__ void __launch_bounds__(THREADS) column_sums(
     const real* x, real* parts, offset rows, offset length, int channels) {
   __shared__ real room[THREADS];
-  int c = blockIdx.y * blockDim.x + threadIdx.x;
-  offset first = blockIdx.x * length, last = first + length < rows ? first + length : rows;
+  int c = blockIdx.x * blockDim.x + threadIdx.x;
+  offset first = blockIdx.y * length, last = first + length < rows ? first + length : rows;
   real sum = 0;
   if (c < channels)
     for (offset row = first + threadIdx.y; row < last; row += blockDim.y)
       sum += x[row * channels + c];
   sum = column_sum(sum, room);
-  if (c < channels && threadIdx.y == 0) parts[(offset)blockIdx.x * channels + c] = sum;
+  if (c < channels && threadIdx.y == 0) parts[(offset)blockIdx.y * channels + c] = sum;
 }

@@ -33,8 +33,11 @@ class _Chunks:
         self.shape = (self.count, self.channels)
 
     def over_chunks(self, name: str, *given: Array | None) -> None:
-        """Start a kernel with a block for each chunk and each 32 channels."""
-        grid = (self.count, -(-self.channels // self.block[0]))
+        """Start a kernel with a block for each 32 channels and each chunk, of which there are few.
+
+        Along x a launch may have any number of blocks, along y 65535.
+        """
+        grid = (-(-self.channels // self.block[0]), self.count)
         rows = self.kernels.offset(self.rows)
         self.kernels.launch(name, grid, self.block, *given, rows, self.length, self.channels)
 

@@ -13,6 +13,7 @@ from minicnn.errors import BackendError, check_choice
 from minicnn.kernels.cuda.device import Card
 
 __all__ = [
+    "MOST_BLOCKS",
     "PRECISIONS",
     "TILES",
     "Tile",
@@ -26,6 +27,9 @@ __all__ = [
 
 #: How the tiles multiply float32 numbers: as such, or by tensor cores with about 3 or 6 digits.
 PRECISIONS = ("float32", "tf32", "3xtf32")
+
+#: Blocks of a launch along y, where they divide the columns of a result, and along z.
+MOST_BLOCKS = 65535
 
 _settings = {"precision": "float32"}
 
@@ -169,7 +173,8 @@ def choose(
         columns: of the result.
         products: how many matrix products of this size there are, as groups of a convolution.
         dtype: of the numbers.
-        card: what it is to run on. A tile that needs more shared memory is left out.
+        card: what it is to run on. A tile that needs more shared memory is left out, and one that
+            needs more blocks than a launch may have.
 
     Raises:
         BackendError: the chosen precision needs tensor cores that the card does not have.
@@ -191,9 +196,12 @@ def choose(
         )
     best, least = None, rows * columns * products / card.multiprocessors / PLAIN_SPEED
     for tile in TILES[kind]:
+        along = -(-columns // tile.columns)
         if tile.shared_bytes(dtype.itemsize, tensor_cores) > card.shared_bytes:
             continue
-        blocks = -(-rows // tile.rows) * -(-columns // tile.columns) * products
+        if along > MOST_BLOCKS:
+            continue
+        blocks = -(-rows // tile.rows) * along * products
         time = -(-blocks // card.multiprocessors) * tile.rows * tile.columns / tile.speed
         if time < least:
             best, least = tile, time
