@@ -192,6 +192,7 @@ def test_a_demo_folder_is_remade_but_a_real_run_is_not(trained: Path) -> None:
     assert (trained / "settings.json").read_bytes() == before
 
 
+@pytest.mark.cpu_only  # the other program is on the CPU, and rounds in another order
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C in another way")
 def test_ctrl_c_keeps_the_last_epoch_and_resume_ends_the_same(folder: Path, tmp_path: Path) -> None:
     options = ["--data", folder, "--image-size", "24", "--epochs", "60", "--noise", "0.1"]

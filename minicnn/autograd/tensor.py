@@ -12,6 +12,7 @@ from minicnn import config
 from minicnn.autograd.recording import OPERATORS, Node, Vjp, state
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
+from minicnn.kernels.probing import availability
 
 __all__ = [
     "Tensor",
@@ -126,6 +127,16 @@ class Tensor:
                 `gradient` was given.
         """
         OPERATORS["backward"](self, gradient, create_graph=create_graph)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of; its array can be read on machines without a GPU, too."""
+        return {**vars(self), "data": self.numpy(), "device": self.device}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        device = state.pop("device")
+        vars(self).update(state)
+        if device == "gpu" and availability("cupy").usable:
+            self.data = to_gpu(self.data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.array(self.numpy(), dtype=dtype, copy=copy)

@@ -14,7 +14,7 @@ import numpy as np
 from minicnn import activations, config, constraints, initializers, ops, regularizers
 from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, Variable, beside, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, DeviceError, ShapeError, check_choice
 from minicnn.kernels.placement import gpu_in_sight, on_gpu
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.layers.weights import WeightOwner
@@ -321,6 +321,8 @@ class Layer(WeightOwner):
                 chosen = self.training_by_default if _mode.training is None else _mode.training
                 return call(tensors, *others, training=chosen, **named)
             return call(tensors, *others, **named)
+        except DeviceError as error:
+            raise self._misplaced(tensors) or error from None
         finally:
             _mode.training, _mode.inside = before
 

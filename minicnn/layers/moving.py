@@ -20,6 +20,7 @@ class Movable:
     name: str
     built: bool
     weights: Any
+    own_weights: Any
 
     def _all_layers(self) -> Iterator[Any]:
         """Yield this layer and all layers inside."""
@@ -66,6 +67,19 @@ class Movable:
             if follow is not None:
                 follow()
         return self
+
+    def _misplaced(self, inputs: Any) -> DeviceError | None:
+        """Return the error for an input that does not lie beside the layer's own weights."""
+        for weight in self.own_weights[:1]:
+            for x in inputs if isinstance(inputs, list) else [inputs]:
+                if x.device != weight.device:
+                    return DeviceError(
+                        f"{type(self).__name__} {self.name!r}: the input {x.shape} is "
+                        f"{NAMES[x.device]}, but {weight.name} {weight.shape} is "
+                        f"{NAMES[weight.device]}; both must be in one place. .gpu() of a layer, a "
+                        f"model or a tensor moves it to the GPU, and .cpu() moves it back."
+                    )
+        return None
 
     @property
     def device(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import Any
 
@@ -87,7 +88,15 @@ class Graph:
                         f"and layers called on it return."
                     )
         self.calls = _calls_between(name, self.inputs, self.outputs)
-        self.steps = _joined(self.calls, self.outputs)
+
+    @functools.cached_property
+    def steps(self) -> list[tuple[Call, Any, Call]]:
+        """What to run, one after the other: (first call, function, last call)."""
+        return _joined(self.calls, self.outputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of: without the steps, whose functions know these layers."""
+        return {name: value for name, value in vars(self).items() if name != "steps"}
 
     @property
     def layers(self) -> list[Layer]:

@@ -169,6 +169,10 @@ class Replays:
         self._last: Any = None
         self._asked = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of: it records for itself, for its own model's weights."""
+        return {**vars(self), "_replays": {}, "_last": None}
+
     def __call__(self, model: Any, compute: Compute, batch: Any) -> Computed:
         """Return what `compute` gives for a batch, by a recorded step if there is one.
 

@@ -23,9 +23,15 @@ def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) ->
         raise ArgumentError(
             "fit: class_weight needs one array y of class numbers; use sample_weight."
         )
-    labels = as_numpy(to_arrays(y))
+    given = labels = as_numpy(to_arrays(y))
     if labels.ndim > 1:
         labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
+    if labels.ndim > 1:
+        raise ArgumentError(
+            f"fit: class_weight needs one class for each sample, but y has shape {given.shape}. "
+            f"For maps of classes, give sample_weight with a weight for each pixel, such as "
+            f"numpy.take(weights, y)."
+        )
     missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))
     if missing:
         raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_numpy, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.kernels import kernel as kernel_function
@@ -295,7 +295,7 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
 
 def _matrix(where: str, argument: str, given: Any) -> NDArray[Any]:
     try:
-        matrix = np.asarray(given)
+        matrix = as_numpy(given)
     except ValueError:
         raise ShapeError(f"{where}: the rows of {argument} are of different lengths.") from None
     if matrix.dtype.kind not in "biufcO":

@@ -16,7 +16,7 @@ from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.geometry import Geometry
 from minicnn.kernels import fused
-from minicnn.kernels.placement import on_gpu
+from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.slopes import Slopes
 from minicnn.ops import elementwise, pooling, reduction
 from minicnn.ops.maps import (
@@ -174,6 +174,7 @@ def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
     3.0
     """
     truth, prediction = convert_to_tensor(truth), convert_to_tensor(prediction)
+    check_same_device("mean_squared_error", truth=truth.data, prediction=prediction.data)
     backend = fused(prediction.size, prediction.data)
     alike = truth.shape == prediction.shape and truth.dtype == prediction.dtype
     if backend is None or not alike or not prediction.size or not backend.has_tile(truth.dtype):

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, record
+from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, plain, record
 from minicnn.errors import ArgumentError, ShapeError, check_choice
-from minicnn.kernels.placement import on_gpu
+from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.sampling import Places, gather, places, scatter
 from minicnn.ops.elementwise import add
 from minicnn.ops.shape import reshape
@@ -50,6 +50,8 @@ def affine_transform(
     """
     x = convert_to_tensor(images)
     exact = isinstance(transform, Tensor) or on_gpu(transform)
+    if exact:
+        check_same_device("affine_transform", images=x.data, transform=plain(transform))
     given = transform if exact else np.asarray(transform)
     matrix = alongside(given, x).data
     method = check_choice(

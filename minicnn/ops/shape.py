@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.autograd.recording import operator
 from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, plain, record
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels.placement import check_same_device
+from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.sums import add_at, column_sums
 
 __all__ = [
@@ -114,7 +114,11 @@ def _index(key: Any, x: Tensor) -> Any:
         key = np.asarray(key, None if key else int)
     if isinstance(key, np.integer):
         return int(key)
-    return alongside(key, x).data if hasattr(plain(key), "dtype") else key
+    if not hasattr(plain(key), "dtype"):
+        return key
+    if isinstance(key, Tensor) or on_gpu(key):
+        check_same_device("getitem", x=x.data, key=plain(key))
+    return alongside(key, x).data
 
 
 def _is_basic(index: Any) -> bool:
@@ -145,16 +149,22 @@ def put(x: Any, key: Any, shape: Sequence[int]) -> Tensor:
     return record("put", value, (x, lambda dy, y: getitem(dy, key)))
 
 
+def _parts(where: str, tensors: Sequence[Any]) -> list[Tensor]:
+    """Return what is to be joined as tensors, which lie in one place."""
+    parts = [convert_to_tensor(t) for t in tensors]
+    if not parts:
+        raise ArgumentError(f"{where}: tensors is empty, but at least one is needed.")
+    check_same_device(where, **{f"tensors[{i}]": p.data for i, p in enumerate(parts)})
+    return parts
+
+
 def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     """Return tensors joined along an axis; the other axes must have equal lengths.
 
     >>> concatenate([[[1.0, 2.0]], [[3.0, 4.0]]], axis=0).shape
     (2, 2)
     """
-    parts = [convert_to_tensor(t) for t in tensors]
-    if not parts:
-        raise ArgumentError("concatenate: tensors is empty, but at least one is needed.")
-    check_same_device("concatenate", **{f"tensors[{i}]": p.data for i, p in enumerate(parts)})
+    parts = _parts("concatenate", tensors)
     try:
         value = np.concatenate([p.data for p in parts], axis=axis)
     except ValueError:
@@ -174,9 +184,7 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
 
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis."""
-    parts = [convert_to_tensor(t) for t in tensors]
-    if not parts:
-        raise ArgumentError("stack: tensors is empty, but at least one is needed.")
+    parts = _parts("stack", tensors)
     if len({p.shape for p in parts}) > 1:
         shapes_text = ", ".join(str(p.shape) for p in parts)
         raise ShapeError(f"stack: tensors have shapes {shapes_text}, but all must be equal.")

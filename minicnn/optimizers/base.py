@@ -15,6 +15,7 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.placement import device_of, to_device
 from minicnn.optimizers import schedules
 from minicnn.optimizers.clipping import bound, clipped
+from minicnn.optimizers.copying import Copied
 from minicnn.optimizers.gradients import beside_variable
 from minicnn.optimizers.readings import RateNow, StepsDone
 from minicnn.optimizers.row import Row
@@ -28,7 +29,7 @@ Array = NDArray[Any]
 Rate = float | LearningRateSchedule | Callable[[], float]
 
 
-class Optimizer:
+class Optimizer(Copied):
     """Changes variables along their gradients; the base of all optimizers.
 
     A subclass names in `slots` what it keeps for each variable and writes `update`.
@@ -102,7 +103,7 @@ class Optimizer:
         self.state: dict[int, dict[str, Array]] = {}
         self._owners: dict[int, Variable] = {}
         self._row: Row | None = None
-        self._spared: set[int] = set()
+        self._spared: list[Variable] = []
         self._spared_names: re.Pattern[str] | None = None
         self.built = False
         self.keep()
@@ -252,14 +253,13 @@ class Optimizer:
             var_list: variables.
             var_names: patterns; a variable is spared whose name holds one of them.
         """
-        self._spared_variables = list(var_list or [])
-        self._spared = {id(v) for v in self._spared_variables}
+        self._spared = list(var_list or [])
         names = list(var_names or [])
         self._spared_names = re.compile("|".join(names)) if names else None
 
     def _decays(self, variable: Variable) -> bool:
         named = self._spared_names is not None and self._spared_names.search(variable.name)
-        return not named and id(variable) not in self._spared
+        return not named and not any(variable is v for v in self._spared)
 
     # A step.
 

@@ -228,7 +228,7 @@ def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
 def gather(params: Any, indices: Any, axis: int = 0) -> Tensor:
     """Return the entries of these numbers along an axis."""
     x = convert_to_tensor(params)
-    return x[(*(slice(None),) * (axis % x.ndim), convert_to_tensor(indices).data)]
+    return x[(*(slice(None),) * (axis % x.ndim), beside(indices, x))]
 
 
 # Comparing and counting; no gradient flows through these.

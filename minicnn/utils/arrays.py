@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import plain
+from minicnn.autograd.tensor import as_numpy
 from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.errors import ArgumentError
 
@@ -31,7 +31,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> NDArray[np.float64
     >>> to_categorical([2, 0], num_classes=3).tolist()
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
-    numbers = np.asarray(plain(x)).astype(np.int64)
+    numbers = as_numpy(x).astype(np.int64)
     if numbers.ndim > 1 and numbers.shape[-1] == 1:
         numbers = numbers.reshape(numbers.shape[:-1])
     if num_classes is None and numbers.size == 0:
@@ -59,7 +59,7 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> NDArray[Any]:
     >>> normalize([[3.0, 4.0, 0.0]]).tolist()
     [[0.6, 0.8, 0.0]]
     """
-    array = np.atleast_1d(np.asarray(plain(x)))
+    array = np.atleast_1d(as_numpy(x))
     norm = np.linalg.norm(array, order, axis, keepdims=True)
     return array / np.where(norm == 0, 1, norm)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import plain
+from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, DataError, ShapeError, check_choice
 from minicnn.files import replacing
 from minicnn.ops.sampling import middle_of
@@ -114,7 +114,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
     (2, 3, 1)
     """
     check_channels_last("img_to_array", data_format)
-    array = np.asarray(plain(img), dtype=dtype or config.floatx())
+    array = as_numpy(img, dtype or config.floatx())
     if array.ndim not in (2, 3):
         raise ShapeError(
             f"img_to_array: img has shape {array.shape}, but must be (H,W) or (H,W,C)."
@@ -142,7 +142,7 @@ def array_to_img(
     from PIL import Image
 
     check_channels_last("array_to_img", data_format)
-    array = np.array(plain(x), dtype=dtype or config.floatx())
+    array = np.array(as_numpy(x), dtype=dtype or config.floatx())
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
         raise ShapeError(
             f"array_to_img: x has shape {array.shape}, but must be (H,W,C) with 1, 3 or 4 channels."

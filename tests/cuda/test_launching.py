@@ -43,7 +43,8 @@ def test_importing_the_backend_imports_no_cupy():
         (
             lambda cupy, x, k: (x.astype("float16"), k.astype("float16")),
             ArgumentError,
-            "conv2d: x has dtype float16; the CUDA kernels take float32 and float64.",
+            "conv2d: x has dtype float16; the CUDA kernels take float32 and float64: "
+            "cast it to one of them.",
         ),
         (
             lambda cupy, x, k: (x[:, 1:], k),

@@ -329,6 +329,7 @@ def test_a_card_without_room_loses_the_graph_and_not_the_training(cupy, card, mo
     model.train_on_batch(CELLS, OTHERS)
     before = model.get_weights()
     gc.collect()
+    cupy.get_default_memory_pool().free_all_blocks()
     used = stand_in.card.used_bytes
     for share in (0.05, 0.3, 0.6, 0.9):  # in the way of what the graph's memory needs
         monkeypatch.setattr(card, "total_bytes", used + int(share * 400_000))

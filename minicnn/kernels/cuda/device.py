@@ -246,7 +246,8 @@ def _check_type(where: str, name: str, array: Array, kinds: dict[str, np.dtype[A
         return
     if array.dtype not in (np.float32, np.float64):
         raise ArgumentError(
-            f"{where}: {name} has dtype {array.dtype}; the CUDA kernels take float32 and float64."
+            f"{where}: {name} has dtype {array.dtype}; the CUDA kernels take float32 and float64: "
+            f"cast it to one of them."
         )
     for other, kind in kinds.items():
         if kind != array.dtype:
