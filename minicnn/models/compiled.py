@@ -174,8 +174,6 @@ class Compiled(Choices):
         self._name_outputs(y_pred)
         truths, predictions = by_output(y), by_output(y_pred)
         weights = for_each(sample_weight, len(truths))
-        if gpu_in_sight():  # metrics count in the computer's memory: all comes there once
-            truths, predictions, weights = moved([truths, predictions, weights], "cpu")
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
