@@ -187,7 +187,7 @@ def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
             return elementwise.multiply(dy, elementwise.multiply(2 / prediction.size, difference))
         # In training this is the last operation, so dy is 1 and a pass over the image is saved.
         # Whether it is, is not asked of the GPU: the answer would have to be waited for.
-        done = not on_gpu(dy.data) and dy.data == 1
+        done = dy.ones or (not on_gpu(dy.data) and dy.data == 1)
         return Tensor((gradient if done else gradient * dy.data).reshape(prediction.shape))
 
     return record(

@@ -13,7 +13,7 @@ from minicnn import config
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain, record
 from minicnn.kernels import fused, memory
-from minicnn.kernels.placement import check_same_device
+from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.sums import column_sums
 from minicnn.ops.elementwise import add, exp, multiply, power, relu_gradient, subtract
 from minicnn.ops.elementwise import relu as elementwise_relu
@@ -175,16 +175,36 @@ def batch_normalization(
     return (elementwise_relu(y) if relu else y), average, spread
 
 
+def _in_one_kernel(x: Tensor, axis: int) -> ModuleType | None:
+    """Return the backend that has softmax as one kernel, if it is to do this work."""
+    if not on_gpu(x.data) or axis not in (-1, x.ndim - 1):
+        return None
+    backend = fused(x.size, x.data)
+    return backend if backend is not None and x.size and backend.has_tile(x.dtype) else None
+
+
+def _softmax_kernel(backend: ModuleType, x: Tensor, logarithm: bool) -> Tensor:
+    def gradient(dy: Tensor, y: Tensor) -> Tensor:
+        if is_recording():
+            return (_log_softmax_gradient if logarithm else _softmax_gradient)(dy, y, -1)
+        return Tensor(backend.softmax_gradient(dy.data, y.data, logarithm))
+
+    name = "log_softmax" if logarithm else "softmax"
+    return record(name, backend.softmax(x.data, logarithm), (x, gradient))
+
+
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return x - log(sum of e ** x) along an axis, without overflow."""
     x = convert_to_tensor(x)
+    if (backend := _in_one_kernel(x, axis)) is not None:
+        return _softmax_kernel(backend, x, logarithm=True)
     shifted = x.data - x.data.max(axis=axis, keepdims=True)
     value = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-    return record(
-        "log_softmax",
-        value,
-        (x, lambda dy, y: subtract(dy, multiply(exp(y), sum(dy, axis, keepdims=True)))),
-    )
+    return record("log_softmax", value, (x, lambda dy, y: _log_softmax_gradient(dy, y, axis)))
+
+
+def _log_softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:
+    return subtract(dy, multiply(exp(y), sum(dy, axis, keepdims=True)))
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -194,10 +214,12 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     [[0.25, 0.75]]
     """
     x = convert_to_tensor(x)
+    if (backend := _in_one_kernel(x, axis)) is not None:
+        return _softmax_kernel(backend, x, logarithm=False)
     powers = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
     powers /= powers.sum(axis=axis, keepdims=True)
-    return record(
-        "softmax",
-        powers,
-        (x, lambda dy, y: multiply(y, subtract(dy, sum(multiply(dy, y), axis, keepdims=True)))),
-    )
+    return record("softmax", powers, (x, lambda dy, y: _softmax_gradient(dy, y, axis)))
+
+
+def _softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:
+    return multiply(y, subtract(dy, sum(multiply(dy, y), axis, keepdims=True)))

@@ -9,7 +9,9 @@ tile.cu               the same as tiles of a matrix product: shared memory, vect
 pooling.cu resize.cu  pooling and resizing
 normalization.cu      batch normalization with its ReLU
 training.cu           the squared error and Adam
+softmax.cu            softmax and crossentropies
 indexing.cu           sums by place
+joining.cu            arrays end to end
 elementwise.cu        what CuPy does not bring
 
 device.py             the card's limits and memory; compiling and launching
@@ -18,7 +20,8 @@ tiles.py              which tile, if any, and the precision of its products
 transfer.py           the way to the card, and copies beside the work
 graph.py              work that is recorded once and started again as a whole
 faults.py             a card without room, or gone
-convolution.py pooling.py normalization.py training.py indexing.py elementwise.py   the functions
+convolution.py pooling.py normalization.py training.py softmax.py indexing.py joining.py
+elementwise.py        the functions
 
 No thread writes where another one does, and sums over blocks are added in a fixed order, so two
 runs give the same bits. All arrays are CuPy's; CuPy is imported by the first call.
@@ -44,6 +47,7 @@ from minicnn.kernels.cuda.elementwise import erf
 from minicnn.kernels.cuda.faults import give_back_memory, is_lost, no_room
 from minicnn.kernels.cuda.graph import Recorded
 from minicnn.kernels.cuda.indexing import add_at
+from minicnn.kernels.cuda.joining import joined
 from minicnn.kernels.cuda.normalization import (
     batch_normalization,
     batch_normalization_gradient,
@@ -60,6 +64,7 @@ from minicnn.kernels.cuda.pooling import (
     scatter,
 )
 from minicnn.kernels.cuda.probe import usable
+from minicnn.kernels.cuda.softmax import crossentropy, softmax, softmax_gradient
 from minicnn.kernels.cuda.tiles import own_products, precision, set_precision, use_precision
 from minicnn.kernels.cuda.training import adam, squared_error
 from minicnn.kernels.cuda.transfer import ahead, to_gpu
@@ -79,11 +84,13 @@ __all__ = [
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "conv2d_max_pool2d",
+    "crossentropy",
     "erf",
     "gather",
     "give_back_memory",
     "has_tile",
     "is_lost",
+    "joined",
     "kernel_and_bias_gradient",
     "matmul",
     "max_pool2d",
@@ -96,6 +103,8 @@ __all__ = [
     "resize2d_gradient",
     "scatter",
     "set_precision",
+    "softmax",
+    "softmax_gradient",
     "squared_error",
     "to_gpu",
     "usable",
