@@ -42,18 +42,29 @@ class _Chunks:
         self.kernels.launch(name, grid, self.block, *given, rows, self.length, self.channels)
 
 
-def column_sums(x: Array) -> Array:
-    """Return the sum of each channel of x (...,C) over everything else: (C,)."""
-    (x,) = checked("column_sums", x=(x, x.shape))
+def column_sums(
+    x: Array, truth: Array | None = None, where: Array | None = None, counted: Array | None = None
+) -> Array:
+    """Return the sum of each channel of x (...,C) over everything else: (C,).
+
+    Args:
+        x: (...,C).
+        truth: where given, in x's shape, a number counts where this is positive.
+        where: likewise, int32, a number counts where this is no less than 0.
+        counted: where given, in x's shape, gets the numbers that count, and zeros.
+    """
+    given = {"x": x, "truth": truth, "where": where, "counted": counted}
+    arrays = checked("column_sums", **{name: (a, x.shape) for name, a in given.items()})
     total = empty("column_sums", x.shape[-1:], x.dtype)
     if x.size == 0:
         total.fill(0)
         return total
     chunks = _Chunks(x)
-    parts = empty("column_sums", chunks.shape, x.dtype)
-    chunks.over_chunks("column_sums", x, parts)
-    kernels = program("conv2d", parts)
-    kernels.over("add_parts", total.size, parts, total, kernels.offset(total.size), chunks.count)
+    parts = total if chunks.count == 1 else empty("column_sums", chunks.shape, x.dtype)
+    chunks.over_chunks("column_sums", *arrays, parts)
+    if chunks.count > 1:
+        kernels, size = program("conv2d", parts), total.size
+        kernels.over("add_parts", size, parts, total, kernels.offset(size), chunks.count)
     return total
 
 

@@ -11,14 +11,13 @@ from minicnn.errors import check_choice
 from minicnn.geometry import Geometry, Resize, resize_taps
 from minicnn.kernels.cuda.device import Array, checked, cupy, empty, kept, program
 from minicnn.kernels.cuda.transfer import to_gpu
-from minicnn.kernels.slopes import Slopes
 
 __all__ = [
     "average_pool2d",
     "average_pool2d_gradient",
     "gather",
     "max_pool2d",
-    "ready",
+    "relu_gradient",
     "resize2d",
     "resize2d_gradient",
     "scatter",
@@ -56,18 +55,19 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     return values, where
 
 
-def scatter(dy: Array, where: Array, g: Geometry) -> Array:
+def scatter(dy: Array, where: Array, g: Geometry, truth: Array | None = None) -> Array:
     """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere.
 
     Each input looks at the outputs whose windows contain it, so `where` must hold places inside
-    each output's own window, as `max_pool2d` of the same geometry finds them.
+    each output's own window, as `max_pool2d` of the same geometry finds them. With truth, a value
+    counts where that is positive.
     """
     images, channels = _ends(dy)
     shape = _small(images, g, channels)
-    dy, where = checked("scatter", dy=(dy, shape), where=(where, shape))
+    dy, where, truth = checked("scatter", dy=(dy, shape), where=(where, shape), truth=(truth, shape))
     dx = empty("scatter", _large(images, g, channels), dy.dtype)
     kernels = program("pooling", dy, dx)
-    kernels.over("scatter", dx.size, dy, where, dx, kernels.offset(dx.size), channels, g)
+    kernels.over("scatter", dx.size, dy, truth, where, dx, kernels.offset(dx.size), channels, g)
     return dx
 
 
@@ -166,20 +166,10 @@ def resize2d_gradient(dy: Array, size: Resize, interpolation: str) -> Array:
     return dx
 
 
-def ready(slopes: Slopes, g: Geometry) -> Array:
-    """Return a gradient before a ReLU and a max-pool, written out.
-
-    Args:
-        slopes: the gradient after them.
-        g: of the convolution that it belongs to; here it is of no account.
-    """
-    dy = slopes.data
-    if slopes.truth is not None:
-        dy, truth = checked("ready", data=(dy, dy.shape), truth=(slopes.truth, dy.shape))
-        counted = empty("ready", dy.shape, dy.dtype)
-        kernels = program("pooling", dy)
-        kernels.over("relu_gradient", dy.size, dy, truth, counted, kernels.offset(dy.size))
-        dy = counted
-    if slopes.where is not None and slopes.pool is not None:
-        dy = scatter(dy, slopes.where, slopes.pool)
-    return dy
+def relu_gradient(dy: Array, y: Array) -> Array:
+    """Return dy where the result y of a ReLU is positive, else 0."""
+    dy, y = checked("relu_gradient", dy=(dy, dy.shape), y=(y, dy.shape))
+    dx = empty("relu_gradient", dy.shape, dy.dtype)
+    kernels = program("pooling", dy)
+    kernels.over("relu_gradient", dx.size, dy, y, dx, kernels.offset(dx.size))
+    return dx
