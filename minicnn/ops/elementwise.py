@@ -9,10 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.recording import operator
-from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tensor, record
+from minicnn.autograd.tensor import (
+    Tensor,
+    alongside,
+    as_array,
+    convert_to_tensor,
+    number_for,
+    record,
+)
 from minicnn.errors import ShapeError
 from minicnn.kernels import memory, special
 from minicnn.kernels.placement import check_same_device, on_gpu
+from minicnn.kernels.probing import backend_module
 from minicnn.ops.shape import sum_to
 
 __all__ = [
@@ -46,9 +54,16 @@ __all__ = [
 Array = NDArray[Any]
 
 
-def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Return two tensors that can meet: Python numbers take the other operand's float type."""
-    a, b = _like(a, b), _like(b, a)
+def _operands(name: str, a: Any, b: Any, arrays: bool = False) -> tuple[Tensor, Tensor]:
+    """Return two tensors that can meet: Python numbers take the other operand's float type.
+
+    Args:
+        name: the operation's, for messages.
+        a: one operand.
+        b: the other one.
+        arrays: whether numbers become arrays beside a tensor on the GPU, too; see `number_for`.
+    """
+    a, b = _like(a, b, arrays), _like(b, a, arrays)
     check_same_device(name, a=a.data, b=b.data)
     try:
         np.broadcast_shapes(a.shape, b.shape)
@@ -60,10 +75,12 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _like(value: Any, other: Any) -> Tensor:
+def _like(value: Any, other: Any, array: bool = False) -> Tensor:
     number = not isinstance(value, Tensor) and np.ndim(value) == 0
     if number and isinstance(other, Tensor) and other.dtype.kind == "f":
-        return alongside(value, other, other.dtype)
+        if array or on_gpu(value):  # a number that the GPU holds is not fetched
+            return alongside(value, other, other.dtype)
+        return number_for(value, other)
     if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.device == "cpu":
         return Tensor(as_array(value))  # stays beside it, also where new tensors go to the GPU
     return convert_to_tensor(value)
@@ -135,7 +152,7 @@ def power(x: Any, exponent: Any) -> Tensor:
     """
     if isinstance(exponent, int | float):
         return _fixed_power(convert_to_tensor(x), exponent)
-    x, e = _operands("power", x, exponent)
+    x, e = _operands("power", x, exponent, arrays=True)
 
     def by_base(dy: Tensor, y: Tensor) -> Tensor:
         return sum_to(multiply(dy, multiply(e, power(x, subtract(e, 1.0)))), x.shape)
@@ -215,8 +232,9 @@ def abs(x: Any) -> Tensor:
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Return a where the condition holds and b elsewhere."""
     a, b = _operands("where", a, b)
-    mask = as_array(_like(condition, a), bool)
-    check_same_device("where", condition=mask, a=a.data)
+    home = b if isinstance(a.data, np.generic) else a
+    mask = as_array(_like(condition, home, array=True), bool)
+    check_same_device("where", condition=mask, a=home.data)
     return record(
         "where",
         np.where(mask, a.data, b.data),
@@ -273,7 +291,10 @@ def relu(x: Any) -> Tensor:
 
 def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:
     """Return dy where the result y of a ReLU is positive, else 0."""
-    value = _into_recycled(np.multiply, dy.data, y.data > 0)
+    if on_gpu(dy.data) and dy.dtype == y.dtype and dy.dtype in (np.float32, np.float64):
+        value = backend_module("cupy").relu_gradient(dy.data, y.data)
+    else:
+        value = _into_recycled(np.multiply, dy.data, y.data > 0)
     return record("relu_gradient", value, (dy, lambda dz, z: relu_gradient(dz, y)))
 
 

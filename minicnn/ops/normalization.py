@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.recording import is_recording
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain, record
+from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, plain, record
 from minicnn.kernels import fused, memory
 from minicnn.kernels.placement import check_same_device, on_gpu
+from minicnn.kernels.probing import backend_module
 from minicnn.kernels.sums import column_sums
-from minicnn.ops.elementwise import add, exp, multiply, power, relu_gradient, subtract
+from minicnn.ops.elementwise import add, exp, multiply, negative, power, relu_gradient, subtract
 from minicnn.ops.elementwise import relu as elementwise_relu
 from minicnn.ops.reduction import mean, sum, variance
 from minicnn.ops.shape import sum_to
 
-__all__ = ["batch_normalization", "log_softmax", "softmax", "standardize"]
+__all__ = ["batch_normalization", "log_softmax", "move_statistics", "normalize_by", "softmax",
+           "standardize"]  # fmt: skip
 
 #: How often NumPy goes over the images to normalize them, there and back: what decides under
 #: `auto` whether compiled code is worth its call, as multiply-adds do for convolutions.
@@ -173,6 +175,51 @@ def batch_normalization(
     y = y if gamma is None else multiply(y, gamma)
     y = y if beta is None else add(y, beta)
     return (elementwise_relu(y) if relu else y), average, spread
+
+
+def normalize_by(
+    x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None,
+    epsilon: float, *, relu: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return gamma * (x - mean) / sqrt(variance + epsilon) + beta, by statistics from before.
+
+    Args:
+        x: (...,C).
+        mean: (C,); no gradient flows into it, nor into the variance.
+        variance: (C,).
+        gamma: factors (C,), or None for ones.
+        beta: summands (C,), or None for zeros.
+        epsilon: added to the variance.
+        relu: whether negative results become zero, default False.
+    """
+    backend = None if is_recording() or not on_gpu(x.data) else fused(x.size, x.data)
+    if backend is not None and backend.has_tile(x.dtype):
+        arrays = (mean.data, variance.data, plain(gamma), plain(beta))
+        check_same_device("batch_normalization", x=x.data, mean=mean.data)
+        return Tensor(backend.normalize_by(x.data, *arrays, epsilon, relu))
+    # One scale and one shift for each channel: y = x * scale + (beta - mean * scale).
+    scale = Tensor(1 / np.sqrt(variance.data + epsilon))
+    if gamma is not None:
+        scale = multiply(gamma, scale)
+    shift = negative(multiply(mean.detach(), scale))
+    y = add(multiply(x, scale), shift if beta is None else add(beta, shift))
+    return elementwise_relu(y) if relu else y
+
+
+def move_statistics(
+    mean: Variable, variance: Variable, batch: tuple[NDArray[Any], NDArray[Any]], momentum: float
+) -> None:
+    """Move a running mean and variance towards those of a batch.
+
+    moving <- momentum * moving + (1 - momentum) * batch
+    """
+    moving = mean.data, variance.data
+    if on_gpu(mean.data) and len({a.dtype for a in (*moving, *batch)}) == 1:
+        new = backend_module("cupy").move_statistics(moving, batch, momentum)
+        mean.data, variance.data = new
+        return
+    for variable, now in zip((mean, variance), batch, strict=True):
+        variable.assign(momentum * variable.data + (1 - momentum) * now)
 
 
 def _in_one_kernel(x: Tensor, axis: int) -> ModuleType | None:

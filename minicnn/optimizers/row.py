@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,9 +65,9 @@ class Row:
         whole = self._weights
         # Whoever assigned to a variable gave it another array, and a copy of the whole training has
         # arrays that are parts of nothing.
-        if whole is not None and all(a is b for a, b in zip(now, self._given, strict=True)):
-            if np.may_share_memory(now[0], whole):
-                return whole
+        untouched = whole is not None and all(map(operator.is_, now, self._given))
+        if whole is not None and untouched and np.may_share_memory(now[0], whole):
+            return whole
         return joined(now)
 
     def give(self, weights: Array) -> None:

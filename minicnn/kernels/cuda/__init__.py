@@ -52,6 +52,8 @@ from minicnn.kernels.cuda.normalization import (
     batch_normalization,
     batch_normalization_gradient,
     column_sums,
+    move_statistics,
+    normalize_by,
 )
 from minicnn.kernels.cuda.pooling import (
     average_pool2d,
@@ -95,7 +97,9 @@ __all__ = [
     "kernel_and_bias_gradient",
     "matmul",
     "max_pool2d",
+    "move_statistics",
     "no_room",
+    "normalize_by",
     "own_products",
     "pools_in_place",
     "precision",

@@ -1,4 +1,4 @@
-"""Several arrays end to end, by one kernel; CuPy takes one for each, or sends tables to the card."""
+"""Several arrays end to end, by one kernel; CuPy takes one for each, or sends tables there."""
 
 from __future__ import annotations
 

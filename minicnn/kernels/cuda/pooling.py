@@ -64,7 +64,9 @@ def scatter(dy: Array, where: Array, g: Geometry, truth: Array | None = None) ->
     """
     images, channels = _ends(dy)
     shape = _small(images, g, channels)
-    dy, where, truth = checked("scatter", dy=(dy, shape), where=(where, shape), truth=(truth, shape))
+    dy, where, truth = checked(
+        "scatter", dy=(dy, shape), where=(where, shape), truth=(truth, shape)
+    )
     dx = empty("scatter", _large(images, g, channels), dy.dtype)
     kernels = program("pooling", dy, dx)
     kernels.over("scatter", dx.size, dy, truth, where, dx, kernels.offset(dx.size), channels, g)
