@@ -21,6 +21,7 @@ __all__ = [
     "resize2d",
     "resize2d_gradient",
     "scatter",
+    "scatter_where",
 ]
 
 #: Tables for resizing, two for each pair of sizes, that are kept on the GPU.
@@ -55,17 +56,21 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     return values, where
 
 
-def scatter(dy: Array, where: Array, g: Geometry, truth: Array | None = None) -> Array:
+def scatter(dy: Array, where: Array, g: Geometry) -> Array:
     """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere.
 
     Each input looks at the outputs whose windows contain it, so `where` must hold places inside
-    each output's own window, as `max_pool2d` of the same geometry finds them. With truth, a value
-    counts where that is positive.
+    each output's own window, as `max_pool2d` of the same geometry finds them.
     """
+    return scatter_where(dy, None, where, g)
+
+
+def scatter_where(dy: Array, truth: Array | None, where: Array, g: Geometry) -> Array:
+    """Return `scatter` of those values whose truth is positive; without truth, of all."""
     images, channels = _ends(dy)
     shape = _small(images, g, channels)
-    dy, where, truth = checked(
-        "scatter", dy=(dy, shape), where=(where, shape), truth=(truth, shape)
+    dy, truth, where = checked(
+        "scatter", dy=(dy, shape), truth=(truth, shape), where=(where, shape)
     )
     dx = empty("scatter", _large(images, g, channels), dy.dtype)
     kernels = program("pooling", dy, dx)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.device import Array, empty
 from minicnn.kernels.cuda.normalization import column_sums
-from minicnn.kernels.cuda.pooling import scatter
+from minicnn.kernels.cuda.pooling import scatter_where
 from minicnn.kernels.slopes import Slopes
 
 __all__ = ["Written", "in_full", "ready", "sums_of"]
@@ -37,7 +37,7 @@ def ready(slopes: Slopes, g: Geometry) -> Written:
         counted = empty("ready", dy.shape, dy.dtype)
         return Written(counted, column_sums(dy, truth, None, counted))
     # Each number after the pool goes to one place before it: the sums need not look at the places.
-    return Written(scatter(dy, where, pool, truth), column_sums(dy, truth, where))
+    return Written(scatter_where(dy, truth, where, pool), column_sums(dy, truth, where))
 
 
 def in_full(gradient: Any) -> Array:
