@@ -63,12 +63,9 @@ class Row:
         """Return the variables end to end: as the last step left them, or joined anew."""
         now = [v.data for v in self._variables]
         whole = self._weights
-        # Whoever assigned to a variable gave it another array, and a copy of the whole training has
-        # arrays that are parts of nothing.
-        untouched = whole is not None and all(map(operator.is_, now, self._given))
-        if whole is not None and untouched and np.may_share_memory(now[0], whole):
-            return whole
-        return joined(now)
+        if whole is None or not all(map(operator.is_, now, self._given)):
+            return joined(now)  # somebody assigned to one, which gave it another array
+        return whole
 
     def give(self, weights: Array) -> None:
         """Give each variable its part of the new weights."""

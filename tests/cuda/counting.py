@@ -21,8 +21,11 @@ from unittest import mock
 
 import numpy as np
 
+import minicnn
+from minicnn import config
 from minicnn.kernels.cuda import device
-from tests.cuda import stand_in
+from tests.benchmarks import gpu_steps
+from tests.cuda import stand_in, streams
 
 LAUNCH, SENT, FETCHED = "launch", "to the GPU", "from the GPU"
 #: Up to so many arrays CuPy joins by a copy for each.
@@ -143,6 +146,7 @@ def counted():
     found = Counts([])
     original = {name: getattr(stand_in, name) for name in ("_call", "_change", "_sent")}
     read, launch = stand_in.ndarray._read, device.Program.launch
+    replay = streams.Graph.launch
 
     def note(kind, name, read, written):
         found.events.append(Event(kind, name, read, written, _place()))
@@ -197,10 +201,51 @@ def counted():
         note(LAUNCH, name, *sizes)
         return launch(program, name, grid, block, *given)
 
+    def replayed(graph, stream=None):
+        # What it starts was counted when it was recorded.
+        note(LAUNCH, "a recorded graph", 0, 0)
+        return replay(graph, stream)
+
     changes = {"_call": call, "_change": change, "_sent": sent}
     with (
         mock.patch.multiple(stand_in, **changes),
         mock.patch.object(stand_in.ndarray, "_read", fetched),
         mock.patch.object(device.Program, "launch", launched),
+        mock.patch.object(streams.Graph, "launch", replayed),
     ):
         yield found
+
+
+def steps(training, batch):
+    """Return what a step, a recorded one and a prediction put on the GPU, once all is compiled.
+
+    Args:
+        training: of `tests.benchmarks.gpu_steps`.
+        batch: images in a batch.
+    """
+    found = {}
+    x, y = gpu_steps.data(training, batch)
+    with config.use_backend("cupy"):
+        x, y = minicnn.constant(x), minicnn.constant(y)
+        for recorded in (False, True):
+            model = gpu_steps.model_of(training, recorded)
+            for _ in range(4):  # the second one meets its own weights, the third one is recorded
+                model.train_on_batch(x, y)
+            with counted() as found["replayed step" if recorded else "step"]:
+                model.train_on_batch(x, y)
+        model.predict_on_batch(x)
+        with counted() as found["prediction"]:
+            model.predict_on_batch(x)
+    return found
+
+
+def main(batch=32):
+    with stand_in.installed():
+        for training in gpu_steps.TRAININGS:
+            for name, counts in steps(training, batch).items():
+                print(f"{training.network.name}, batch {batch}, {name}", *counts.table(), sep="\n")
+                print()
+
+
+if __name__ == "__main__":
+    main()
