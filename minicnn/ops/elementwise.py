@@ -246,13 +246,14 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 def maximum(a: Any, b: Any) -> Tensor:
     """Return the larger of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("maximum", a, b)
-    return where((a.data >= b.data) | np.isnan(a.data), a, b)
+    # NumPy's comparing operators, unlike the functions, would make an array of a number.
+    return where(np.greater_equal(a.data, b.data) | np.isnan(a.data), a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """Return the smaller of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("minimum", a, b)
-    return where((a.data <= b.data) | np.isnan(a.data), a, b)
+    return where(np.less_equal(a.data, b.data) | np.isnan(a.data), a, b)
 
 
 def clip(x: Any, minimum: float, maximum: float) -> Tensor:
