@@ -56,6 +56,7 @@ class BatchNormalization(_Normalization):
 
     Source: S. Ioffe and C. Szegedy, Batch Normalization, 2015.
 
+    >>> import numpy as np
     >>> layer = BatchNormalization()
     >>> layer(np.ones((2, 5, 7, 3))).shape, layer.count_params()
     ((2, 5, 7, 3), 12)

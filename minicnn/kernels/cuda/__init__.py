@@ -20,6 +20,7 @@ tiles.py              which tile, if any, and the precision of its products
 transfer.py           the way to the card, and copies beside the work
 graph.py              work that is recorded once and started again as a whole
 faults.py             a card without room, or gone
+slopes.py             gradients before a ReLU and a max-pool
 convolution.py pooling.py normalization.py training.py softmax.py indexing.py joining.py
 elementwise.py        the functions
 
