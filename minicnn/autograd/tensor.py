@@ -22,7 +22,6 @@ __all__ = [
     "beside",
     "constant",
     "convert_to_tensor",
-    "number_for",
     "plain",
     "record",
 ]
@@ -408,21 +407,6 @@ def alongside(value: Any, other: Tensor, dtype: Any = None) -> Tensor:
     """
     array = as_array(value, dtype)
     return Tensor(to_gpu(array) if on_gpu(other.data) else to_cpu(array))
-
-
-def number_for(value: Any, other: Tensor) -> Tensor:
-    """Return a plain number as a tensor of another one's type that operations can join with it.
-
-    For one on the GPU it stays a number of NumPy's, which CuPy passes to its kernels; an array
-    without axes would have to be filled by a kernel of its own before.
-
-    >>> number_for(2, Tensor([0.5, 1.5, 2.5])).data
-    array(2., dtype=float32)
-    """
-    number = Tensor(as_array(to_cpu(value), other.dtype))
-    if on_gpu(other.data):
-        number.data = number.data[()]
-    return number
 
 
 def beside(value: Any, other: Tensor, dtype: Any = None) -> Tensor:

@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.recording import operator
-from minicnn.autograd.tensor import (
-    Tensor,
-    alongside,
-    as_array,
-    convert_to_tensor,
-    number_for,
-    record,
-)
+from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tensor, record
 from minicnn.errors import ShapeError
 from minicnn.kernels import memory, special
 from minicnn.kernels.placement import check_same_device, on_gpu
@@ -61,7 +54,7 @@ def _operands(name: str, a: Any, b: Any, arrays: bool = False) -> tuple[Tensor, 
         name: the operation's, for messages.
         a: one operand.
         b: the other one.
-        arrays: whether numbers become arrays beside a tensor on the GPU, too; see `number_for`.
+        arrays: whether numbers become arrays beside a tensor on the GPU, too; see `_number_for`.
     """
     a, b = _like(a, b, arrays), _like(b, a, arrays)
     check_same_device(name, a=a.data, b=b.data)
@@ -80,10 +73,22 @@ def _like(value: Any, other: Any, array: bool = False) -> Tensor:
     if number and isinstance(other, Tensor) and other.dtype.kind == "f":
         if array or on_gpu(value):  # a number that the GPU holds is not fetched
             return alongside(value, other, other.dtype)
-        return number_for(value, other)
+        return _number_for(value, other)
     if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.device == "cpu":
         return Tensor(as_array(value))  # stays beside it, also where new tensors go to the GPU
     return convert_to_tensor(value)
+
+
+def _number_for(value: Any, other: Tensor) -> Tensor:
+    """Return a plain number as a tensor of another one's type that operations can join with it.
+
+    For one on the GPU it stays a number of NumPy's, which CuPy passes to its kernels; an array
+    without axes would have to be filled by a kernel of its own before.
+    """
+    number = Tensor(as_array(value, other.dtype))
+    if on_gpu(other.data):
+        number.data = number.data[()]
+    return number
 
 
 def _into_recycled(function: Any, a: Array, b: Any) -> Array:
