@@ -10,6 +10,8 @@ import pytest
 from minicnn import GradientTape, Variable, ops, optimizers
 from minicnn.config import use_backend
 from minicnn.errors import ArgumentError, ShapeError
+from minicnn.kernels import rows
+from minicnn.optimizers import row
 from minicnn.optimizers.row import Row
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -300,6 +302,18 @@ def test_many_numbers_are_not_laid_end_to_end(make, monkeypatch):
             step(together, variables, chosen, seed)
             step(single, others, chosen, seed)
             assert_equal_states(together, variables, single, others)
+
+
+def test_weights_are_laid_end_to_end_once_and_after_an_assignment(monkeypatch):
+    joined = []
+    monkeypatch.setattr(row, "joined", lambda arrays: (joined.append(0), rows.joined(arrays))[1])
+    optimizer, variables = optimizers.Adam(), start()
+    with use_backend("numpy"):
+        for seed, expected in enumerate((1, 1, 1, 2, 2)):
+            if seed == 3:
+                variables[2].assign(variables[2] + 1)
+            step(optimizer, variables, range(5), seed)
+            assert len(joined) - len(optimizer.slots) == expected
 
 
 @EVERY_MAKER

@@ -99,7 +99,9 @@ def propagate(
 def _seed(target: Tensor, gradient: Any, where: str) -> Tensor:
     """Return the gradient to start from, of the target's shape and type."""
     if gradient is None:
-        return Tensor(np.ones_like(target.data))
+        seed = Tensor(np.ones_like(target.data))
+        seed.ones = True
+        return seed
     if not isinstance(gradient, Tensor):
         gradient = alongside(gradient, target, target.dtype)
     seed = convert_to_tensor(gradient, target.dtype)

@@ -48,6 +48,9 @@ class Tensor:
     __array_priority__ = 100
     __array_ufunc__ = None
 
+    #: Whether all numbers are known to be 1, which nobody need ask the GPU then.
+    ones = False
+
     def __init__(self, data: Any, dtype: Any = None) -> None:
         array = as_array(data, dtype)
         self.data: Array = array if _is_array(data) else placed(array)

@@ -75,12 +75,14 @@ def check_same_device(where: str, **arrays: Any) -> None:
 
     Args:
         where: the caller's name, for messages.
-        arrays: by name; None is none.
+        arrays: by name; None is none, and a number (`np.generic`) may meet both kinds.
 
     Raises:
         DeviceError: as said; the message names both.
     """
     found = {name: device_of(array) for name, array in arrays.items() if array is not None}
+    if len(set(found.values())) > 1:
+        found = {n: d for n, d in found.items() if not isinstance(arrays[n], np.generic)}
     if len(set(found.values())) > 1:
         (first, here), *others = found.items()
         second, there = next((n, d) for n, d in others if d != here)

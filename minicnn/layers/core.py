@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import ops, regularizers
+from minicnn import activations, regularizers
 from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.base import Layer, SameShape, check_units
 from minicnn.layers.symbolic import Call, SymbolicTensor
+from minicnn.ops.fusion import dense_layer
 
 __all__ = [
     "ActivityRegularization",
@@ -175,10 +176,10 @@ class Dense(Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         self.check_channels(inputs.shape)
-        y = ops.matmul(inputs, self.kernel)
-        if self.use_bias:
-            y = y + self.bias
-        return self.activation(y)
+        relu = self.activation is activations.relu
+        bias = self.bias if self.use_bias else None
+        y = dense_layer(inputs, self.kernel, bias, relu=relu)
+        return y if relu else self.activation(y)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         self.check_channels(input_shape)

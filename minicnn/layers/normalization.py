@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, Variable
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.activation import Activation, ReLU
 from minicnn.layers.base import Layer, SameShape
+from minicnn.ops.normalization import move_statistics, normalize_by
 
 __all__ = ["BatchNormalization", "LayerNormalization", "UnitNormalization"]
 
@@ -57,6 +56,7 @@ class BatchNormalization(_Normalization):
 
     Source: S. Ioffe and C. Szegedy, Batch Normalization, 2015.
 
+    >>> import numpy as np
     >>> layer = BatchNormalization()
     >>> layer(np.ones((2, 5, 7, 3))).shape, layer.count_params()
     ((2, 5, 7, 3), 12)
@@ -133,16 +133,12 @@ class BatchNormalization(_Normalization):
             y, mean, variance = ops.batch_normalization(
                 inputs, self.gamma, self.beta, self.epsilon, relu=relu
             )
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
+            move_statistics(self.moving_mean, self.moving_variance, (mean, variance), self.momentum)
             return y
-        # One scale and one shift for each channel: y = x * scale + (beta - mean * scale).
-        scale: Any = Tensor(1 / np.sqrt(self.moving_variance.data + self.epsilon))
-        if self.gamma is not None:
-            scale = self.gamma * scale
-        shift = -(self.moving_mean.value * scale)
-        y = inputs * scale + (shift if self.beta is None else self.beta + shift)
-        return ops.relu(y) if relu else y
+        return normalize_by(
+            inputs, self.moving_mean, self.moving_variance, self.gamma, self.beta, self.epsilon,
+            relu=relu,
+        )  # fmt: skip
 
     def joined(self, follower: Layer) -> Any:
         if type(self) is not BatchNormalization or follower.dtype != self.dtype:
@@ -157,9 +153,6 @@ class BatchNormalization(_Normalization):
             return self._normalized(x, training, relu=True)
 
         return run
-
-    def _move(self, statistic: Any, batch: Any) -> None:
-        statistic.assign(self.momentum * statistic.data + (1 - self.momentum) * batch)
 
 
 class LayerNormalization(_Normalization):

@@ -13,6 +13,7 @@ from minicnn.autograd.tensor import Tensor, beside
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
+from minicnn.ops.crossentropy import class_crossentropy, kept_shares
 
 __all__ = [
     "BinaryCrossentropy",
@@ -22,6 +23,9 @@ __all__ = [
     "categorical_crossentropy",
     "sparse_categorical_crossentropy",
 ]
+
+#: How far probabilities are kept from 0 and 1.
+BOUNDS = (EPSILON, 1 - EPSILON)
 
 
 def check_smoothing(where: str, label_smoothing: float) -> float:
@@ -49,12 +53,7 @@ def binary(y_true: Tensor, p: Tensor) -> Tensor:
 
 def shares(y_pred: Tensor, axis: int) -> Tensor:
     """Return probabilities that add up to 1, kept away from 0 and 1."""
-    share = y_pred / ops.sum(y_pred, axis=axis, keepdims=True)
-    return ops.clip(share, EPSILON, 1 - EPSILON)
-
-
-def _log_probabilities(y_pred: Tensor, from_logits: bool, axis: int) -> Tensor:
-    return ops.log_softmax(y_pred, axis) if from_logits else ops.log(shares(y_pred, axis))
+    return kept_shares(y_pred, axis, BOUNDS)
 
 
 def several_classes(where: str, shape: tuple[int, ...]) -> None:
@@ -150,8 +149,8 @@ class CategoricalCrossentropy(Loss):
         true, pred = same_shape(self.name, y_true, y_pred)
         several_classes(self.name, pred.shape)
         true = smoothed(true, self.label_smoothing, pred.shape[-1])
-        logarithms = _log_probabilities(pred, self.from_logits, self.axis)
-        return -ops.sum(true * logarithms, axis=self.axis)
+        bounds = None if self.from_logits else BOUNDS
+        return class_crossentropy(pred, true, self.axis, bounds)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -213,9 +212,13 @@ class SparseCategoricalCrossentropy(Loss):
         if valid is not None:
             labels = np.where(valid, labels, 0)
             pred = ops.where(np.expand_dims(valid, self.axis), pred, 1.0)
-        one_hot = np.moveaxis(chosen(self.name, labels, pred, self.axis), -1, self.axis)
-        logarithms = _log_probabilities(pred, self.from_logits, self.axis)
-        values = -ops.sum(logarithms * Tensor(one_hot), axis=self.axis)
+
+        def one_hot() -> Tensor:
+            rows = chosen(self.name, labels, pred, self.axis)
+            return Tensor(np.moveaxis(rows, -1, self.axis))
+
+        bounds = None if self.from_logits else BOUNDS
+        values = class_crossentropy(pred, one_hot, self.axis, bounds, labels)
         return values if valid is None else ops.where(valid, values, 0.0)
 
 

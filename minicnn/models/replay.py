@@ -20,6 +20,7 @@ from minicnn.autograd.tensor import as_numpy, plain
 from minicnn.errors import RecordingError
 from minicnn.kernels import backend_module
 from minicnn.kernels.placement import on_gpu
+from minicnn.kernels.rows import joined
 
 __all__ = ["Computed", "Parts", "Replays", "track"]
 
@@ -84,7 +85,7 @@ class _Row:
         """Write the present weights into the row."""
         pairs = zip(self.weights, self._gaps, strict=True)
         pieces = [piece for w, gap in pairs for piece in (w.data.reshape(-1), gap) if piece.size]
-        np.concatenate(pieces, out=self._whole)
+        joined(pieces, out=self._whole)
 
     def give(self, chosen: Sequence[int]) -> None:
         """Give copies of the row's numbers to some of the weights."""

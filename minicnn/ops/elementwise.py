@@ -13,6 +13,7 @@ from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tens
 from minicnn.errors import ShapeError
 from minicnn.kernels import memory, special
 from minicnn.kernels.placement import check_same_device, on_gpu
+from minicnn.kernels.probing import backend_module
 from minicnn.ops.shape import sum_to
 
 __all__ = [
@@ -46,9 +47,16 @@ __all__ = [
 Array = NDArray[Any]
 
 
-def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
-    """Return two tensors that can meet: Python numbers take the other operand's float type."""
-    a, b = _like(a, b), _like(b, a)
+def _operands(name: str, a: Any, b: Any, arrays: bool = False) -> tuple[Tensor, Tensor]:
+    """Return two tensors that can meet: Python numbers take the other operand's float type.
+
+    Args:
+        name: the operation's, for messages.
+        a: one operand.
+        b: the other one.
+        arrays: whether numbers become arrays beside a tensor on the GPU, too; see `_number_for`.
+    """
+    a, b = _like(a, b, arrays), _like(b, a, arrays)
     check_same_device(name, a=a.data, b=b.data)
     try:
         np.broadcast_shapes(a.shape, b.shape)
@@ -60,13 +68,27 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _like(value: Any, other: Any) -> Tensor:
+def _like(value: Any, other: Any, array: bool = False) -> Tensor:
     number = not isinstance(value, Tensor) and np.ndim(value) == 0
     if number and isinstance(other, Tensor) and other.dtype.kind == "f":
-        return alongside(value, other, other.dtype)
+        if array or on_gpu(value):  # a number that the GPU holds is not fetched
+            return alongside(value, other, other.dtype)
+        return _number_for(value, other)
     if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.device == "cpu":
         return Tensor(as_array(value))  # stays beside it, also where new tensors go to the GPU
     return convert_to_tensor(value)
+
+
+def _number_for(value: Any, other: Tensor) -> Tensor:
+    """Return a plain number as a tensor of another one's type that operations can join with it.
+
+    For one on the GPU it stays a number of NumPy's, which CuPy passes to its kernels; an array
+    without axes would have to be filled by a kernel of its own before.
+    """
+    number = Tensor(as_array(value, other.dtype))
+    if on_gpu(other.data):
+        number.data = number.data[()]
+    return number
 
 
 def _into_recycled(function: Any, a: Array, b: Any) -> Array:
@@ -135,7 +157,7 @@ def power(x: Any, exponent: Any) -> Tensor:
     """
     if isinstance(exponent, int | float):
         return _fixed_power(convert_to_tensor(x), exponent)
-    x, e = _operands("power", x, exponent)
+    x, e = _operands("power", x, exponent, arrays=True)
 
     def by_base(dy: Tensor, y: Tensor) -> Tensor:
         return sum_to(multiply(dy, multiply(e, power(x, subtract(e, 1.0)))), x.shape)
@@ -215,8 +237,9 @@ def abs(x: Any) -> Tensor:
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Return a where the condition holds and b elsewhere."""
     a, b = _operands("where", a, b)
-    mask = as_array(_like(condition, a), bool)
-    check_same_device("where", condition=mask, a=a.data)
+    home = b if isinstance(a.data, np.generic) else a
+    mask = as_array(_like(condition, home, array=True), bool)
+    check_same_device("where", condition=mask, a=home.data)
     return record(
         "where",
         np.where(mask, a.data, b.data),
@@ -228,13 +251,14 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 def maximum(a: Any, b: Any) -> Tensor:
     """Return the larger of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("maximum", a, b)
-    return where((a.data >= b.data) | np.isnan(a.data), a, b)
+    # NumPy's comparing operators, unlike the functions, would make an array of a number.
+    return where(np.greater_equal(a.data, b.data) | np.isnan(a.data), a, b)
 
 
 def minimum(a: Any, b: Any) -> Tensor:
     """Return the smaller of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("minimum", a, b)
-    return where((a.data <= b.data) | np.isnan(a.data), a, b)
+    return where(np.less_equal(a.data, b.data) | np.isnan(a.data), a, b)
 
 
 def clip(x: Any, minimum: float, maximum: float) -> Tensor:
@@ -273,7 +297,10 @@ def relu(x: Any) -> Tensor:
 
 def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:
     """Return dy where the result y of a ReLU is positive, else 0."""
-    value = _into_recycled(np.multiply, dy.data, y.data > 0)
+    if on_gpu(dy.data) and dy.dtype == y.dtype and dy.dtype in (np.float32, np.float64):
+        value = backend_module("cupy").relu_gradient(dy.data, y.data)
+    else:
+        value = _into_recycled(np.multiply, dy.data, y.data > 0)
     return record("relu_gradient", value, (dy, lambda dz, z: relu_gradient(dz, y)))
 
 

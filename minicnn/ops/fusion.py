@@ -25,9 +25,9 @@ from minicnn.ops.maps import (
     convolution,
     multiply_adds,
 )
-from minicnn.ops.shape import sum_to
+from minicnn.ops.shape import reshape, sum_to
 
-__all__ = ["convolution_layer", "convolution_max_pool", "mean_squared_error"]
+__all__ = ["convolution_layer", "convolution_max_pool", "dense_layer", "mean_squared_error"]
 
 Array = NDArray[Any]
 
@@ -167,6 +167,39 @@ def convolution_max_pool(
     return layer.recorded(value)
 
 
+#: The window arithmetic of images of one pixel, whose convolution is a matrix product.
+_ONE_PIXEL = Geometry(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1)
+
+
+def dense_layer(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool) -> Tensor:
+    """Return x @ kernel with bias and ReLU.
+
+    On the GPU, rows of numbers are images of one pixel there: a convolution takes its bias and ReLU
+    along, and their gradients.
+
+    Args:
+        x: (...,C).
+        kernel: (C,U).
+        bias: (U,) or None.
+        relu: whether negative results become zero.
+
+    >>> dense_layer(Tensor([[1.0, 2.0]]), Tensor([[3.0], [-4.0]]), None, relu=True).numpy().tolist()
+    [[0.0]]
+    """
+    arrays = [t.data for t in (x, kernel, bias) if t is not None]
+    alike = len({a.dtype for a in arrays}) == 1 and all(map(on_gpu, arrays))
+    backend = fused(x.size, x.data) if alike and x.size and (relu or bias is not None) else None
+    if backend is None or not backend.has_tile(x.dtype):
+        y = reduction.matmul(x, kernel)
+        y = y if bias is None else elementwise.add(y, bias)
+        return elementwise.relu(y) if relu else y
+    pixels = reshape(x, (-1, 1, 1, x.shape[-1]))
+    y = convolution_layer(
+        pixels, reshape(kernel, (1, 1, *kernel.shape)), bias, _ONE_PIXEL, relu=relu
+    )
+    return reshape(y, (*x.shape[:-1], kernel.shape[1]))
+
+
 def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
     """Return the mean of (prediction - truth)**2 over all elements.
 
@@ -187,7 +220,7 @@ def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
             return elementwise.multiply(dy, elementwise.multiply(2 / prediction.size, difference))
         # In training this is the last operation, so dy is 1 and a pass over the image is saved.
         # Whether it is, is not asked of the GPU: the answer would have to be waited for.
-        done = not on_gpu(dy.data) and dy.data == 1
+        done = dy.ones or (not on_gpu(dy.data) and dy.data == 1)
         return Tensor((gradient if done else gradient * dy.data).reshape(prediction.shape))
 
     return record(

@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.recording import is_recording
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, plain, record
+from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, plain, record
 from minicnn.kernels import fused, memory
-from minicnn.kernels.placement import check_same_device
+from minicnn.kernels.placement import check_same_device, on_gpu
+from minicnn.kernels.probing import backend_module
 from minicnn.kernels.sums import column_sums
-from minicnn.ops.elementwise import add, exp, multiply, power, relu_gradient, subtract
+from minicnn.ops.elementwise import add, exp, multiply, negative, power, relu_gradient, subtract
 from minicnn.ops.elementwise import relu as elementwise_relu
 from minicnn.ops.reduction import mean, sum, variance
 from minicnn.ops.shape import sum_to
 
-__all__ = ["batch_normalization", "log_softmax", "softmax", "standardize"]
+__all__ = ["batch_normalization", "log_softmax", "move_statistics", "normalize_by", "softmax",
+           "standardize"]  # fmt: skip
 
 #: How often NumPy goes over the images to normalize them, there and back: what decides under
 #: `auto` whether compiled code is worth its call, as multiply-adds do for convolutions.
@@ -175,16 +177,81 @@ def batch_normalization(
     return (elementwise_relu(y) if relu else y), average, spread
 
 
+def normalize_by(
+    x: Tensor, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None,
+    epsilon: float, *, relu: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return gamma * (x - mean) / sqrt(variance + epsilon) + beta, by statistics from before.
+
+    Args:
+        x: (...,C).
+        mean: (C,); no gradient flows into it, nor into the variance.
+        variance: (C,).
+        gamma: factors (C,), or None for ones.
+        beta: summands (C,), or None for zeros.
+        epsilon: added to the variance.
+        relu: whether negative results become zero, default False.
+    """
+    backend = None if is_recording() or not on_gpu(x.data) else fused(x.size, x.data)
+    if backend is not None and backend.has_tile(x.dtype):
+        arrays = (mean.data, variance.data, plain(gamma), plain(beta))
+        check_same_device("batch_normalization", x=x.data, mean=mean.data)
+        return Tensor(backend.normalize_by(x.data, *arrays, epsilon, relu))
+    # One scale and one shift for each channel: y = x * scale + (beta - mean * scale).
+    scale = Tensor(1 / np.sqrt(variance.data + epsilon))
+    if gamma is not None:
+        scale = multiply(gamma, scale)
+    shift = negative(multiply(mean.detach(), scale))
+    y = add(multiply(x, scale), shift if beta is None else add(beta, shift))
+    return elementwise_relu(y) if relu else y
+
+
+def move_statistics(
+    mean: Variable, variance: Variable, batch: tuple[NDArray[Any], NDArray[Any]], momentum: float
+) -> None:
+    """Move a running mean and variance towards those of a batch.
+
+    moving <- momentum * moving + (1 - momentum) * batch
+    """
+    moving = mean.data, variance.data
+    if on_gpu(mean.data) and len({a.dtype for a in (*moving, *batch)}) == 1:
+        new = backend_module("cupy").move_statistics(moving, batch, momentum)
+        mean.data, variance.data = new
+        return
+    for variable, now in zip((mean, variance), batch, strict=True):
+        variable.assign(momentum * variable.data + (1 - momentum) * now)
+
+
+def _in_one_kernel(x: Tensor, axis: int) -> ModuleType | None:
+    """Return the backend that has softmax as one kernel, if it is to do this work."""
+    if not on_gpu(x.data) or axis not in (-1, x.ndim - 1):
+        return None
+    backend = fused(x.size, x.data)
+    return backend if backend is not None and x.size and backend.has_tile(x.dtype) else None
+
+
+def _softmax_kernel(backend: ModuleType, x: Tensor, logarithm: bool) -> Tensor:
+    def gradient(dy: Tensor, y: Tensor) -> Tensor:
+        if is_recording():
+            return (_log_softmax_gradient if logarithm else _softmax_gradient)(dy, y, -1)
+        return Tensor(backend.softmax_gradient(dy.data, y.data, logarithm))
+
+    name = "log_softmax" if logarithm else "softmax"
+    return record(name, backend.softmax(x.data, logarithm), (x, gradient))
+
+
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return x - log(sum of e ** x) along an axis, without overflow."""
     x = convert_to_tensor(x)
+    if (backend := _in_one_kernel(x, axis)) is not None:
+        return _softmax_kernel(backend, x, logarithm=True)
     shifted = x.data - x.data.max(axis=axis, keepdims=True)
     value = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-    return record(
-        "log_softmax",
-        value,
-        (x, lambda dy, y: subtract(dy, multiply(exp(y), sum(dy, axis, keepdims=True)))),
-    )
+    return record("log_softmax", value, (x, lambda dy, y: _log_softmax_gradient(dy, y, axis)))
+
+
+def _log_softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:
+    return subtract(dy, multiply(exp(y), sum(dy, axis, keepdims=True)))
 
 
 def softmax(x: Any, axis: int = -1) -> Tensor:
@@ -194,10 +261,12 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     [[0.25, 0.75]]
     """
     x = convert_to_tensor(x)
+    if (backend := _in_one_kernel(x, axis)) is not None:
+        return _softmax_kernel(backend, x, logarithm=False)
     powers = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
     powers /= powers.sum(axis=axis, keepdims=True)
-    return record(
-        "softmax",
-        powers,
-        (x, lambda dy, y: multiply(y, subtract(dy, sum(multiply(dy, y), axis, keepdims=True)))),
-    )
+    return record("softmax", powers, (x, lambda dy, y: _softmax_gradient(dy, y, axis)))
+
+
+def _softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:
+    return multiply(y, subtract(dy, sum(multiply(dy, y), axis, keepdims=True)))

@@ -11,7 +11,7 @@ import numpy as np
 from minicnn.autograd.recording import operator
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.errors import ShapeError
-from minicnn.kernels.placement import check_same_device
+from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.products import product
 from minicnn.ops.elementwise import divide, multiply, square, subtract
 from minicnn.ops.shape import broadcast_to, reshape, sum_to, transpose
@@ -55,8 +55,16 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over all elements, or over some axes."""
     x = convert_to_tensor(x)
-    count = math.prod(x.shape[a] for a in _axes(x, axis))
-    return divide(sum(x, axis, keepdims), count)
+    axes = _axes(x, axis)
+    count = math.prod(x.shape[a] for a in axes)
+    if not on_gpu(x.data) or x.dtype.kind != "f" or not x.size:
+        return divide(sum(x, axis, keepdims), count)
+    kept = _kept(x, axes)  # CuPy has it in one kernel
+    return record(
+        "mean",
+        x.data.mean(axis=axes, keepdims=keepdims),
+        (x, lambda dy, y: broadcast_to(reshape(divide(dy, count), kept), x.shape)),
+    )
 
 
 def variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -13,6 +13,7 @@ from minicnn import configs
 from minicnn.autograd.tensor import Variable, as_numpy, plain
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.placement import device_of, to_device
+from minicnn.kernels.rows import joined
 from minicnn.optimizers import schedules
 from minicnn.optimizers.clipping import bound, clipped
 from minicnn.optimizers.copying import Copied
@@ -345,10 +346,8 @@ class Optimizer(Copied):
         if self.elementwise and not spared and Row.holds(variables, gradients):
             if self._row is None or not self._row.is_of(variables):
                 self._row = Row(self, variables)
-            weights = self._decayed(self._row.joined([v.data for v in variables]))
-            new = self.update(weights, self._row.joined(gradients), self._row.slots)
-            for variable, weight in zip(variables, self._row.parts(new), strict=True):
-                variable.data = weight
+            weights = self._decayed(self._row.weights())
+            self._row.give(self.update(weights, joined(gradients), self._row.slots))
             return
         for gradient, variable in zip(gradients, variables, strict=True):
             weight = variable.data

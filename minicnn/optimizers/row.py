@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Variable
+from minicnn.kernels.rows import joined
 
 if TYPE_CHECKING:
     from minicnn.optimizers.base import Optimizer
@@ -31,8 +33,11 @@ class Row:
         self._variables = variables
         self._kind = type(variables[0].data)  # says where they live
         self._edges = np.cumsum([0, *(v.size for v in variables)]).tolist()
+        # The weights as the last step left them, and each variable's part of them.
+        self._weights: Array | None = None
+        self._given: list[Array] = []
         each = [optimizer.slots_of(v) for v in variables]
-        self.slots = {name: self.joined([s[name] for s in each]) for name in optimizer.slots}
+        self.slots = {name: joined([s[name] for s in each]) for name in optimizer.slots}
         # What is kept for each variable are from now on parts of the row.
         for name, row in self.slots.items():
             for slots, part in zip(each, self.parts(row), strict=True):
@@ -54,9 +59,19 @@ class Row:
             and all(a is b for a, b in zip(variables, self._variables, strict=True))
         )
 
-    def joined(self, arrays: list[Array]) -> Array:
-        """Return the variables' arrays end to end."""
-        return np.concatenate([a.reshape(-1) for a in arrays])
+    def weights(self) -> Array:
+        """Return the variables end to end: as the last step left them, or joined anew."""
+        now = [v.data for v in self._variables]
+        whole = self._weights
+        if whole is None or not all(map(operator.is_, now, self._given)):
+            return joined(now)  # somebody assigned to one, which gave it another array
+        return whole
+
+    def give(self, weights: Array) -> None:
+        """Give each variable its part of the new weights."""
+        self._weights, self._given = weights, self.parts(weights)
+        for variable, part in zip(self._variables, self._given, strict=True):
+            variable.data = part
 
     def parts(self, row: Array) -> list[Array]:
         """Return each variable's part of a row, in its shape."""

@@ -7,6 +7,7 @@ import numpy as np
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import MAPS, cuda
 from minicnn.kernels.cuda import tiles
+from minicnn.kernels.slopes import Slopes
 from tests.cuda import maps, stand_in
 from tests.cuda.cpu_module import SANITIZER, compiler_flags
 from tests.strategies import Case
@@ -38,6 +39,13 @@ def run_training(cupy):
         cuda.squared_error(x, y)
         cuda.adam(x, y, cupy.zeros(shape, "f4"), cupy.zeros(shape, "f4"), 0.1, 0.1, 0.1, 1e-7)
         cuda.column_sums(x)
+        cuda.ready(Slopes(x, y), None)
+        cuda.normalize_by(x, mean, variance, mean, mean, 1e-3, True)
+        cuda.move_statistics((mean, variance), (mean, variance), 0.9)
+        cuda.softmax_gradient(x, cuda.softmax(x, True), True)
+        cuda.crossentropy(x, x, None, None)
+        cuda.crossentropy(x, None, x[..., 0], (0.1, 0.9))
+        cuda.joined([x, mean, x[1:]])
         cuda.erf(x)
         rows = x.reshape(-1, shape[-1])
         cuda.add_at(cupy.arange(len(rows)) % 5, rows, 7)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minicnn.kernels.cuda import convolution, device, tiles
+from minicnn.kernels.cuda import convolution, device, joining, tiles
 from tests.cuda import nvrtc
 from tests.cuda.maps import CONVOLUTIONS
 
@@ -13,8 +13,10 @@ pytestmark = pytest.mark.skipif(bool(nvrtc.missing()), reason=str(nvrtc.missing(
 
 PLAIN = (
     *("conv2d", "pooling", "resize", "training", "normalization"),
-    *("elementwise", "indexing"),
+    *("elementwise", "indexing", "joining", "softmax"),
 )
+#: What plain kernels are told besides the type of their numbers.
+MACROS = {"THREADS": 256, "PIECES": joining.PIECES}
 SPILL = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 
 
@@ -40,7 +42,7 @@ def tiled(name, kind, tile, wide=True):
 @pytest.mark.parametrize("architecture", nvrtc.ARCHITECTURES)
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_kernels_compile_for_every_card(name, architecture):
-    kernels = device.program(name, Sized("float32"), THREADS=256)
+    kernels = device.program(name, Sized("float32"), **MACROS)
     text, _ = compiled(kernels, architecture, "PTX")
     assert f".target sm_{architecture}".encode() in text
 
@@ -48,7 +50,7 @@ def test_plain_kernels_compile_for_every_card(name, architecture):
 @pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("size", [1, 2**31])
 def test_plain_kernels_need_no_stack(name, size):
-    machine_code, log = compiled(device.program(name, Sized("float64", size), THREADS=256), 90)
+    machine_code, log = compiled(device.program(name, Sized("float64", size), **MACROS), 90)
     assert machine_code[:4] == b"\x7fELF"
     assert not [s for s in SPILL.findall(log) if s != ("0", "0", "0")]
 
@@ -131,7 +133,7 @@ def test_every_tile_stays_in_registers(each):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_plain_kernel_becomes_machine_code(name, dtype, architecture):
-    machine_code, log = compiled(device.program(name, Sized(dtype), THREADS=256), architecture)
+    machine_code, log = compiled(device.program(name, Sized(dtype), **MACROS), architecture)
     assert machine_code[:4] == b"\x7fELF"
     assert not [s for s in SPILL.findall(log) if s != ("0", "0", "0")]
 

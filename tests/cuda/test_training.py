@@ -125,11 +125,38 @@ def test_slopes_are_written_out(cupy):
     dy, where, g = maps.given("scatter", case)
     truth = case.pooled().astype(float)[::-1].copy()
     given = Slopes(*(cupy.asarray(a) for a in (dy, truth, where)), g)
-    (result,) = maps.back(cuda.ready(given, g))
     shown = np.where(truth > 0, dy, 0)
-    np.testing.assert_array_equal(result, maps.oracle("scatter", (shown, where, g))[0])
-    (result,) = maps.back(cuda.ready(Slopes(given.data, given.truth), g))
-    np.testing.assert_array_equal(result, shown)
+    for counts, relu in ((shown, given.truth), (dy, None)):
+        full, sums = maps.back(cuda.ready(Slopes(given.data, relu, given.where, g), g))
+        expected = maps.oracle("scatter", (counts, where, g))[0]
+        np.testing.assert_array_equal(full, expected)
+        np.testing.assert_allclose(sums, expected.sum((0, 1, 2)), rtol=1e-12, atol=1e-12)
+    full, sums = maps.back(cuda.ready(Slopes(given.data, given.truth), g))
+    np.testing.assert_array_equal(full, shown)
+    np.testing.assert_allclose(sums, shown.sum((0, 1, 2)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_normalization_by_statistics_from_before(cupy, shape):
+    x = numbers(shape, 1) * 3 + 5
+    mean, gamma, beta = (numbers(shape[-1:], seed) for seed in (2, 3, 4))
+    variance = numbers(shape[-1:], 5) ** 2
+    for g, b in ((gamma, beta), (None, None)):
+        given = [a if a is None else cupy.asarray(a) for a in (x, mean, variance, g, b)]
+        expected = (x.astype(float) - mean) / np.sqrt(variance.astype(float) + 0.01)
+        expected = expected * (1 if g is None else g) + (0 if b is None else b)
+        for relu in (False, True):
+            found = cuda.normalize_by(*given, 0.01, relu)
+            right = np.maximum(expected, 0) if relu else expected
+            np.testing.assert_allclose(found.get(), right, rtol=1e-5, atol=1e-5)
+
+
+def test_statistics_move_towards_those_of_a_batch(cupy):
+    moving, batch = (tuple(numbers((7,), seed + i) for i in (0, 1)) for seed in (1, 3))
+    there = (tuple(map(cupy.asarray, pair)) for pair in (moving, batch))
+    found = maps.back(cuda.move_statistics(*there, 0.9))
+    for new, before, now in zip(found, moving, batch, strict=True):
+        np.testing.assert_allclose(new, 0.9 * before + 0.1 * now, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(700, 40), (9001, 3)])

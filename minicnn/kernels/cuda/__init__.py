@@ -9,7 +9,9 @@ tile.cu               the same as tiles of a matrix product: shared memory, vect
 pooling.cu resize.cu  pooling and resizing
 normalization.cu      batch normalization with its ReLU
 training.cu           the squared error and Adam
+softmax.cu            softmax and crossentropies
 indexing.cu           sums by place
+joining.cu            arrays end to end
 elementwise.cu        what CuPy does not bring
 
 device.py             the card's limits and memory; compiling and launching
@@ -18,7 +20,9 @@ tiles.py              which tile, if any, and the precision of its products
 transfer.py           the way to the card, and copies beside the work
 graph.py              work that is recorded once and started again as a whole
 faults.py             a card without room, or gone
-convolution.py pooling.py normalization.py training.py indexing.py elementwise.py   the functions
+slopes.py             gradients before a ReLU and a max-pool
+convolution.py pooling.py normalization.py training.py softmax.py indexing.py joining.py
+elementwise.py        the functions
 
 No thread writes where another one does, and sums over blocks are added in a fixed order, so two
 runs give the same bits. All arrays are CuPy's; CuPy is imported by the first call.
@@ -44,22 +48,27 @@ from minicnn.kernels.cuda.elementwise import erf
 from minicnn.kernels.cuda.faults import give_back_memory, is_lost, no_room
 from minicnn.kernels.cuda.graph import Recorded
 from minicnn.kernels.cuda.indexing import add_at
+from minicnn.kernels.cuda.joining import joined
 from minicnn.kernels.cuda.normalization import (
     batch_normalization,
     batch_normalization_gradient,
     column_sums,
+    move_statistics,
+    normalize_by,
 )
 from minicnn.kernels.cuda.pooling import (
     average_pool2d,
     average_pool2d_gradient,
     gather,
     max_pool2d,
-    ready,
+    relu_gradient,
     resize2d,
     resize2d_gradient,
     scatter,
 )
 from minicnn.kernels.cuda.probe import usable
+from minicnn.kernels.cuda.slopes import ready
+from minicnn.kernels.cuda.softmax import crossentropy, softmax, softmax_gradient
 from minicnn.kernels.cuda.tiles import own_products, precision, set_precision, use_precision
 from minicnn.kernels.cuda.training import adam, squared_error
 from minicnn.kernels.cuda.transfer import ahead, to_gpu
@@ -79,23 +88,30 @@ __all__ = [
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "conv2d_max_pool2d",
+    "crossentropy",
     "erf",
     "gather",
     "give_back_memory",
     "has_tile",
     "is_lost",
+    "joined",
     "kernel_and_bias_gradient",
     "matmul",
     "max_pool2d",
+    "move_statistics",
     "no_room",
+    "normalize_by",
     "own_products",
     "pools_in_place",
     "precision",
     "ready",
+    "relu_gradient",
     "resize2d",
     "resize2d_gradient",
     "scatter",
     "set_precision",
+    "softmax",
+    "softmax_gradient",
     "squared_error",
     "to_gpu",
     "usable",
@@ -113,9 +129,12 @@ def has_tile(dtype: Any) -> bool:
 
 
 def pools_in_place(dtype: Any, pool: Geometry) -> bool:
-    """Return False: here a max-pool reads the whole result of its convolution, in its own kernel.
+    """Return whether a convolution, its ReLU and its max-pool are better taken together: always.
+
+    The pool reads the convolution's whole result, but nobody keeps that for the way back, where the
+    ReLU is asked for after the pool, of fewer numbers.
 
     >>> pools_in_place("float32", Geometry(6, 4, 3, 2, 2, 2, 2, 2, 0, 0, 0, 0, 1, 1, 1))
-    False
+    True
     """
-    return False
+    return has_tile(dtype)

@@ -14,8 +14,8 @@ import numpy as np
 
 from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
-from minicnn.kernels.cuda.normalization import column_sums
 from minicnn.kernels.cuda.pooling import max_pool2d
+from minicnn.kernels.cuda.slopes import in_full, sums_of
 from minicnn.kernels.cuda.tiles import (
     MOST_BLOCKS,
     Tile,
@@ -129,6 +129,7 @@ def conv2d(
         ArgumentError: an array is not on the GPU, or the types differ.
         DeviceMemoryError: the card has no room for the result.
     """
+    x = in_full(x)
     images, channels, filters = x.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
     shape = (g.kernel_height, g.kernel_width, channels // g.groups, filters)
     x, kernel, bias = checked(
@@ -175,6 +176,7 @@ def conv2d_input_gradient(
         ArgumentError: an array is not on the GPU, or the types differ.
         DeviceMemoryError: the card has no room for the result.
     """
+    dy = in_full(dy)
     images, channels, filters = dy.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
     mine, of_group = channels // g.groups, filters // g.groups
     dy, kernel, bias = checked(
@@ -234,6 +236,7 @@ def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
         ArgumentError: an array is not on the GPU, or the types differ.
         DeviceMemoryError: the card has no room for the result.
     """
+    x, dy = in_full(x), in_full(dy)
     images, channels, filters = x.shape[0], x.shape[3], dy.shape[3]
     mine, of_group = channels // g.groups, filters // g.groups
     where = "conv2d_kernel_gradient"
@@ -292,8 +295,8 @@ def kernel_and_bias_gradient(
     """
     dk = conv2d_kernel_gradient(x, dy, g)
     if biased is None:
-        return dk, zeros("kernel_and_bias_gradient", dy.shape[3:], dy.dtype)
-    return dk, column_sums(x if biased == "x" else dy)
+        return dk, zeros("kernel_and_bias_gradient", dk.shape[3:], dk.dtype)
+    return dk, sums_of(x if biased == "x" else dy)
 
 
 def conv2d_max_pool2d(

@@ -77,6 +77,28 @@ extern "C" __global__ void normalize(
   y[at] = relu && value < 0 ? 0 : value;
 }
 
+// y = (x - mean) * gamma / sqrt(variance + epsilon) + beta, by statistics from before.
+extern "C" __global__ void normalize_by(
+    const real* x, const real* mean, const real* variance, const real* gamma, const real* beta,
+    real* y, offset count, int channels, real epsilon, int relu) {
+  offset at = own_number();
+  if (at >= count) return;
+  int c = (int)(at % channels);
+  real factor = (gamma == 0 ? 1 : gamma[c]) / sqrt(variance[c] + epsilon);
+  real value = (x[at] - mean[c]) * factor + (beta == 0 ? 0 : beta[c]);
+  y[at] = relu && value < 0 ? 0 : value;
+}
+
+// moving = momentum * before + rest * batch, for the mean and for the variance.
+extern "C" __global__ void move_statistics(
+    const real* mean, const real* variance, const real* batch_mean, const real* batch_variance,
+    real* moving_mean, real* moving_variance, int channels, real momentum, real rest) {
+  int c = (int)own_number();
+  if (c >= channels) return;
+  moving_mean[c] = momentum * mean[c] + rest * batch_mean[c];
+  moving_variance[c] = momentum * variance[c] + rest * batch_variance[c];
+}
+
 // For each chunk and channel: the sums of dy and of dy * (x - mean). Where y is given, the result
 // went through a ReLU and dy counts where y is positive.
 extern "C" __global__ void __launch_bounds__(THREADS) slopes(
@@ -135,15 +157,23 @@ extern "C" __global__ void normalize_gradient(
 }
 
 // The sum of each channel over the rows of each chunk; add_parts in conv2d.cu adds the chunks.
+// Where truth or where is given, a number counts where truth is positive, or where is a place;
+// what counts is written to `counted`, if that is given, with zeros in between.
 extern "C" __global__ void __launch_bounds__(THREADS) column_sums(
-    const real* x, real* parts, offset rows, offset length, int channels) {
+    const real* x, const real* truth, const int* where, real* counted, real* parts, offset rows,
+    offset length, int channels) {
   __shared__ real room[THREADS];
   int c = blockIdx.x * blockDim.x + threadIdx.x;
   offset first = blockIdx.y * length, last = first + length < rows ? first + length : rows;
   real sum = 0;
   if (c < channels)
-    for (offset row = first + threadIdx.y; row < last; row += blockDim.y)
-      sum += x[row * channels + c];
+    for (offset row = first + threadIdx.y; row < last; row += blockDim.y) {
+      offset at = row * channels + c;
+      bool counts = (truth == 0 || truth[at] > 0) && (where == 0 || where[at] >= 0);
+      real value = counts ? x[at] : 0;
+      if (counted != 0) counted[at] = value;
+      sum += value;
+    }
   sum = column_sum(sum, room);
   if (c < channels && threadIdx.y == 0) parts[(offset)blockIdx.y * channels + c] = sum;
 }

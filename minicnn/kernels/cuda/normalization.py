@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from minicnn.kernels.cuda.device import THREADS, Array, Program, checked, empty, program
 
-__all__ = ["batch_normalization", "batch_normalization_gradient", "column_sums"]
+__all__ = ["batch_normalization", "batch_normalization_gradient", "column_sums",
+           "move_statistics", "normalize_by"]  # fmt: skip
 
 #: Numbers of a chunk, whose sums are short enough for float32, and chunks at most.
 CHUNK = 1 << 14
@@ -42,18 +43,29 @@ class _Chunks:
         self.kernels.launch(name, grid, self.block, *given, rows, self.length, self.channels)
 
 
-def column_sums(x: Array) -> Array:
-    """Return the sum of each channel of x (...,C) over everything else: (C,)."""
-    (x,) = checked("column_sums", x=(x, x.shape))
+def column_sums(
+    x: Array, truth: Array | None = None, where: Array | None = None, counted: Array | None = None
+) -> Array:
+    """Return the sum of each channel of x (...,C) over everything else: (C,).
+
+    Args:
+        x: (...,C).
+        truth: where given, in x's shape, a number counts where this is positive.
+        where: likewise, int32, a number counts where this is no less than 0.
+        counted: where given, in x's shape, gets the numbers that count, and zeros.
+    """
+    given = {"x": x, "truth": truth, "where": where, "counted": counted}
+    arrays = checked("column_sums", **{name: (a, x.shape) for name, a in given.items()})
     total = empty("column_sums", x.shape[-1:], x.dtype)
     if x.size == 0:
         total.fill(0)
         return total
     chunks = _Chunks(x)
-    parts = empty("column_sums", chunks.shape, x.dtype)
-    chunks.over_chunks("column_sums", x, parts)
-    kernels = program("conv2d", parts)
-    kernels.over("add_parts", total.size, parts, total, kernels.offset(total.size), chunks.count)
+    parts = total if chunks.count == 1 else empty("column_sums", chunks.shape, x.dtype)
+    chunks.over_chunks("column_sums", *arrays, parts)
+    if chunks.count > 1:
+        kernels, size = program("conv2d", parts), total.size
+        kernels.over("add_parts", size, parts, total, kernels.offset(size), chunks.count)
     return total
 
 
@@ -84,6 +96,47 @@ def batch_normalization(
     count = kernels.offset(x.size)
     kernels.over("normalize", x.size, x, mean, factor, shift, y, count, channels, int(relu))
     return y, mean, variance
+
+
+def normalize_by(
+    x: Array, mean: Array, variance: Array, gamma: Array | None, beta: Array | None,
+    epsilon: float, relu: bool,
+) -> Array:  # fmt: skip
+    """Return y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, by given statistics.
+
+    Args:
+        x: (...,C).
+        mean: (C,).
+        variance: (C,).
+        gamma: (C,), or None for ones.
+        beta: (C,), or None for zeros.
+        epsilon: added to the variance.
+        relu: whether negative results become zero.
+    """
+    row = x.shape[-1:]
+    given = {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}
+    named = {name: (a, row) for name, a in given.items()}
+    arrays = checked("normalize_by", x=(x, x.shape), **named)
+    y = empty("normalize_by", x.shape, x.dtype)
+    kernels = program("normalization", y, THREADS=THREADS)
+    numbers = kernels.offset(y.size), y.shape[-1], kernels.number(epsilon), int(relu)
+    kernels.over("normalize_by", y.size, *arrays, y, *numbers)
+    return y
+
+
+def move_statistics(
+    moving: tuple[Array, Array], batch: tuple[Array, Array], momentum: float
+) -> tuple[Array, Array]:
+    """Return momentum * moving + (1 - momentum) * batch, for a mean and a variance (C,) each."""
+    row = moving[0].shape
+    names = ("mean", "variance", "batch_mean", "batch_variance")
+    pairs = zip(names, (*moving, *batch), strict=True)
+    arrays = checked("move_statistics", **{name: (a, row) for name, a in pairs})
+    new = tuple(empty("move_statistics", row, arrays[0].dtype) for _ in moving)
+    kernels = program("normalization", arrays[0], THREADS=THREADS)
+    shares = kernels.number(momentum), kernels.number(1 - momentum)
+    kernels.over("move_statistics", row[0], *arrays, *new, row[0], *shares)
+    return new[0], new[1]
 
 
 def batch_normalization_gradient(

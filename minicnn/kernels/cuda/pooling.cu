@@ -28,9 +28,11 @@ extern "C" __global__ void max_pool2d(
 }
 
 // Each input looks at the windows that contain it, and takes what is meant for it: `where` holds
-// places inside each output's own window, as max_pool2d finds them.
+// places inside each output's own window, as max_pool2d finds them. Where truth is given, an
+// output's gradient counts where that is positive.
 extern "C" __global__ void scatter(
-    const real* dy, const int* where, real* dx, offset count, int channels, Geometry g) {
+    const real* dy, const real* truth, const int* where, real* dx, offset count, int channels,
+    Geometry g) {
   offset at = own_number();
   if (at >= count) return;
   Place in = place_of(at, g.in_height, g.in_width, channels);
@@ -43,7 +45,7 @@ extern "C" __global__ void scatter(
       int ow = output_over(in.w, j, g.out_width, g.stride_width, g.pad_left, g.dilation_width);
       if (ow < 0) continue;
       offset from = at_pixel(in.n, oh, ow, g.out_height, g.out_width) * channels + in.c;
-      if (where[from] == place) sum += dy[from];
+      if (where[from] == place && (truth == 0 || truth[from] > 0)) sum += dy[from];
     }
   }
   dx[at] = sum;

@@ -11,17 +11,17 @@ from minicnn.errors import check_choice
 from minicnn.geometry import Geometry, Resize, resize_taps
 from minicnn.kernels.cuda.device import Array, checked, cupy, empty, kept, program
 from minicnn.kernels.cuda.transfer import to_gpu
-from minicnn.kernels.slopes import Slopes
 
 __all__ = [
     "average_pool2d",
     "average_pool2d_gradient",
     "gather",
     "max_pool2d",
-    "ready",
+    "relu_gradient",
     "resize2d",
     "resize2d_gradient",
     "scatter",
+    "scatter_where",
 ]
 
 #: Tables for resizing, two for each pair of sizes, that are kept on the GPU.
@@ -62,12 +62,19 @@ def scatter(dy: Array, where: Array, g: Geometry) -> Array:
     Each input looks at the outputs whose windows contain it, so `where` must hold places inside
     each output's own window, as `max_pool2d` of the same geometry finds them.
     """
+    return scatter_where(dy, None, where, g)
+
+
+def scatter_where(dy: Array, truth: Array | None, where: Array, g: Geometry) -> Array:
+    """Return `scatter` of those values whose truth is positive; without truth, of all."""
     images, channels = _ends(dy)
     shape = _small(images, g, channels)
-    dy, where = checked("scatter", dy=(dy, shape), where=(where, shape))
+    dy, truth, where = checked(
+        "scatter", dy=(dy, shape), truth=(truth, shape), where=(where, shape)
+    )
     dx = empty("scatter", _large(images, g, channels), dy.dtype)
     kernels = program("pooling", dy, dx)
-    kernels.over("scatter", dx.size, dy, where, dx, kernels.offset(dx.size), channels, g)
+    kernels.over("scatter", dx.size, dy, truth, where, dx, kernels.offset(dx.size), channels, g)
     return dx
 
 
@@ -166,20 +173,10 @@ def resize2d_gradient(dy: Array, size: Resize, interpolation: str) -> Array:
     return dx
 
 
-def ready(slopes: Slopes, g: Geometry) -> Array:
-    """Return a gradient before a ReLU and a max-pool, written out.
-
-    Args:
-        slopes: the gradient after them.
-        g: of the convolution that it belongs to; here it is of no account.
-    """
-    dy = slopes.data
-    if slopes.truth is not None:
-        dy, truth = checked("ready", data=(dy, dy.shape), truth=(slopes.truth, dy.shape))
-        counted = empty("ready", dy.shape, dy.dtype)
-        kernels = program("pooling", dy)
-        kernels.over("relu_gradient", dy.size, dy, truth, counted, kernels.offset(dy.size))
-        dy = counted
-    if slopes.where is not None and slopes.pool is not None:
-        dy = scatter(dy, slopes.where, slopes.pool)
-    return dy
+def relu_gradient(dy: Array, y: Array) -> Array:
+    """Return dy where the result y of a ReLU is positive, else 0."""
+    dy, y = checked("relu_gradient", dy=(dy, dy.shape), y=(y, dy.shape))
+    dx = empty("relu_gradient", dy.shape, dy.dtype)
+    kernels = program("pooling", dy)
+    kernels.over("relu_gradient", dx.size, dy, y, dx, kernels.offset(dx.size))
+    return dx
