@@ -80,6 +80,8 @@ def check_same_device(where: str, **arrays: Any) -> None:
     Raises:
         DeviceError: as said; the message names both.
     """
+    if "cupy" not in sys.modules:  # no array can be on the GPU, and every operation asks
+        return
     found = {name: device_of(array) for name, array in arrays.items() if array is not None}
     if len(set(found.values())) > 1:
         found = {n: d for n, d in found.items() if not isinstance(arrays[n], np.generic)}
