@@ -21,6 +21,13 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_configure(config):
+    from tests.cuda import cpu_module
+
+    if config.getoption("--on-card") and cpu_module.missing():
+        raise pytest.UsageError(f"--on-card: the CPU cannot play a GPU: {cpu_module.missing()}")
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--on-card"):
         left = [item for item in items if item.get_closest_marker("cpu_only")]

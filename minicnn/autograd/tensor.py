@@ -173,7 +173,7 @@ class Tensor:
     __hash__ = object.__hash__
 
     # Comparisons give tensors of booleans; no gradient flows through them.
-    def _and(self, name: str, other: Any) -> Any:
+    def _operand(self, name: str, other: Any) -> Any:
         """Return the other operand of a comparison as an array beside this one's, or a number."""
         if isinstance(other, int | float) or self.device == device_of(plain(other)) == "cpu":
             return plain(other)
@@ -182,28 +182,28 @@ class Tensor:
         return other
 
     def __eq__(self, other: Any) -> Any:
-        return Tensor(self.data == self._and("equal", other))
+        return Tensor(self.data == self._operand("equal", other))
 
     def __ne__(self, other: Any) -> Any:
-        return Tensor(self.data != self._and("not_equal", other))
+        return Tensor(self.data != self._operand("not_equal", other))
 
     def __lt__(self, other: Any) -> Any:
-        return Tensor(self.data < self._and("less", other))
+        return Tensor(self.data < self._operand("less", other))
 
     def __le__(self, other: Any) -> Any:
-        return Tensor(self.data <= self._and("less_equal", other))
+        return Tensor(self.data <= self._operand("less_equal", other))
 
     def __gt__(self, other: Any) -> Any:
-        return Tensor(self.data > self._and("greater", other))
+        return Tensor(self.data > self._operand("greater", other))
 
     def __ge__(self, other: Any) -> Any:
-        return Tensor(self.data >= self._and("greater_equal", other))
+        return Tensor(self.data >= self._operand("greater_equal", other))
 
     def __and__(self, other: Any) -> Tensor:
-        return Tensor(self.data & self._and("logical_and", other))
+        return Tensor(self.data & self._operand("logical_and", other))
 
     def __or__(self, other: Any) -> Tensor:
-        return Tensor(self.data | self._and("logical_or", other))
+        return Tensor(self.data | self._operand("logical_or", other))
 
     def __invert__(self) -> Tensor:
         return Tensor(~self.data)
@@ -234,10 +234,10 @@ class Tensor:
 
     def __floordiv__(self, other: Any) -> Tensor:
         # A step function: no gradient flows through it.
-        return Tensor(self.data // self._and("floor_divide", other))
+        return Tensor(self.data // self._operand("floor_divide", other))
 
     def __mod__(self, other: Any) -> Tensor:
-        return self - other * Tensor(self.data // self._and("floor_divide", other))
+        return self - other * Tensor(self.data // self._operand("floor_divide", other))
 
     def __pow__(self, exponent: Any) -> Tensor:
         return OPERATORS["**"](self, exponent)

@@ -8,6 +8,7 @@ least: one launch for each function that makes an array, a copy for each array t
 launch and three copies of tables from the host where there are more than 8.
 """
 
+import argparse
 import collections
 import contextlib
 import functools
@@ -248,4 +249,6 @@ def main(batch=32):
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=32, help="images in a batch, default 32")
+    main(parser.parse_args().batch)
