@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd import GradientTape
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_numpy, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.explain.explanation import Explanation
 from minicnn.explain.records.limits import Limits
@@ -38,6 +38,7 @@ class Stage:
     records: Callable[[Step, Limits], Iterable[Record]]
 
 
+@config.use_cpu()  # what is shown number by number is copied here first
 def explain_stages(
     title: str, x: Any, stages: Sequence[Stage], output_gradients: Any, limits: Limits
 ) -> Explanation:
@@ -53,7 +54,7 @@ def explain_stages(
     Raises:
         ShapeError: `output_gradients` has not the shape of the result, or there are no numbers.
     """
-    first = convert_to_tensor(x)
+    first = convert_to_tensor(x).cpu()
     check_shown(title, first.numpy())
     values = [first if first.dtype.kind == "f" else convert_to_tensor(first, config.floatx())]
     with GradientTape(persistent=True) as tape:
@@ -99,7 +100,7 @@ def as_numbers(what: str, given: Any, dtype: Any) -> Array:
         ArgumentError: these are no numbers.
     """
     try:
-        return np.asarray(given, dtype)
+        return as_numpy(given, dtype)
     except (TypeError, ValueError):
         raise ArgumentError(
             f"{what}: {type(given).__name__} cannot be used; it must be an array of real numbers "

@@ -128,6 +128,32 @@ def test_the_message_moves_the_right_one(cupy):
         "subtract: a (2, 3) is on the GPU, but b (2, 3) is in the computer's memory; both must be "
         "in one place. b.gpu() moves b to the GPU, and .cpu() moves back."
     )
+    with pytest.raises(DeviceError, match=r"a \(2, 3\) is in .* a\.gpu\(\) moves a to the GPU"):
+        x - x.gpu()
+
+
+def test_layers_and_models_on_the_card_explain_themselves_as_on_the_cpu(cupy):
+    model = mc.Sequential(
+        [
+            mc.layers.Input((5, 6, 1)),
+            mc.layers.Conv2D(2, (2, 3), activation="relu", name="edges"),
+            mc.layers.MaxPooling2D((2, 1)),
+        ]
+    )
+    x = np.random.default_rng(5).normal(size=(1, 5, 6, 1)).astype("float32")
+    layer, places = model.get_layer("edges"), [(0, 3, 2, 1), (0, 0, 0, 0)]
+    told = []
+    for place in (model.cpu, model.gpu):
+        place()
+        rows = mc.explain(model, x).rows
+        told.append(
+            (
+                [mc.explain(layer, x).text(p) for p in places],
+                [(row.name, row.output.round(5).tolist(), row.dy.tolist()) for row in rows],
+            )
+        )
+    assert layer.kernel.device == "gpu"
+    assert told[0] == told[1]
 
 
 def test_a_gradient_to_start_from_lies_beside_its_target(setting):
