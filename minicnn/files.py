@@ -1,4 +1,7 @@
-"""Writing files so that a failure, at whatever moment, leaves the old file as it was."""
+"""Writing files so that a failure, at whatever moment, leaves the old file as it was.
+
+What Keras' file formats need is imported here, when the first such file is met.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,29 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
-from minicnn.errors import OutputError
+from minicnn.errors import BackendError, OutputError
 
-__all__ = ["make_folder", "replacing"]
+__all__ = ["hdf5", "make_folder", "replacing"]
+
+
+def hdf5(path: str | Path) -> ModuleType:
+    """Return h5py, which reads and writes a file.
+
+    Raises:
+        BackendError: it is not installed, or does not work here.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        reason = "is not installed" if error.name == "h5py" else f"cannot be imported ({error})"
+        raise BackendError(
+            f"{path}: files of this kind need h5py, which {reason}; pip install h5py where there "
+            f"is a wheel for this Python, or keep weights as safetensors: "
+            f"save_weights('NAME.safetensors') needs nothing else."
+        ) from None
+    return h5py
 
 
 @contextlib.contextmanager

@@ -2,12 +2,16 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
-from minicnn.errors import MinicnnError, OutputError
+from minicnn.callbacks import ModelCheckpoint
+from minicnn.errors import BackendError, MinicnnError, OutputError
 from minicnn.files import make_folder, replacing
+from minicnn.layers import Dense, Input
+from minicnn.models import Sequential, load_model
 
 
 def names(folder):
@@ -146,3 +150,30 @@ def test_a_file_is_no_folder(tmp_path):
     with pytest.raises(OutputError, match=r"the folder .*b: Not a directory; choose"):
         make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a").read_text() == "a file"
+
+
+def test_without_h5py_a_sentence_says_so_before_anything_is_done(tmp_path, monkeypatch):
+    model = Sequential([Input((3,)), Dense(2)])
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    whole, weights = tmp_path / "net.keras", tmp_path / "net.weights.h5"
+    whole.write_bytes(b"PK an older file")
+    weights.write_bytes(b"\x89HDF\r\n\x1a\n an older file")
+    calls = [
+        (whole, model.save),
+        (whole, model.load_weights),
+        (whole, load_model),
+        (whole, ModelCheckpoint),
+        (weights, model.save_weights),
+        (weights, model.load_weights),
+        (weights, lambda path: ModelCheckpoint(path, save_weights_only=True)),
+    ]
+    for path, call in calls:
+        with pytest.raises(
+            BackendError, match=rf"{path.name}: .* need h5py, which is not installed"
+        ):
+            call(path)
+    assert whole.read_bytes() == b"PK an older file"
+    assert weights.read_bytes().endswith(b"an older file")
+    assert names(tmp_path) == ["net.keras", "net.weights.h5"]
+    model.save_weights(tmp_path / "net.safetensors")
+    model.load_weights(tmp_path / "net.safetensors")

@@ -12,6 +12,7 @@ import numpy as np
 from minicnn.callbacks.base import Callback, Logs
 from minicnn.callbacks.monitoring import Monitor
 from minicnn.errors import ArgumentError
+from minicnn.files import hdf5
 
 __all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
 
@@ -40,6 +41,7 @@ class ModelCheckpoint(Monitor):
 
     Raises:
         ArgumentError: the name ends otherwise, or an argument is outside its rule.
+        BackendError: the name asks for HDF5, and h5py is not installed.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class ModelCheckpoint(Monitor):
                 f"ModelCheckpoint: filepath={self.filepath!r} must end in '.keras' for a whole "
                 f"model; for weights give save_weights_only=True."
             )
+        if self.filepath.endswith((".keras", ".h5")):
+            hdf5(self.filepath)  # not only after the first epoch's work
         self.save_freq = save_freq
         self.best = initial_value_threshold
         self._epoch, self._batches = 0, 0

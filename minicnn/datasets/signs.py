@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from minicnn.datasets.registry import data_folder
 from minicnn.errors import DataError, ShapeError
+from minicnn.files import hdf5
 
 __all__ = ["clean_test_indices", "load_data"]
 
@@ -52,8 +53,7 @@ def load_data(path: str | Path | None = None) -> tuple[tuple[Array, Array], tupl
 
 
 def _read(path: Path, part: str) -> tuple[Array, Array]:
-    import h5py
-
+    h5py = hdf5(path)
     try:
         with h5py.File(path, "r") as file:
             images, labels = file[f"{part}_set_x"][()], file[f"{part}_set_y"][()]

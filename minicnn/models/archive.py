@@ -17,7 +17,7 @@ from typing import Any
 
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError
-from minicnn.files import replacing
+from minicnn.files import hdf5, replacing
 from minicnn.models.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
 from minicnn.models.serialization import (
     deserialize_keras_object,
@@ -54,8 +54,6 @@ def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None
         OutputError: the file cannot be written, or must not be replaced; an old one is left as it
             was.
     """
-    import h5py
-
     if Path(filepath).suffix != ".keras":
         raise ArgumentError(
             f"save: filepath={str(filepath)!r}, but the name of a whole model's file ends in "
@@ -65,6 +63,7 @@ def save_model(model: Any, filepath: str | Path, overwrite: bool = True) -> None
         raise OutputError(f"cannot write {filepath}: it exists, and overwrite=False.")
     if not model.built:
         raise ArgumentError(f"{model.name} is not built yet; build it by calling it first.")
+    h5py = hdf5(filepath)
     config = model_config(model)
     state = None if model.optimizer is None else _optimizer_arrays(model)
     with (
@@ -93,10 +92,9 @@ def _parts(path: str | Path) -> tuple[dict[str, Any], Any, list[Any]]:
     Raises:
         WeightsError: there is no such file, or it is damaged or of another kind.
     """
-    import h5py
-
     if not Path(path).is_file():
         raise WeightsError(f"there is no model file {path}.")
+    h5py = hdf5(path)
     try:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))

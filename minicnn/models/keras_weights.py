@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Variable, as_numpy
 from minicnn.errors import WeightsError
-from minicnn.files import replacing
+from minicnn.files import hdf5, replacing
 from minicnn.layers.base import Layer, snake_case
 from minicnn.models.saving import assign
 
@@ -96,20 +96,17 @@ def save_keras_weights(model: Layer, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written; an old one is left as it was.
     """
-    import h5py
-
+    h5py = hdf5(path)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         write_arrays(file, model)
 
 
 def read_arrays(file: Any) -> tuple[Arrays, list[NDArray[Any]]]:
     """Return the weights in Keras' present arrangement by path, and the optimizer's arrays."""
-    import h5py
-
     arrays: Arrays = {}
 
     def take(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
+        if hasattr(item, "shape"):  # a group has none
             arrays[name.removeprefix("_layer_checkpoint_dependencies/")] = np.asarray(item)
 
     file.visititems(take)
@@ -133,8 +130,7 @@ def load_keras_weights(
     Raises:
         WeightsError: the file is damaged or of another network; nothing is changed then.
     """
-    import h5py
-
+    h5py = hdf5(path)
     try:
         with h5py.File(path) as file:
             older = "layer_names" in file.attrs or "layer_names0" in file.attrs
