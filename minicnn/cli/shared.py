@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from minicnn import config
 from minicnn.errors import BackendError, MinicnnError, check_choice
 from minicnn.kernels import backends
 
-__all__ = ["Device", "computing_on", "console", "errors", "told"]
+__all__ = ["Device", "computing_on", "console", "errors", "step", "told"]
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -56,3 +57,12 @@ def told() -> Iterator[None]:
     except MinicnnError as error:
         errors.print(f"error: {error}", style="red", markup=False)
         raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def step(text: str) -> Iterator[None]:
+    """Say what is being done, and how long it took."""
+    began = time.perf_counter()
+    console.print(f"{text} ...", end=" " if console.is_terminal else "\n", markup=False)
+    yield
+    console.print(f"{'' if console.is_terminal else '  '}{time.perf_counter() - began:.1f} s")
