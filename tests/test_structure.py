@@ -9,7 +9,7 @@ from tests.helpers import ROOT, run_python
 
 PACKAGE = ROOT / "minicnn"
 FLOORS = [
-    ["errors", "config", "configs", "files", "geometry", "registry"],
+    ["errors", "config", "configs", "files", "geometry", "images", "registry"],
     ["kernels"],
     ["autograd"],
     ["ops"],
@@ -30,7 +30,18 @@ LAZY = ("minicnn.autograd.tensor", "minicnn.autograd.tape")
 #: Lines of one file, and of the whole package (Python and the scripts of pages): what is added has
 #: to find its room, and something that can go.
 LONGEST, TOTAL = 600, 49_500
-HEAVY = ["numba", "cupy", "PIL", "matplotlib", "rich", "typer", "safetensors", "h5py", "pooch"]
+HEAVY = [
+    "numba",
+    "cupy",
+    "PIL",
+    "matplotlib",
+    "rich",
+    "typer",
+    "safetensors",
+    "h5py",
+    "pooch",
+    "tifffile",
+]
 
 
 class Import:

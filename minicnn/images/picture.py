@@ -1,0 +1,280 @@
+"""One picture as it stands in its file: its numbers, what they mean, and what white is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicnn.errors import DataError, ShapeError
+
+# Pillow is imported inside the functions that need it, so that `import minicnn` stays light.
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Extent", "Picture", "Range", "scale"]
+
+#: The numbers of black and of white; white may be the smaller one.
+Range = tuple[float, float]
+
+#: Bits that cameras use, of those that a file keeps.
+_CAMERA_BITS = (8, 10, 12, 14, 16, 24, 32)
+
+
+class Extent(NamedTuple):
+    """What decides which number is white: the kind of numbers, and those that are there.
+
+    Args:
+        kind: NumPy's letter: `"u"` unsigned, `"i"` signed, `"f"` float.
+        bits: bits of one number, as the file says.
+        low: the smallest number.
+        high: the largest one.
+
+    >>> Extent("u", 16, 3, 4000).value_range, Extent("u", 8, 3, 40).value_range
+    ((0.0, 4095.0), (0.0, 255.0))
+    """
+
+    kind: str
+    bits: int
+    low: float
+    high: float
+
+    def joined(self, other: Extent) -> Extent:
+        """Return the extent of two pictures of one kind."""
+        return Extent(self.kind, self.bits, min(self.low, other.low), max(self.high, other.high))
+
+    @property
+    def value_range(self) -> Range:
+        """The numbers that are taken for black and white.
+
+        Integers of other than 16 or 32 bits, and signed ones, have the range of their bits. In 16
+        and more bits cameras often use 8, 10, 12 or 14: the smallest of these is taken that holds
+        the largest number. Floats are 0 to 1, or, if larger, 0 to what the same bits hold.
+        """
+        low, high = float(self.low), float(self.high)
+        if self.kind == "u" and self.bits < 16:
+            return 0.0, 2.0**self.bits - 1
+        if self.kind == "f" and low >= -0.1 and high <= 1.1:  # a filter may overshoot a little
+            return 0.0, 1.0
+        if low < 0 and not (self.kind == "f" and low > -0.1 * high):
+            return (low, high) if high > low else (low, low + 1)
+        for bits in _CAMERA_BITS:
+            if high <= 2**bits - 1:
+                # Nothing but zeros tells nothing about the camera.
+                return 0.0, 2.0 ** (bits if high > 0 else self.bits) - 1
+        return 0.0, high
+
+    @property
+    def note(self) -> str | None:
+        """What was decided about white, as the end of a sentence; None where the type says it."""
+        low, high = self.value_range
+        if high == (1 if self.kind == "f" else 2.0**self.bits - 1) and low == 0:
+            return None
+        what = f"{self.bits}-bit " + {"f": "floats", "i": "signed integers"}.get(
+            self.kind, "integers"
+        )
+        used = f", {int(high).bit_length()} of these bits," if self.kind == "u" else ""
+        return (
+            f"holds {what} from {_number(self.low)} to {_number(self.high)}{used} and was scaled "
+            f"from {_number(low)} (black) to {_number(high)} (white)"
+        )
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}" if value != int(value) else str(int(value))
+
+
+def scale(numbers: NDArray[Any], value_range: Range) -> NDArray[np.float32]:
+    """Return numbers as float32, 0 for black and 1 for white, cut off outside.
+
+    >>> scale(np.array([[0, 1000, 4095]], "uint16"), (0, 5000)).round(3)
+    array([[0.   , 0.2  , 0.819]], dtype=float32)
+    >>> scale(np.array([[True, False]]), (1, 0)).tolist() == [[0, 1]]  # white is zero
+    True
+    """
+    black, white = value_range
+    if black == 0 and numbers.dtype == np.uint8:
+        return np.clip(numbers / np.float32(white), 0, 1)
+    scaled = (numbers.astype(np.float64) - black) / (white - black)
+    return np.clip(scaled, 0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image file: its numbers as they stand there, upright, and what they mean.
+
+    Args:
+        pixels: (H,W,C), of the file's type: bool for 1 bit, unsigned and signed integers, floats.
+        bits: bits of one number, as the file says: 12 for packed 12-bit TIFF, else mostly those of
+            the type.
+        colours: `"grey"` of one channel, `"rgb"` of three, `"palette"` of one whose numbers are
+            rows of `palette`, or `"channels"`, two or more that are no colours.
+        alpha: None, or what the last channel of `pixels` beyond these is: `"straight"` opacity, or
+            `"multiplied"` if the colours are multiplied by it already.
+        palette: uint8 (K,4), red, green, blue and opacity.
+        form: the format, such as `"PNG"`, `"JPEG"`, `"TIFF"`.
+        notes: what the reader decided, each the end of a sentence that the file's name begins.
+
+    >>> grey = Picture(np.array([[[0], [2], [3]]], np.uint8), 2, "grey")
+    >>> grey.numbers.tolist(), grey.rgb()[..., 0].tolist(), grey.scaled()[0, 1].round(2)
+    ([[0, 2, 3]], [[0, 170, 255]], array([0.67, 0.67, 0.67], dtype=float32))
+    """
+
+    pixels: NDArray[Any]
+    bits: int
+    colours: str
+    alpha: str | None = None
+    palette: NDArray[np.uint8] | None = None
+    form: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> NDArray[Any]:
+        """The file's numbers without opacity: (H,W) of one channel, else (H,W,C).
+
+        Class numbers of masks, indices of palettes, photons: nothing was scaled.
+        """
+        numbers = self.pixels[..., :-1] if self.alpha else self.pixels
+        return numbers[..., 0] if numbers.shape[2] == 1 else numbers
+
+    def rgb(self, *, clear: bool = False) -> NDArray[Any]:
+        """Return (H,W,3) in the file's unit: grey three times, palettes' colours.
+
+        Up to 8 bits come as uint8 0 to 255, others as they are. Of channels that are no colours
+        the first three are red, green and blue.
+
+        Args:
+            clear: keep the colours of what is transparent; by default it is black.
+        """
+        return self._as_colours(clear)[0]
+
+    def _as_colours(self, clear: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return colours (H,W,3), and opacity (H,W) from 0 to 1 or None."""
+        opacity = None
+        if self.palette is not None:
+            chosen = self.palette[self.pixels[..., 0].astype(np.intp)]  # (H,W,4)
+            colours, opacity = chosen[..., :3], chosen[..., 3] / 255
+        else:
+            pixels = self.pixels
+            if pixels.dtype == bool or (pixels.dtype.kind == "u" and self.bits < 8):
+                pixels = pixels.astype(np.uint8) * np.uint8(255 // (2**self.bits - 1))
+            if self.alpha:
+                opacity = pixels[..., -1] / (255 if pixels.dtype == np.uint8 else self._top)
+                pixels = pixels[..., :-1]
+            count = pixels.shape[2]
+            if count == 1:
+                colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+            elif count == 2:  # the second is green, and there is no blue
+                colours = np.concatenate([pixels, np.zeros_like(pixels[..., :1])], axis=2)
+            else:
+                colours = pixels[..., :3]
+        if opacity is not None and not clear and self.alpha != "multiplied":
+            faded = colours * opacity[..., None]
+            if colours.dtype.kind != "f":
+                faded = np.rint(faded)
+            colours = faded.astype(colours.dtype)
+        return colours, opacity
+
+    @property
+    def _top(self) -> float:
+        kind = self.pixels.dtype.kind
+        return 1.0 if kind == "f" else 2.0 ** (self.bits - (kind == "i")) - 1
+
+    @property
+    def extent(self) -> Extent:
+        """The kind of numbers that `rgb` returns, and the smallest and largest one.
+
+        Raises:
+            DataError: there are numbers that are not finite.
+        """
+        if self.palette is not None or (self.bits <= 8 and self.pixels.dtype.kind in "ub"):
+            return Extent("u", 8, 0, 255)
+        pixels = self.pixels[..., :-1] if self.alpha else self.pixels
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            raise DataError(
+                f"{(~np.isfinite(pixels)).sum()} of its {pixels.size} numbers are NaN or infinite"
+            )
+        low, high = pixels.min().item(), pixels.max().item()
+        return Extent(pixels.dtype.kind, self.bits, low, high)
+
+    @property
+    def value_range(self) -> Range:
+        """The numbers of `rgb` that are taken for black and white; see `Extent.value_range`."""
+        return self.extent.value_range
+
+    def scaled(self, value_range: Range | None = None) -> NDArray[np.float32]:
+        """Return RGB, float32 (H,W,3) between 0 and 1, black where it is transparent.
+
+        Args:
+            value_range: the file's numbers that are black and white; by default as `value_range`
+                says.
+        """
+        if value_range is None:
+            return scale(self.rgb(), self.value_range)
+        return scale(self.rgb_in_file_units(), value_range)
+
+    def rgb_in_file_units(self) -> NDArray[Any]:
+        """Return `rgb`, of fewer than 8 bits too as the numbers that stand in the file."""
+        colours = self.rgb()
+        small = self.palette is None and self.bits < 8 and self.pixels.dtype.kind in "ub"
+        return colours // np.uint8(255 // (2**self.bits - 1)) if small else colours
+
+    def eight_bits(self) -> NDArray[np.uint8]:
+        """Return all channels, opacity too, as uint8 (H,W,C): the upper eight bits of integers.
+
+        A palette's colours come as RGB, or RGBA where one is not opaque. Floats, and integers
+        without a natural white, are scaled by `value_range`.
+        """
+        if self.palette is not None:
+            opaque = (self.palette[:, 3] == 255).all()
+            return self.palette[self.pixels[..., 0].astype(np.intp)][..., : 3 if opaque else 4]
+        pixels = self.pixels
+        if pixels.dtype.kind in "ub" and self.bits <= 8:
+            return pixels.astype(np.uint8) * np.uint8(255 // (2**self.bits - 1))
+        if pixels.dtype.kind == "u" and self.bits <= 16:
+            return (pixels >> (self.bits - 8)).astype(np.uint8)
+        return np.rint(scale(pixels, self.value_range) * 255).astype(np.uint8)
+
+    def resized(self, size: tuple[int, int]) -> NDArray[Any]:
+        """Return `rgb` at (height, width), bilinearly and averaged over what each pixel covers."""
+        return resize(self.rgb(), size)
+
+    def pillow(self, mode: str) -> Image.Image:
+        """Return Pillow's 8-bit image of this mode: `"L"`, `"RGB"` or `"RGBA"`.
+
+        Deep numbers are scaled by `value_range`; the colours of transparent parts are kept.
+        """
+        from PIL import Image
+
+        colours, opacity = self._as_colours(True)
+        if colours.dtype != np.uint8:
+            colours = np.rint(scale(colours, self.value_range) * 255).astype(np.uint8)
+        if self.colours == "grey" and mode == "L":
+            return Image.fromarray(np.ascontiguousarray(colours[..., 0]))
+        image = Image.fromarray(np.ascontiguousarray(colours))
+        if mode == "RGBA":
+            image = image.convert("RGBA")
+            if opacity is not None:
+                image.putalpha(Image.fromarray(np.rint(opacity * 255).astype(np.uint8)))
+        return image.convert(mode)
+
+
+def resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return pixels (H,W,3) at (height, width): bytes as bytes, other numbers as float32."""
+    from PIL import Image
+
+    if pixels.shape[2] != 3:
+        raise ShapeError(f"resize: pixels have shape {pixels.shape}, but must be (H,W,3).")
+    shape = (size[1], size[0])
+    if pixels.dtype == np.uint8:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.asarray(image.resize(shape, Image.Resampling.BILINEAR))
+    planes = [
+        Image.fromarray(np.ascontiguousarray(pixels[..., c], np.float32)).resize(
+            shape, Image.Resampling.BILINEAR
+        )
+        for c in range(3)
+    ]
+    return np.stack([np.asarray(plane) for plane in planes], axis=2)
