@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.recording import OPERATORS, Node, operator, recording, state
+from minicnn.autograd.recording import OPERATORS, Node, Trace, operator, recording, state
 from minicnn.autograd.tensor import Tensor, Variable, alongside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.kernels.placement import check_same_device
@@ -119,8 +119,10 @@ def backward(target: Tensor, gradient: Any = None, *, create_graph: bool = False
     """Add the gradient of `target` to `.grad` of each variable or watched tensor behind it."""
     if not target.tracked:
         raise ArgumentError(
-            "backward: this tensor came from no variable, so there is nothing to differentiate "
-            "by; make an input a Variable."
+            "backward: this tensor came from no variable that it remembers, so there is nothing "
+            "to differentiate by; make an input a Variable. What layers compute is remembered in "
+            "`with minicnn.autograd.recording():` only, and what a GradientTape recorded until "
+            "its gradient was taken."
         )
     if gradient is None and target.size != 1:
         raise ArgumentError(
@@ -139,7 +141,8 @@ class GradientTape:
     """Record operations in a `with` block and differentiate them, as TensorFlow's tape.
 
     Trainable variables are watched by themselves, other tensors by `watch`. `gradient` may be
-    called inside the block or after it; tapes may be nested for derivatives of higher order.
+    called inside the block or after it; tapes may be nested for derivatives of higher order. The
+    first gradient uses a tape up: it lets go of all that it recorded, unless it is persistent.
 
     Args:
         persistent: allow several calls of `gradient`, default False.
@@ -155,20 +158,50 @@ class GradientTape:
     """
 
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
+        self._trace = Trace()
+        self._watched: dict[int, Tensor] = {}
         self._persistent = persistent
         self._watch_variables = watch_accessed_variables
-        self._watched: dict[int, Tensor] = {}
         self._used = False
 
     def __enter__(self) -> GradientTape:
-        state.tapes = (*state.tapes, self)
+        self._start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stop()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_trace"):  # which it has not where its arguments were refused
+            self._let_go()
+
+    def _start(self) -> None:
+        self._trace.running = True
+        state.tapes = (*state.tapes, self._trace)
+
     def _stop(self) -> None:
-        state.tapes = tuple(tape for tape in state.tapes if tape is not self)
+        self._trace.running = False
+        state.tapes = tuple(trace for trace in state.tapes if trace is not self._trace)
+
+    def _let_go(self) -> None:
+        self._trace.forget()
+        for tensor in self._watched.values():
+            tensor.watched -= 1
+        self._watched = {}
+
+    def reset(self) -> None:
+        """Forget what was recorded and watched so far; a tape in its block goes on recording.
+
+        >>> x = Variable(3.0)
+        >>> with GradientTape() as tape:
+        ...     y = x * x
+        ...     tape.reset()
+        ...     z = 2.0 * x
+        >>> tape.gradient([y, z], x).item()
+        2.0
+        """
+        self._let_go()
+        self._used = False
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
@@ -181,13 +214,21 @@ class GradientTape:
         ...     y = unseen * x
         >>> float(tape.gradient(y, x))
         4.0
+
+        Raises:
+            ArgumentError: the tape does not record: its block has ended, or it was used.
         """
-        before = state.tapes
+        if not self._trace.running:
+            raise ArgumentError(
+                "GradientTape.stop_recording: this tape does not record; call it inside the "
+                "tape's block."
+            )
         self._stop()
         try:
             yield
         finally:
-            state.tapes = before
+            if self._persistent or not self._used:
+                self._start()
 
     def watch(self, tensor: Any) -> None:
         """Watch a tensor, or each of a list, so that gradients flow into it.
@@ -202,15 +243,16 @@ class GradientTape:
                     f"GradientTape.watch: got {kind}, but only tensors of floats can be watched; "
                     f"use constant(..., dtype='float32')."
                 )
-            t.watched = True
-            self._watched[id(t)] = t
+            if id(t) not in self._watched:
+                t.watched += 1
+                self._watched[id(t)] = t
 
     def _watches(self, source: Tensor) -> bool:
         if id(source) in self._watched:
             return True
         if isinstance(source, Variable):
             return source.trainable and self._watch_variables
-        return source.node is not None and self in source.node.tapes
+        return source.node is not None and self._trace in source.node.tapes
 
     def gradient(
         self,
@@ -236,69 +278,201 @@ class GradientTape:
                 outside its rule.
             ShapeError: an output gradient has not its target's shape.
         """
-        unconnected = check_choice(
-            "GradientTape.gradient",
-            "unconnected_gradients",
-            unconnected_gradients,
-            ["none", "zero"],
-        )
+        where = "GradientTape.gradient"
+        zero = self._checked(where, unconnected_gradients)
+        targets, flat = _leaves(where, "target", target), _leaves(where, "sources", sources)
+        seeds = output_gradients
+        if not isinstance(seeds, list | tuple):
+            seeds = list(seeds.values()) if isinstance(seeds, dict) else [seeds] * len(targets)
+        if len(seeds) != len(targets):
+            raise ArgumentError(
+                f"{where}: output_gradients holds {len(seeds)} gradients for {len(targets)} "
+                f"targets; give one, or None, for each."
+            )
+        roots = [(t, _seed(t, s, where)) for t, s in zip(targets, seeds, strict=True)]
+        with self._last_use():
+            results = self._back(roots, flat, zero)
+        return _arrange(sources, iter(results))
+
+    def jacobian(
+        self,
+        target: Any,
+        sources: Any,
+        unconnected_gradients: str = "none",
+        parallel_iterations: int | None = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """Return the derivative of each element of `target` by each element of `sources`.
+
+        d[i..., j...] = d target[i...] / d source[j...]
+
+        Args:
+            target: one tensor, of any shape T.
+            sources: as in `gradient`; each of any shape S.
+            unconnected_gradients: as in `gradient`.
+            parallel_iterations: TensorFlow's; one element comes after the other here.
+            experimental_use_pfor: TensorFlow's, likewise.
+
+        Returns:
+            Tensors of shape (T...,S...) in the arrangement of `sources`, or None, as in `gradient`.
+
+        Raises:
+            ArgumentError: as in `gradient`.
+
+        >>> x = Variable([[1.0, 2.0, 3.0]])
+        >>> with GradientTape() as tape:
+        ...     y = x * x
+        >>> tape.jacobian(y, x).numpy()[0, :, 0].tolist()
+        [[2.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 6.0]]
+        """
+        where = "GradientTape.jacobian"
+        zero = self._checked(where, unconnected_gradients)
+        root, flat = _tensor(where, "target", target), _leaves(where, "sources", sources)
+        with self._last_use():
+            rows = [self._back([(root, e)], flat, zero) for e in _unit_seeds(root, root.shape)]
+            found = [
+                _stacked([row[i] for row in rows], root.shape, 0, s) for i, s in enumerate(flat)
+            ]
+        return _arrange(sources, iter(found))
+
+    def batch_jacobian(
+        self,
+        target: Any,
+        source: Any,
+        unconnected_gradients: str = "none",
+        parallel_iterations: int | None = None,
+        experimental_use_pfor: bool = True,
+    ) -> Any:
+        """Return the same for each sample of a batch by itself; no sample may depend on another.
+
+        d[n, i..., j...] = d target[n, i...] / d source[n, j...]
+
+        Args:
+            target: one tensor (N,T...).
+            source: one tensor (N,S...).
+            unconnected_gradients: as in `gradient`.
+            parallel_iterations: as in `jacobian`.
+            experimental_use_pfor: likewise.
+
+        Returns:
+            A tensor (N,T...,S...), or None, as in `gradient`.
+
+        Raises:
+            ArgumentError: as in `gradient`.
+            ShapeError: the batches differ.
+
+        >>> x = Variable([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+        >>> with GradientTape() as tape:
+        ...     y = x[:, :2] * x[:, 1:]
+        >>> tape.batch_jacobian(y, x).numpy()[1].tolist()
+        [[5.0, 4.0, 0.0], [0.0, 6.0, 5.0]]
+        """
+        where = "GradientTape.batch_jacobian"
+        zero = self._checked(where, unconnected_gradients)
+        root, x = _tensor(where, "target", target), _tensor(where, "source", source)
+        if not root.ndim or not x.ndim or len(root) != len(x):
+            raise ShapeError(
+                f"{where}: target has shape {root.shape} and source {x.shape}; the first axis of "
+                f"both must be the batch, of one length."
+            )
+        with self._last_use():
+            rows = [
+                self._back([(root, e)], [x], zero)[0] for e in _unit_seeds(root, root.shape[1:])
+            ]
+            return _stacked(rows, root.shape[1:], 1, x)
+
+    def _checked(self, where: str, unconnected: Any) -> bool:
+        """Refuse a tape that was used up; return whether unconnected sources get zeros."""
+        chosen = check_choice(where, "unconnected_gradients", unconnected, ["none", "zero"])
         if self._used and not self._persistent:
             raise ArgumentError(
-                "GradientTape.gradient: this tape was used before; make it "
-                "GradientTape(persistent=True) to call gradient several times."
+                f"{where}: this tape was used before; make it GradientTape(persistent=True) to "
+                f"call gradient several times."
             )
+        return chosen == "zero"
+
+    @contextmanager
+    def _last_use(self) -> Iterator[None]:
+        """Stop a tape that is not persistent, and let it go of all in the end."""
         self._used = True
         if not self._persistent:
             self._stop()
-        targets = list(target.values()) if isinstance(target, dict) else target
-        targets = targets if isinstance(targets, list | tuple) else [targets]
-        targets = [t if isinstance(t, Tensor) else convert_to_tensor(t) for t in targets]
-        seeds = (
-            output_gradients
-            if isinstance(output_gradients, list | tuple)
-            else ([output_gradients] * len(targets))
-        )
-        if len(seeds) != len(targets):
-            raise ArgumentError(
-                f"GradientTape.gradient: output_gradients holds {len(seeds)} gradients for "
-                f"{len(targets)} targets; give one, or None, for each."
-            )
-        flat = _leaves(sources)
-        roots = [
-            (t, _seed(t, s, "GradientTape.gradient")) for t, s in zip(targets, seeds, strict=True)
+        try:
+            # Gradients are remembered themselves only while some tape is still running.
+            with recording(bool(state.tapes)):
+                yield
+        finally:
+            if not self._persistent:
+                self._let_go()
+
+    def _back(
+        self, roots: list[tuple[Tensor, Tensor]], sources: list[Tensor], zero: bool
+    ) -> list[Tensor | None]:
+        """Return the gradient of each source, None or zeros for one that was not reached."""
+        watched = [s for s in sources if self._watches(s)]
+        found = propagate(roots, watched, lambda node: self._trace in node.tapes)
+        return [
+            found[id(s)][1] if id(s) in found else (Tensor(np.zeros_like(s.data)) if zero else None)
+            for s in sources
         ]
-        # Gradients are remembered themselves only while some tape is still running.
-        with recording(bool(state.tapes)):
-            found = propagate(
-                roots, [s for s in flat if self._watches(s)], lambda node: self in node.tapes
-            )
-        results = [
-            found[id(s)][1]
-            if id(s) in found
-            else Tensor(np.zeros_like(s.data))
-            if unconnected == "zero"
-            else None
-            for s in flat
-        ]
-        return _arrange(sources, iter(results))
 
 
-def _leaves(sources: Any) -> list[Tensor]:
-    if isinstance(sources, dict):
-        return [t for s in sources.values() for t in _leaves(s)]
-    if isinstance(sources, list | tuple):
-        return [t for s in sources for t in _leaves(s)]
-    if not isinstance(sources, Tensor):
-        raise ArgumentError(
-            f"GradientTape.gradient: sources holds a {type(sources).__name__}, but must hold "
-            f"tensors or variables."
+def _tensor(where: str, argument: str, value: Any) -> Tensor:
+    """Return a tensor, else raise."""
+    if isinstance(value, Tensor):
+        return value
+    what = "None" if value is None else f"a {type(value).__name__}"
+    hint = ""
+    if argument == "target":
+        hint = (
+            "; it must come from operations in the tape's block, before float(), .numpy() or "
+            "NumPy's functions made a plain number or array of it"
         )
-    return [sources]
+    elif hasattr(value, "trainable_variables"):
+        hint = "; give its .trainable_variables"
+    raise ArgumentError(
+        f"{where}: {argument} holds {what}, but must hold tensors or variables{hint}."
+    )
+
+
+def _leaves(where: str, argument: str, value: Any) -> list[Tensor]:
+    """Return the tensors of lists, tuples and dictionaries, one inside the other, in a row."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [t for part in value for t in _leaves(where, argument, part)]
+    return [_tensor(where, argument, value)]
 
 
 def _arrange(sources: Any, results: Any) -> Any:
     if isinstance(sources, dict):
         return {key: _arrange(s, results) for key, s in sources.items()}
     if isinstance(sources, list | tuple):
-        return type(sources)(_arrange(s, results) for s in sources)
+        parts = [_arrange(s, results) for s in sources]
+        return type(sources)(*parts) if hasattr(sources, "_fields") else type(sources)(parts)
     return next(results)
+
+
+def _unit_seeds(target: Tensor, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    """Yield a gradient of the target for each place of its last axes: 1 there and 0 elsewhere."""
+    for place in np.ndindex(shape):
+        seed = np.zeros_like(target.data)
+        seed[(..., *place)] = 1
+        yield Tensor(seed)
+
+
+def _stacked(
+    rows: list[Tensor | None], shape: tuple[int, ...], axis: int, source: Tensor
+) -> Tensor | None:
+    """Return gradients, one for each element of a shape, as one tensor with that shape in place.
+
+    An element that does not depend on the source has zeros, unless none does.
+    """
+    if rows and all(row is None for row in rows):
+        return None
+    zeros = Tensor(np.zeros_like(source.data))
+    if not rows:
+        empty = (*source.shape[:axis], *shape, *source.shape[axis:])
+        return Tensor(np.zeros_like(source.data, shape=empty))
+    stacked = OPERATORS["stack"]([zeros if row is None else row for row in rows], axis)
+    return OPERATORS["reshape"](stacked, (*source.shape[:axis], *shape, *source.shape[axis:]))

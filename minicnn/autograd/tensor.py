@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.recording import OPERATORS, Node, Vjp, state
+from minicnn.autograd.recording import OPERATORS, Node, Vjp, is_recording, state
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 from minicnn.kernels.probing import availability
@@ -55,13 +56,14 @@ class Tensor:
         array = as_array(data, dtype)
         self.data: Array = array if _is_array(data) else placed(array)
         self.node: Node | None = None
-        self.watched = False
+        #: How many tapes watch it.
+        self.watched = 0
         self.grad: Tensor | None = None
 
     @property
     def tracked(self) -> bool:
         """Whether gradients can flow into this tensor."""
-        return self.watched or self.node is not None
+        return self.watched > 0 or self.node is not None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -120,20 +122,27 @@ class Tensor:
     def backward(self, gradient: Any = None, *, create_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every variable that it came from.
 
+        What operations on variables gave is remembered for this; what layers gave, in
+        `with autograd.recording():` or while a tape runs, until its gradient was taken.
+
         Args:
             gradient: gradient of the final result with respect to this tensor, of its shape;
                 default 1 for a tensor of one element.
             create_graph: remember the gradient's own operations, for derivatives of higher order.
 
         Raises:
-            ArgumentError: this tensor came from no variable, or has several elements and no
+            ArgumentError: this tensor remembers no variable, or has several elements and no
                 `gradient` was given.
         """
         OPERATORS["backward"](self, gradient, create_graph=create_graph)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy is made of; its array can be read on machines without a GPU, too."""
-        return {**vars(self), "data": self.numpy(), "device": self.device}
+        """Return what a copy is made of, without the memory of where it came from.
+
+        Its array can be read on machines without a GPU, too.
+        """
+        bare = {"data": self.numpy(), "device": self.device, "node": None, "watched": 0}
+        return {**vars(self), **bare}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state.pop("device")
@@ -290,7 +299,7 @@ class Variable(Tensor):
     @property
     def tracked(self) -> bool:
         """Whether gradients can flow into this variable."""
-        return self.trainable or self.watched
+        return self.trainable or self.watched > 0
 
     @property
     def value(self) -> Tensor:
@@ -388,7 +397,7 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     if dtype is None and not isinstance(value, Variable):  # by far the most frequent case
         return value
     kind = np.dtype(dtype or value.dtype)
-    if kind == value.dtype and not (isinstance(value, Variable) and state.recording):
+    if kind == value.dtype and not (isinstance(value, Variable) and is_recording()):
         return value
     return record(
         "read",
@@ -433,11 +442,14 @@ def record(name: str, value: Any, *inputs: tuple[Tensor, Vjp]) -> Tensor:
     """
     result = Tensor.__new__(Tensor)
     result.data = np.asarray(value) if isinstance(value, np.generic) else value
-    result.watched = False
+    result.watched = 0
     result.grad = None
     result.node = None
-    if state.recording:
+    tapes = state.tapes
+    if tapes or state.recording is not False:
         tracked = tuple(pair for pair in inputs if pair[0].tracked)
         if tracked:
-            result.node = Node(name, tracked, state.tapes)
+            result.node = Node(name, tracked, tapes)
+            for tape in tapes:
+                tape.results.append(weakref.ref(result))
     return result

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, config, constraints, initializers, ops, regularizers
-from minicnn.autograd.recording import no_recording
+from minicnn.autograd.recording import no_recording, of_layers
 from minicnn.autograd.tensor import Tensor, Variable, beside, convert_to_tensor
 from minicnn.errors import ArgumentError, DeviceError, ShapeError, check_choice
 from minicnn.kernels.placement import gpu_in_sight, on_gpu
@@ -319,8 +319,9 @@ class Layer(WeightOwner):
         try:
             if self._training_place is not None and len(others) < self._training_place:
                 chosen = self.training_by_default if _mode.training is None else _mode.training
-                return call(tensors, *others, training=chosen, **named)
-            return call(tensors, *others, **named)
+                named = {**named, "training": chosen}
+            with of_layers():
+                return call(tensors, *others, **named)
         except DeviceError as error:
             raise self._misplaced(tensors) or error from None
         finally:

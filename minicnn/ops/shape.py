@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 
+@operator("reshape")
 def reshape(x: Any, shape: Sequence[int]) -> Tensor:
     """Return the same numbers in row-major order under another shape; -1 stands for the rest.
 
@@ -182,6 +183,7 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     return record("concatenate", value, *inputs)
 
 
+@operator("stack")
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis."""
     parts = _parts("stack", tensors)

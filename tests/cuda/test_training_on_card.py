@@ -7,6 +7,7 @@ import pytest
 
 from minicnn import Sequential, Variable, config, constant, constraints, layers, optimizers
 from minicnn.applications.cell_autoencoder import cell_autoencoder
+from minicnn.autograd import recording
 from minicnn.autograd.tensor import as_numpy
 from minicnn.callbacks import BackupAndRestore, Callback, EarlyStopping, SwapEMAWeights
 from minicnn.data import AUTOTUNE, Dataset
@@ -141,7 +142,8 @@ def test_there_and_back_changes_no_bit_and_returns_the_layer(cupy):
 
 def test_a_gradient_goes_with_its_weight(cupy):
     layer = layers.Dense(2)
-    layer(np.ones((3, 4), "float32"))[0, 0].backward()
+    with recording():
+        layer(np.ones((3, 4), "float32"))[0, 0].backward()
     before = layer.kernel.grad.numpy()
     layer.gpu()
     assert layer.kernel.grad.device == "gpu"
