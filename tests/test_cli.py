@@ -112,7 +112,7 @@ def test_denoise_keeps_each_images_size(folder: Path, trained: Path, tmp_path: P
     result = run("denoise", *images, tmp_path / "broken.png", "--model", trained,
                  "--output", tmp_path / "out", "--noise", 0.1)  # fmt: skip
     assert result.exit_code == 1  # one of three could not be read; the others are done
-    assert "broken.png: neither a PNG nor a JPEG image" in result.output
+    assert "broken.png: neither a PNG, JPEG, TIFF, BMP, WebP nor GIF image" in result.output
     for path in images:
         written = tmp_path / "out" / f"{path.stem}-denoised.png"
         assert read_image(written).shape == read_image(path).shape

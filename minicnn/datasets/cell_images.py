@@ -1,12 +1,13 @@
 """Folders of small images, such as the malaria cells, as arrays with their classes and slides.
 
-Expected is a folder of class folders (`Parasitized/`, `Uninfected/`) of PNG or JPEG files, or a
-folder with the images themselves. Images of one microscope slide resemble each other, so a fair
+Expected is a folder of class folders (`Parasitized/`, `Uninfected/`) of image files, or a folder
+with the images themselves. Images of one microscope slide resemble each other, so a fair
 test set shares no slide with the training set: `split_by_slide` keeps them apart.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,12 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minicnn.datasets.image_files import Size, bombs_are_errors, height_and_width, try_to_read
+from minicnn.datasets.image_files import Size, check_value_range, height_and_width
 from minicnn.errors import ArgumentError, DataError
+from minicnn.images import (
+    ENDINGS,
+    Extent,
+    Range,
+    list_images,
+    resize,
+    told_endings,
+    try_picture,
+)
 
 __all__ = ["CellImages", "load_cell_images", "slide_of", "split_by_slide"]
 
-_ENDINGS = (".png", ".jpg", ".jpeg")
 _THREADS = 4  # more wait for each other: only decoding and resizing run outside Python's lock
 
 
@@ -36,6 +45,8 @@ class CellImages:
         slides: the slide of each image, see `slide_of`.
         files: the file of each image; of a rendered one, the name it would be saved under.
         unreadable: files that are missing from the above, each with the reason in a few words.
+        notes: what was decided about numbers and pages, and what in the folder was not read, a
+            sentence each.
 
     >>> cells = CellImages(
     ...     images=np.zeros((2, 4, 6, 3), np.float32),
@@ -54,6 +65,7 @@ class CellImages:
     slides: tuple[str, ...]
     files: tuple[Path, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -62,7 +74,8 @@ class CellImages:
     def take(self, indices: ArrayLike) -> CellImages:
         """Return the images at these positions, in this order, as a copy.
 
-        The class names stay as they are; `unreadable` belongs to the whole folder and is left out.
+        The class names stay as they are; `unreadable` and `notes` belong to the whole folder and
+        are left out.
 
         Args:
             indices: positions (M,), or a mask (N,) of booleans.
@@ -98,20 +111,25 @@ def load_cell_images(
     size: Size = 64,
     *,
     limit: int | None = None,
+    value_range: Range | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CellImages:
-    """Read a folder of class folders of PNG and JPEG images into one array.
+    """Read a folder of class folders of images into one array.
 
+    PNG, JPEG, TIFF, BMP, WebP and GIF files, told by their first bytes, of 1 to 32 bits or floats.
     Every image is resized straight to the size (its proportions are not kept), bilinearly. Grey,
-    palette, 16-bit and CMYK images become RGB, transparent parts become black, and a camera's
-    orientation mark is followed. Files are taken in the order of their names, class by class;
-    hidden files and other endings are ignored. A file that cannot be read is left out and listed
-    in `unreadable`.
+    palette and CMYK images become RGB, transparent parts become black, and a camera's orientation
+    mark is followed. Files are taken in the order of their names, class by class; what is hidden
+    is ignored. A file that cannot be read is left out and listed in `unreadable`; what else was
+    decided or left out stands in `notes`.
 
     Args:
         folder: the folder; if the images lie directly in it, they are one class of its name.
         size: height and width in pixels, one number for both or a pair (height, width).
         limit: at most so many files of each class, evenly spaced; all when None.
+        value_range: the numbers in the files that are black and white, such as `(0, 4095)`. By
+            default that of their type; where all 16-bit files together would fit into fewer bits,
+            as a 12-bit camera's do, that of these bits, which `notes` says.
         progress: called with (files read, number of files) after every file.
 
     Returns:
@@ -120,7 +138,7 @@ def load_cell_images(
     Raises:
         DataError: the folder is missing, is a file, holds no images, holds both images and class
             folders, or none of its images can be read.
-        ArgumentError: a size or limit below 1.
+        ArgumentError: a size or limit below 1, or a value range of two equal numbers.
 
     >>> import tempfile
     >>> from minicnn.datasets import write_image
@@ -135,8 +153,9 @@ def load_cell_images(
     height, width = height_and_width("load_cell_images", size)
     if limit is not None and limit < 1:
         raise ArgumentError(f"load_cell_images: limit={limit} must be at least 1, or None for all.")
+    value_range = check_value_range("load_cell_images", value_range)
     root = Path(folder).expanduser()
-    classes = _find_classes(root)
+    classes, left = _find_classes(root)
     labelled = [
         (path, label)
         for label, paths in enumerate(classes.values())
@@ -145,18 +164,35 @@ def load_cell_images(
     images = np.empty((len(labelled), height, width, 3), np.float32)
     good: list[int] = []
     unreadable: list[tuple[Path, str]] = []
+    told: dict[str, list[Path]] = {}
+    kinds: dict[tuple[str, int], list[tuple[int, Extent]]] = {}
+
+    def read(item: tuple[Path, int]) -> tuple[NDArray[Any], Extent, tuple[str, ...]] | str:
+        picture = try_picture(item[0])
+        if isinstance(picture, str):
+            return picture
+        try:
+            if value_range is not None:
+                pixels: Any = picture.scaled(value_range, (height, width))
+                return pixels, Extent("f", 32, 0, 1), picture.notes
+            return resize(picture.rgb(), (height, width)), picture.extent, picture.notes
+        except DataError as error:
+            return str(error)
+
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        with bombs_are_errors():
-            results = pool.map(lambda item: try_to_read(item[0], (height, width)), labelled)
-            for index, result in enumerate(results):
-                if isinstance(result, str):
-                    unreadable.append((labelled[index][0], result))
-                else:
-                    np.divide(result, 255, out=images[len(good)], casting="same_kind")
-                    good.append(index)
-                if progress is not None:
-                    progress(index + 1, len(labelled))
+        for index, result in enumerate(pool.map(read, labelled)):
+            path = labelled[index][0]
+            if isinstance(result, str):
+                unreadable.append((path, result))
+            else:
+                images[len(good)], extent, notes = result
+                kinds.setdefault((extent.kind, extent.bits), []).append((len(good), extent))
+                for note in notes:
+                    told.setdefault(note, []).append(path.relative_to(root))
+                good.append(index)
+            if progress is not None:
+                progress(index + 1, len(labelled))
     finally:
         pool.shutdown(cancel_futures=True)  # so that an interrupt does not read the rest first
     if not good:
@@ -165,6 +201,7 @@ def load_cell_images(
             f"load_cell_images: none of the {len(labelled)} images in {root} can be read; "
             f"the first, {path.relative_to(root)}, is unreadable: {reason}."
         )
+    decided = [f"{_some([str(p) for p in paths], 2)}: {note}." for note, paths in told.items()]
     files = tuple(labelled[i][0] for i in good)
     return CellImages(
         images=images[: len(good)],
@@ -173,7 +210,26 @@ def load_cell_images(
         slides=tuple(slide_of(path) for path in files),
         files=files,
         unreadable=tuple(unreadable),
+        notes=(*_scale_together(images, kinds), *decided, *left),
     )
+
+
+def _scale_together(
+    images: NDArray[np.float32], kinds: dict[tuple[str, int], list[tuple[int, Extent]]]
+) -> list[str]:
+    """Scale images of one kind of numbers by one range, in place, and say what was decided."""
+    notes = []
+    for places in kinds.values():
+        extent = functools.reduce(Extent.joined, (extent for _, extent in places))
+        black, white = extent.value_range
+        for place, _ in places:
+            image = images[place]
+            image -= np.float32(black)
+            image /= np.float32(white - black)
+            np.clip(image, 0, 1, out=image)
+        if extent.note is not None:
+            notes.append(f"{_count(places, 'image')}: {extent.note}.")
+    return notes
 
 
 def slide_of(path: str | Path) -> str:
@@ -235,57 +291,60 @@ def split_by_slide(
     return cells.take(~in_test), cells.take(in_test)
 
 
-def _is_image(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in _ENDINGS and not path.is_dir()
-
-
-def _find_classes(root: Path) -> dict[str, list[Path]]:
-    """Return the image files of each class, or raise what is wrong with the folder."""
+def _find_classes(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the image files of each class and what is not read, or raise what is wrong."""
     expected = (
-        "expected are class folders, such as Parasitized and Uninfected, with .png or .jpg files "
-        "in them, or such files directly"
+        "expected are class folders, such as Parasitized and Uninfected, with images in them "
+        f"({', '.join(ENDINGS)}), or such files directly"
     )
     if not root.exists():
         raise DataError(f"load_cell_images: there is no folder {root}; {expected}.")
     if not root.is_dir():
         raise DataError(f"load_cell_images: {root} is a file, not a folder; {expected}.")
     try:
-        entries = sorted(p for p in root.iterdir() if not p.name.startswith("."))
-        folders = [path for path in entries if path.is_dir()]
-        direct = [path for path in entries if _is_image(path)]
-        classes = {path.name: sorted(filter(_is_image, path.iterdir())) for path in folders}
+        there = list_images(root)
+        inside = {path: list_images(path) for path in there.folders}
     except OSError as error:
         raise DataError(
             f"load_cell_images: {error.filename or root} cannot be listed: {error.strerror}."
         ) from error
-    classes = {name: paths for name, paths in classes.items() if paths}
+    direct = there.images
+    classes = {path.name: found.images for path, found in inside.items() if found.images}
     if direct and classes:
         raise DataError(
             f"load_cell_images: {root} holds {_count(direct, 'image')} of its own beside "
             f"{_count(classes, 'folder')} with images ({_some(list(classes))}); which is the "
             f"class is not clear, {expected}."
         )
-    if direct:
-        return {root.resolve().name: direct}
-    if not classes:
-        files = [path.name for path in entries if not path.is_dir()]
+    if not direct and not classes:
         parts = []
-        if folders:
-            names = [path.name for path in folders]
-            parts.append(f"{_count(folders, 'folder')} without images ({_some(names)})")
-        if files:
-            parts.append(f"{_count(files, 'other file')} ({_some(files)})")
+        if there.folders:
+            names = [path.name for path in there.folders]
+            parts.append(f"{_count(names, 'folder')} without images ({_some(names)})")
+        if there.others:
+            names = [path.name for path in there.others]
+            parts.append(f"{_count(names, 'other file')} ({_some(names)})")
         found = " and ".join(parts) or "nothing"
         raise DataError(f"load_cell_images: {root} holds no images but {found}; {expected}.")
-    return classes
+    left = []
+    others = [*there.others, *(path for found in inside.values() for path in found.others)]
+    if others:
+        left.append(f"{told_endings(others)}.")
+    deeper = there.folders if direct else [f for found in inside.values() for f in found.folders]
+    if deeper:
+        names = [str(path.relative_to(root)) for path in deeper]
+        which = "folders beside the images" if direct else "folders inside class folders"
+        left.append(f"{which} were not read: {_some(names)}.")
+    return ({root.resolve().name: direct} if direct else classes), left
 
 
 def _count(things: Any, noun: str) -> str:
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _evenly_spaced(paths: list[Path], limit: int | None) -> list[Path]:

@@ -1,28 +1,22 @@
-"""Single images: PNG and JPEG files read as arrays, and arrays written as PNG files."""
+"""Single images: files read as RGB between 0 and 1, and arrays written as PNG files."""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minicnn.errors import ArgumentError, DataError
 from minicnn.files import replacing
-
-# Pillow is imported inside the functions that need it, so that `import minicnn` stays light.
-if TYPE_CHECKING:
-    from PIL import Image
+from minicnn.images import Range, read_picture, warn_of
 
 __all__ = [
     "Size",
-    "bombs_are_errors",
+    "check_value_range",
     "height_and_width",
     "read_image",
-    "read_pixels",
-    "try_to_read",
     "write_image",
 ]
 
@@ -30,52 +24,60 @@ __all__ = [
 Size = int | tuple[int, int]
 
 
-def read_image(path: str | Path, size: Size | None = None) -> NDArray[np.float32]:
-    """Read one PNG or JPEG file as RGB, float32 (H,W,3) between 0 and 1.
+def read_image(
+    path: str | Path, size: Size | None = None, value_range: Range | None = None
+) -> NDArray[np.float32]:
+    """Read one image file as RGB, float32 (H,W,3) between 0 and 1.
+
+    PNG, JPEG, TIFF, BMP, WebP and GIF files (the first page) of 1 to 32 bits or floats; grey comes
+    three times, transparent parts become black, and a camera's orientation mark is followed. What
+    has to be decided, such as which number of a 12-bit camera is white, is told by a warning.
 
     Args:
         path: the file.
         size: height and width to resize to, bilinearly; the file's own size when None.
+        value_range: the numbers in the file that are black and white, such as `(0, 4095)`; the
+            reversed pair turns light and dark. By default that of the numbers' type, or of fewer
+            bits where these hold all numbers.
 
     Raises:
         DataError: the file is missing or cannot be read.
-        ArgumentError: a size below 1.
+        ArgumentError: a size below 1, or a value range of two equal numbers.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(Path(folder, "grey.png"), np.full((9, 7, 3), 0.4))
     ...     image = read_image(Path(folder, "grey.png"), (2, 3))
-    >>> image.shape, round(float(image[0, 0, 0]), 6)
-    ((2, 3, 3), 0.4)
+    ...     dark = read_image(Path(folder, "grey.png"), value_range=(255, 0))
+    >>> image.shape, round(float(image[0, 0, 0]), 6), round(float(dark[0, 0, 0]), 6)
+    ((2, 3, 3), 0.4, 0.6)
     """
     wanted = None if size is None else height_and_width("read_image", size)
-    with bombs_are_errors():
-        result = try_to_read(Path(path).expanduser(), wanted)
-    if isinstance(result, str):
-        raise DataError(f"read_image: cannot read {path}: {result}.")
-    return result.astype(np.float32) / np.float32(255)
-
-
-def read_pixels(where: str, path: Path, mode: str | None = None) -> NDArray[np.uint8]:
-    """Return the numbers of a PNG file as they are: uint8 (H,W) of grey, (H,W,C) of colour.
-
-    Class numbers and masks are read so, of which no colour conversion must make others.
-
-    Args:
-        where: the caller's name, for messages.
-        path: the file.
-        mode: Pillow's name of the mode to convert to, such as `"L"` for grey; as it is when None.
-
-    Raises:
-        DataError: the file is missing or cannot be read.
-    """
-    from PIL import Image
-
+    value_range = check_value_range("read_image", value_range)
+    picture = read_picture("read_image", path)
     try:
-        with Image.open(path, formats=("PNG",)) as image:
-            return np.array(image if mode in (None, image.mode) else image.convert(mode), np.uint8)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{where}: cannot read {path}: {error}.") from None
+        pixels = picture.scaled(value_range, wanted)
+    except DataError as error:
+        raise DataError(f"read_image: cannot read {path}: {error}.") from None
+    warn_of(path, picture, scaled=value_range is None)
+    return pixels
+
+
+def check_value_range(where: str, value_range: Any) -> Range | None:
+    """Return None, or the numbers for black and white as a pair of floats that differ."""
+    if value_range is None:
+        return None
+    try:
+        black, white = map(float, value_range)
+        fits = black != white and np.isfinite([black, white]).all()
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ArgumentError(
+            f"{where}: value_range={value_range!r} must be two numbers that differ, those of black "
+            "and white, such as (0, 4095)."
+        )
+    return black, white
 
 
 def write_image(path: str | Path, array: ArrayLike) -> None:
@@ -148,60 +150,3 @@ def _to_bytes(target: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
             )
         array = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(array.reshape(array.shape[:2]) if grey else array)
-
-
-def bombs_are_errors() -> warnings.catch_warnings[None]:
-    """Return a context in which Pillow refuses an image of very many pixels.
-
-    By itself it warns, and refuses only at twice that size. To be entered by the calling thread:
-    warning filters hold for all threads.
-    """
-    from PIL import Image
-
-    return warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning)
-
-
-def try_to_read(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8] | str:
-    """Return the image, uint8 (H,W,3), or the reason why there is none, in a few words."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        if not path.is_file():
-            return "a folder" if path.is_dir() else "no such file"
-        if path.stat().st_size == 0:
-            return "the file is empty"
-        with Image.open(path, formats=("PNG", "JPEG")) as opened:
-            opened.load()
-            image = _to_rgb(opened)
-        if size is not None:
-            height, width = size
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image, np.uint8)
-    except UnidentifiedImageError:
-        return "neither a PNG nor a JPEG image"
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return "too many pixels"
-    except MemoryError:
-        return "too large for the memory"
-    # A damaged file makes the decoders raise nearly anything (SyntaxError, struct.error, ...), and
-    # one of many thousand files must not end the reading of the others.
-    except Exception as error:
-        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if "truncated" in text.lower():
-            return "the file is truncated"
-        return str(text).splitlines()[0].rstrip(".")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image of any mode as upright RGB, composited on black where it is transparent."""
-    from PIL import Image, ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits of grey; Pillow would clip these at 255
-        grey = np.asarray(image).astype(np.float64) / 257
-        image = Image.fromarray(np.rint(grey).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        black = Image.new("RGBA", clear.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, clear)
-    return image.convert("RGB")

@@ -13,9 +13,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.datasets.image_files import read_pixels
 from minicnn.datasets.registry import data_folder
 from minicnn.errors import ArgumentError, DataError, ShapeError, check_choice
+from minicnn.images import read_picture
 
 __all__ = ["CLASS_NAMES", "NO_DATA", "Samples", "load_data"]
 
@@ -70,10 +70,10 @@ class Samples(Sequence[Sample]):
         if isinstance(index, slice):
             return Samples(self.folder, self.names[index], self.bands)
         name = self.names[index]
-        labels = read_pixels("landcover", self.folder / "labels" / name, "L")  # (H,W)
+        labels = _classes(self.folder / "labels" / name)  # (H,W)
         parts = []
         for band in self.bands:
-            pixels = read_pixels("landcover", self.folder / band / name)
+            pixels = read_picture("landcover", self.folder / band / name).eight_bits()
             if pixels.shape[:2] != labels.shape:
                 raise ShapeError(
                     f"landcover: {band}/{name} has {pixels.shape[0]} x {pixels.shape[1]} pixels, "
@@ -97,6 +97,19 @@ class Samples(Sequence[Sample]):
             )
         part: Any = np.s_[top : top + height, left : left + width]
         return image[part], labels[part]
+
+
+def _classes(path: Path) -> NDArray[np.uint8]:
+    """Return class numbers, uint8 (H,W), as they stand in a file of grey or of a palette."""
+    numbers = read_picture("landcover", path).numbers
+    if numbers.ndim == 3 and (numbers == numbers[..., :1]).all():  # grey, stored as colours
+        numbers = numbers[..., 0]
+    if numbers.ndim != 2 or numbers.dtype.kind not in "ubi" or numbers.max() > 255:
+        raise DataError(
+            f"landcover: {path} holds {numbers.dtype} of shape {numbers.shape} up to "
+            f"{numbers.max()}, but class numbers are integers (H,W) from 0 to 255."
+        )
+    return numbers.astype(np.uint8)
 
 
 def load_data(

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.datasets.image_files import read_pixels
 from minicnn.datasets.registry import data_folder
 from minicnn.errors import DataError
+from minicnn.images import read_picture
 
 __all__ = ["load_data"]
 
@@ -65,11 +65,21 @@ def load_data(path: str | Path | None = None, *, limit: int | None = None) -> tu
         )
     images, masks = [], []
     for image, parts in pairs[:limit]:
-        images.append(read_pixels("nuclei", image, "L")[..., None])  # (H,W,1)
+        images.append(_grey(image))
         mask: Any = np.zeros(images[-1].shape, np.uint8)
         for part in parts:
-            mask |= read_pixels("nuclei", part, "L")[..., None] > 127
+            mask |= _is_bright(_grey(part))
         masks.append(mask)
     if len({image.shape for image in images}) > 1:
         return images, masks
     return np.stack(images), np.stack(masks)
+
+
+def _grey(path: Path) -> NDArray[np.uint8]:
+    """Return an image as grey, uint8 (H,W,1)."""
+    return np.asarray(read_picture("nuclei", path).pillow("L"))[..., None]
+
+
+def _is_bright(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where a mask is more than half of its largest number, which is 255 or 1."""
+    return mask > mask.max() / 2

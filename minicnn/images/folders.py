@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["ENDINGS", "Listing", "is_hidden", "is_image", "list_images"]
+__all__ = ["ENDINGS", "Listing", "is_hidden", "is_image", "list_images", "told_endings"]
 
 #: The endings of image files, in lower case.
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
@@ -22,24 +22,19 @@ class Listing:
         images: files whose names end as those of images, in the order of their names.
         others: files that do not.
         folders: folders inside it.
-
-    >>> there = Listing([Path("a.png")], [Path("b.csv"), Path("c.csv"), Path("notes")], [])
-    >>> there.not_read
-    '3 files were not read (2 .csv, 1 without ending)'
     """
 
     images: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
 
-    @property
-    def not_read(self) -> str:
-        """How many other files there are, counted by ending; empty without any."""
-        return told_endings(self.others)
-
 
 def told_endings(others: Sequence[Path]) -> str:
-    """Return how many files were not read, counted by ending, most first; empty without any."""
+    """Return how many files were not read, counted by ending, most first; empty without any.
+
+    >>> told_endings([Path("b.csv"), Path("c.CSV"), Path("notes")])
+    '3 files were not read (2 .csv, 1 without ending)'
+    """
     if not others:
         return ""
     counts = Counter(path.suffix.lower() or "without ending" for path in others)
@@ -87,13 +82,3 @@ def list_images(folder: str | Path) -> Listing:
         kind = found.folders if path.is_dir() else found.images if is_image(path) else found.others
         kind.append(path)
     return found
-
-
-def named(paths: Iterable[Path], most: int = 3) -> str:
-    """Return the names of some files or folders, for a sentence.
-
-    >>> named([Path("a/x"), Path("a/y"), Path("a/z")], 2)
-    'x, y, ...'
-    """
-    names = [path.name for path in paths]
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -14,7 +14,7 @@ from minicnn.errors import DataError, ShapeError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Extent", "Picture", "Range", "scale"]
+__all__ = ["Extent", "Picture", "Range", "resize", "scale"]
 
 #: The numbers of black and of white; white may be the smaller one.
 Range = tuple[float, float]
@@ -68,17 +68,23 @@ class Extent(NamedTuple):
 
     @property
     def note(self) -> str | None:
-        """What was decided about white, as the end of a sentence; None where the type says it."""
+        """What was decided about white, in a sentence; None where the type of the numbers says it.
+
+        >>> Extent("u", 16, 3, 4000).note
+        '16-bit integers from 3 to 4000 were taken for 12 bits and scaled from 0 (black) to 4095
+        (white); another value range can be given, such as 0 to 65535'
+        """
         low, high = self.value_range
-        if high == (1 if self.kind == "f" else 2.0**self.bits - 1) and low == 0:
+        signed, floats = self.kind == "i", self.kind == "f"
+        whole = (0, 1) if floats else (0, 2 ** (self.bits - signed) - 1)
+        if (low, high) == whole:
             return None
-        what = f"{self.bits}-bit " + {"f": "floats", "i": "signed integers"}.get(
-            self.kind, "integers"
-        )
-        used = f", {int(high).bit_length()} of these bits," if self.kind == "u" else ""
+        what = f"{self.bits}-bit {'floats' if floats else 'integers'}"
+        bits = "" if floats or low < 0 else f"taken for {int(high).bit_length()} bits and "
         return (
-            f"holds {what} from {_number(self.low)} to {_number(self.high)}{used} and was scaled "
-            f"from {_number(low)} (black) to {_number(high)} (white)"
+            f"{what} from {_number(self.low)} to {_number(self.high)} were {bits}scaled from "
+            f"{_number(low)} (black) to {_number(high)} (white); another value range can be given, "
+            f"such as {_number(whole[0])} to {_number(whole[1])}"
         )
 
 
@@ -115,7 +121,8 @@ class Picture:
             `"multiplied"` if the colours are multiplied by it already.
         palette: uint8 (K,4), red, green, blue and opacity.
         form: the format, such as `"PNG"`, `"JPEG"`, `"TIFF"`.
-        notes: what the reader decided, each the end of a sentence that the file's name begins.
+        notes: what the reader decided, a sentence each; `extent.note` says what was decided about
+            white.
 
     >>> grey = Picture(np.array([[[0], [2], [3]]], np.uint8), 2, "grey")
     >>> grey.numbers.tolist(), grey.rgb()[..., 0].tolist(), grey.scaled()[0, 1].round(2)
@@ -204,22 +211,25 @@ class Picture:
         """The numbers of `rgb` that are taken for black and white; see `Extent.value_range`."""
         return self.extent.value_range
 
-    def scaled(self, value_range: Range | None = None) -> NDArray[np.float32]:
+    def scaled(
+        self, value_range: Range | None = None, size: tuple[int, int] | None = None
+    ) -> NDArray[np.float32]:
         """Return RGB, float32 (H,W,3) between 0 and 1, black where it is transparent.
 
         Args:
             value_range: the file's numbers that are black and white; by default as `value_range`
                 says.
+            size: height and width to resize to, bilinearly and averaged over what each pixel
+                covers; the file's own when None.
         """
-        if value_range is None:
-            return scale(self.rgb(), self.value_range)
-        return scale(self.rgb_in_file_units(), value_range)
-
-    def rgb_in_file_units(self) -> NDArray[Any]:
-        """Return `rgb`, of fewer than 8 bits too as the numbers that stand in the file."""
         colours = self.rgb()
+        # Fewer than 8 bits come as bytes; their numbers in the file are these divided by the step.
         small = self.palette is None and self.bits < 8 and self.pixels.dtype.kind in "ub"
-        return colours // np.uint8(255 // (2**self.bits - 1)) if small else colours
+        step = 255 // (2**self.bits - 1) if small else 1
+        black, white = self.value_range if value_range is None else value_range
+        if value_range is not None:
+            black, white = black * step, white * step
+        return scale(colours if size is None else resize(colours, size), (black, white))
 
     def eight_bits(self) -> NDArray[np.uint8]:
         """Return all channels, opacity too, as uint8 (H,W,C): the upper eight bits of integers.
@@ -236,10 +246,6 @@ class Picture:
         if pixels.dtype.kind == "u" and self.bits <= 16:
             return (pixels >> (self.bits - 8)).astype(np.uint8)
         return np.rint(scale(pixels, self.value_range) * 255).astype(np.uint8)
-
-    def resized(self, size: tuple[int, int]) -> NDArray[Any]:
-        """Return `rgb` at (height, width), bilinearly and averaged over what each pixel covers."""
-        return resize(self.rgb(), size)
 
     def pillow(self, mode: str) -> Image.Image:
         """Return Pillow's 8-bit image of this mode: `"L"`, `"RGB"` or `"RGBA"`.

@@ -6,6 +6,7 @@ Formats are told by the files' first bytes, not by their endings.
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from minicnn.images.picture import Picture
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["FORMATS", "read_picture", "try_picture"]
+__all__ = ["FORMATS", "read_picture", "try_picture", "warn_of"]
 
 #: Pillow's names of the formats that are read, beside TIFF.
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "PPM", "JPEG2000", "TGA", "ICO", "AVIF")
@@ -105,9 +106,7 @@ def _from_pillow(image: Image.Image, file: IO[bytes], start: bytes) -> Picture:
     frames = getattr(image, "n_frames", 1)
     # A telephone's JPEG file has a second picture for its depth or preview.
     notes = (
-        [f"holds {frames} pictures, of which the first was read"]
-        if frames > 1 and image.format != "MPO"
-        else []
+        [f"of {frames} pictures the first was read"] if frames > 1 and image.format != "MPO" else []
     )
     turned = image.getexif().get(_ORIENTATION, 1)
     # A PNG file's header: bits of one number; 0 grey, 2 colours, 3 palette, 4 and 6 with opacity.
@@ -181,3 +180,16 @@ def _palette(image: Image.Image) -> NDArray[np.uint8]:
     elif isinstance(clear, int):
         colours[clear, 3] = 0
     return colours
+
+
+def warn_of(path: str | Path, picture: Picture, *, scaled: bool = True) -> None:
+    """Warn of what the reader decided about a file, in the name of the caller's caller.
+
+    Args:
+        path: the file.
+        picture: what was read.
+        scaled: whether its numbers were scaled by its own `value_range`.
+    """
+    notes = [*picture.notes, *([picture.extent.note] if scaled and picture.extent.note else [])]
+    if notes:
+        warnings.warn(f"{path}: {'; '.join(notes)}.", stacklevel=3)

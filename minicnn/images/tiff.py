@@ -66,8 +66,7 @@ def read(file: IO[bytes]) -> Picture:
         colours = "channels"
         taken = "red, green and blue" if count > 2 else "red and green"
         notes.append(
-            f"has {count} channels that are no colours, of which the first {min(count, 3)} are "
-            f"shown as {taken}"
+            f"{count} channels are no colours; the first {min(count, 3)} were taken for {taken}"
         )
     return Picture(
         upright(pixels, turned), bits, colours, alpha, palette, form="TIFF", notes=tuple(notes)
@@ -148,7 +147,7 @@ def _count_note(opened: Any, page: Any) -> list[str]:
     pages = len(opened.pages)
     if opened.series and opened.series[0].size and page.size:
         pages = max(pages, opened.series[0].size // page.size)
-    return [f"holds {pages} pages, of which the first was read"] if pages > 1 else []
+    return [f"of {pages} pages the first was read"] if pages > 1 else []
 
 
 def _split_alpha(
@@ -171,16 +170,19 @@ def _black_is_zero(
     if pixels.dtype == bool and software.startswith("tifffile"):
         # So tifffile and imageio mark what they write of booleans, whose True means white.
         return pixels, [
-            "is a mask whose file says that white is zero, as tifffile writes masks; True was "
-            "taken for white"
+            "this mask of booleans says that white is zero, as tifffile writes them; True was "
+            "taken for white, and a value range from 1 to 0 turns this"
         ]
     if pixels.dtype.kind not in "ub":
-        return pixels, ["says that white is zero, but its numbers were not turned"]
+        return pixels, ["the file says that white is zero, but its numbers were not turned"]
     top = 2**bits - 1
     if pixels.dtype != bool:
         top = int(Extent("u", bits, int(pixels.min()), int(pixels.max())).value_range[1])
     turned = ~pixels if pixels.dtype == bool else pixels.dtype.type(top) - pixels
-    return turned, [f"says that white is zero; its numbers were turned, 0 to {top} and {top} to 0"]
+    return turned, [
+        f"the file says that white is zero, so 0 became {top} and {top} became 0; a value range "
+        f"from {top} to 0 turns this"
+    ]
 
 
 def _palette(colormap: NDArray[np.uint16]) -> NDArray[np.uint8]:

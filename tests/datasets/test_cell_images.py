@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -150,6 +151,52 @@ def test_an_error_in_progress_ends_the_reading_soon(tmp_path, monkeypatch):
     assert len(opened) < 30
 
 
+# Numbers of more than eight bits, and what is said
+
+
+def test_a_cameras_bits_are_those_of_the_whole_folder(folder):
+    values = np.random.default_rng(0).integers(0, 900, (9, 7), np.uint16)
+    save(folder / "Parasitized" / "D1_dim.png", values)
+    values[3, 4] = 4000
+    tifffile.imwrite(folder / "Uninfected" / "D2_bright.tif", values)
+    cells = load_cell_images(folder, (9, 7))
+    dim, bright = (cells.images[cells.slides.index(slide)] for slide in ("D1", "D2"))
+    np.testing.assert_allclose(bright[..., 1], values / 4095, rtol=1e-6)
+    values[3, 4] = dim[3, 4, 0] * 4095 + 0.5
+    np.testing.assert_allclose(dim[..., 2], values / 4095, rtol=1e-5)
+    assert any(
+        re.match(r"2 images: 16-bit integers from \d+ to 4000 were taken for 12 bits", note)
+        for note in cells.notes
+    )
+    whole = load_cell_images(folder, (9, 7), value_range=(0, 65535))
+    assert np.isclose(whole.images[whole.slides.index("D2")].max(), 4000 / 65535)
+    assert whole.notes == ()
+    with pytest.raises(
+        ArgumentError, match=r"value_range=\(3, 3\) must be two numbers that differ"
+    ):
+        load_cell_images(folder, value_range=(3, 3))
+
+
+def test_all_formats_are_read_and_the_rest_is_said(folder):
+    pixels = picture(9, 7)
+    tifffile.imwrite(folder / "Uninfected" / "E1_a.TIF", pixels)
+    tifffile.imwrite(folder / "Uninfected" / "E2_a.tiff", np.stack([pixels] * 2), metadata=None)
+    save(folder / "Parasitized" / "E3_a.bmp", pixels)
+    save(folder / "Parasitized" / "E4_a.webp", pixels, lossless=True)
+    for name in ("Parasitized/a.csv", "notes.txt", "Uninfected/b.CSV"):
+        (folder / name).write_text("x")
+    save(folder / "Parasitized" / "deeper" / "E5.png", pixels)
+    cells = load_cell_images(folder, (9, 7))
+    for slide in ("E1", "E2", "E3", "E4"):
+        image = cells.images[cells.slides.index(slide)]
+        np.testing.assert_allclose(image * 255, pixels, atol=1e-4)
+    assert set(cells.notes) == {
+        f"{Path('Uninfected/E2_a.tiff')}: of 2 pages the first was read.",
+        "3 files were not read (2 .csv, 1 .txt).",
+        f"folders inside class folders were not read: {Path('Parasitized/deeper')}.",
+    }
+
+
 # Bad files
 
 
@@ -166,8 +213,8 @@ def bad_files(folder):
         "short.jpg": (jpeg[: len(jpeg) // 2], "the file is truncated"),
         "head.png": (whole[:20], "the file is truncated|neither a PNG"),
         "broken.png": (bytes(broken), "broken PNG|broken data|checksum"),
-        "text.png": (b"<html>404 not found</html>", "neither a PNG nor a JPEG image"),
-        "gif.png": (gif, "neither a PNG nor a JPEG image"),
+        "text.png": (b"<html>404 not found</html>", "neither a PNG, JPEG, TIFF, BMP, WebP nor GIF"),
+        "short.gif": (gif[:20], "truncated|index out of range|neither"),
     }
     for name in ("whole.png", "whole.jpg", "whole.gif"):
         (folder / name).unlink()
@@ -244,13 +291,13 @@ def test_a_folder_without_images_tells_what_it_holds(tmp_path):
         load_cell_images(tmp_path)
     for name in ("cell_images", "masks"):
         (tmp_path / name / "deeper").mkdir(parents=True)
-    for name in ("d.tif", "a.txt", "b.csv", "c.zip"):
+    for name in ("d.doc", "a.txt", "b.csv", "c.zip"):
         (tmp_path / name).write_text("x")
     with pytest.raises(DataError) as error:
         load_cell_images(tmp_path)
     text = one_sentence(error)
     assert "2 folders without images (cell_images, masks)" in text
-    assert "4 other files (a.txt, b.csv, c.zip, ...)" in text
+    assert "4 other files (a.txt, b.csv, c.zip and 1 more)" in text
 
 
 def test_images_beside_class_folders_are_refused(folder):
