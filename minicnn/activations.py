@@ -275,6 +275,9 @@ NAMES: dict[str, Activation] = {
     )
 } | {"hard_swish": hard_silu, "swish": silu}  # fmt: skip
 
+#: Functions of other rooms that mean an activation of this one.
+STANDS_FOR: dict[Activation, Activation] = {}
+
 
 def get(identifier: str | Activation | None) -> Activation:
     """Return the activation of a name; None is `linear`, and functions pass through.
@@ -285,7 +288,7 @@ def get(identifier: str | Activation | None) -> Activation:
     if identifier is None:
         return linear
     if callable(identifier):
-        return identifier
+        return STANDS_FOR.get(identifier, identifier)
     return NAMES[check_choice("activations.get", "activation", identifier, NAMES)]
 
 

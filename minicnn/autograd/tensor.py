@@ -52,6 +52,10 @@ class Tensor:
     #: Whether all numbers are known to be 1, which nobody need ask the GPU then.
     ones = False
 
+    #: Of probabilities: the function that made them, of which numbers, along which axis. Their
+    #: crossentropy is computed from these, which are right where probabilities are rounded to 1.
+    logits: tuple[str, Tensor, int] | None = None
+
     def __init__(self, data: Any, dtype: Any = None) -> None:
         array = as_array(data, dtype)
         self.data: Array = array if _is_array(data) else placed(array)
@@ -119,6 +123,14 @@ class Tensor:
         """Return a tensor of the same array without its memory."""
         return Tensor(self.data)
 
+    def bare(self, change: Callable[[Any], Any] = lambda array: array) -> Tensor:
+        """Return the same, its array changed, with the numbers behind probabilities likewise."""
+        result = Tensor(change(self.data))
+        if self.logits is not None:
+            name, x, axis = self.logits
+            result.logits = name, x.bare(change), axis
+        return result
+
     def backward(self, gradient: Any = None, *, create_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every variable that it came from.
 
@@ -142,7 +154,7 @@ class Tensor:
         Its array can be read on machines without a GPU, too.
         """
         bare = {"data": self.numpy(), "device": self.device, "node": None, "watched": 0}
-        return {**vars(self), **bare}
+        return {**vars(self), **bare, "logits": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state.pop("device")

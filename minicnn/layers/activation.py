@@ -213,8 +213,8 @@ class Softmax(SameShape):
         self.axis: Any = axis if isinstance(axis, int) else list(axis)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
-        if isinstance(self.axis, int):
-            return activations.softmax(inputs, self.axis)
-        axes = tuple(self.axis)
+        axes = (self.axis,) if isinstance(self.axis, int) else tuple(self.axis)
+        if len(axes) == 1:
+            return activations.softmax(inputs, *axes)
         powers = ops.exp(inputs - Tensor(inputs.data.max(axis=axes, keepdims=True)))
         return powers / ops.sum(powers, axes, keepdims=True)

@@ -1,4 +1,11 @@
-"""Crossentropies: of yes-or-no answers, of one-hot classes, of class numbers."""
+"""Crossentropies: of yes-or-no answers, of one-hot classes, of class numbers.
+
+Behind the sigmoid and softmax of `keras.activations`, as layers or functions, they are computed
+from the numbers that went in, with or without `from_logits`: in float32 sigmoid(25) is 1, and the
+crossentropy of 1 for a no would be cut off at 16, without a gradient. A tensor of probabilities
+knows these numbers (`Tensor.logits`) until something else is computed with it. TensorFlow's own
+`tf.sigmoid` and `tf.nn.softmax` do not tell.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +52,35 @@ def smoothed(y_true: Tensor, smoothing: float, classes: int) -> Tensor:
     return y_true * (1 - smoothing) + smoothing / classes if smoothing else y_true
 
 
-def binary(y_true: Tensor, p: Tensor) -> Tensor:
-    """Return -t*log(p) - (1 - t)*log(1 - p)."""
+def binary(y_true: Tensor, p: Tensor, logits: Tensor | None) -> Tensor:
+    """Return -t*log(p) - (1 - t)*log(1 - p), of logits x = log(p / (1 - p)) if they are known."""
+    if logits is not None:
+        return ops.softplus(logits) - y_true * logits
     p = ops.clip(p, EPSILON, 1 - EPSILON)
     return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log(1.0 - p))
+
+
+def logits_of(where: str, y_pred: Tensor, name: str, axis: int, given: bool) -> Tensor | None:
+    """Return the numbers that probabilities of sigmoid or softmax were made of, if they are known.
+
+    Args:
+        where: names the loss in messages.
+        y_pred: probabilities; or logits, which are returned.
+        name: of the function that this crossentropy belongs to.
+        axis: of the classes.
+        given: whether y_pred is said to hold logits.
+    """
+    made, x, along = y_pred.logits or ("", y_pred, axis)
+    if made != name or (name == "softmax" and (along - axis) % y_pred.ndim):
+        return y_pred if given else None
+    if given:
+        warnings.warn(
+            f"{where}: got from_logits=True, but y_pred holds probabilities, which {name} made; "
+            f"the loss is computed from what went into {name}. Leave out one of the two.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return x
 
 
 def shares(y_pred: Tensor, axis: int) -> Tensor:
@@ -115,9 +147,7 @@ class BinaryCrossentropy(Pointwise):
 
     def elements(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         y_true = smoothed(y_true, self.label_smoothing, 2)
-        if self.from_logits:
-            return ops.softplus(y_pred) - y_true * y_pred
-        return binary(y_true, y_pred)
+        return binary(y_true, y_pred, logits_of(self.name, y_pred, "sigmoid", -1, self.from_logits))
 
 
 class CategoricalCrossentropy(Loss):
@@ -149,8 +179,10 @@ class CategoricalCrossentropy(Loss):
         true, pred = same_shape(self.name, y_true, y_pred)
         several_classes(self.name, pred.shape)
         true = smoothed(true, self.label_smoothing, pred.shape[-1])
-        bounds = None if self.from_logits else BOUNDS
-        return class_crossentropy(pred, true, self.axis, bounds)
+        x = logits_of(self.name, pred, "softmax", self.axis, self.from_logits)
+        if x is None:
+            return class_crossentropy(pred, true, self.axis, BOUNDS)
+        return class_crossentropy(x, true, self.axis)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -209,6 +241,9 @@ class SparseCategoricalCrossentropy(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         pred = float_tensor(y_pred)
         labels, valid = self._labels(y_true, pred), self.mask(y_true, pred)
+        x = logits_of(self.name, pred, "softmax", self.axis, self.from_logits)
+        bounds = BOUNDS if x is None else None
+        pred = pred if x is None else x
         if valid is not None:
             labels = np.where(valid, labels, 0)
             pred = ops.where(np.expand_dims(valid, self.axis), pred, 1.0)
@@ -217,7 +252,6 @@ class SparseCategoricalCrossentropy(Loss):
             rows = chosen(self.name, labels, pred, self.axis)
             return Tensor(np.moveaxis(rows, -1, self.axis))
 
-        bounds = None if self.from_logits else BOUNDS
         values = class_crossentropy(pred, one_hot, self.axis, bounds, labels)
         return values if valid is None else ops.where(valid, values, 0.0)
 

@@ -13,6 +13,7 @@ from minicnn.losses.crossentropy import (
     check_axis,
     check_smoothing,
     chosen,
+    logits_of,
     several_classes,
     shares,
     smoothed,
@@ -70,9 +71,10 @@ class BinaryFocalCrossentropy(Pointwise):
 
     def elements(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         t = smoothed(y_true, self.label_smoothing, 2)
-        p = ops.sigmoid(y_pred) if self.from_logits else y_pred
+        x = logits_of(self.name, y_pred, "sigmoid", -1, self.from_logits)
+        p = y_pred if x is None or x is not y_pred else ops.sigmoid(x)
         wrong = 1.0 - (t * p + (1.0 - t) * (1.0 - p))
-        values = ops.power(wrong, self.gamma) * binary(t, p)
+        values = ops.power(wrong, self.gamma) * binary(t, p, x)
         if self.apply_class_balancing:
             values = (t * self.alpha + (1.0 - t) * (1 - self.alpha)) * values
         return values

@@ -47,7 +47,7 @@ def _brought(value: Any) -> Any:
     """Return tensors and arrays of the GPU in the computer's memory, and the rest as it is."""
     if not on_gpu(plain(value)):
         return value
-    return Tensor(as_numpy(value)) if isinstance(value, Tensor) else to_cpu(value)
+    return value.bare(to_cpu) if isinstance(value, Tensor) else to_cpu(value)
 
 
 def _in_memory(method: Callable[..., Any], brings: bool) -> Callable[..., Any]:
@@ -326,8 +326,11 @@ class MeanMetricWrapper(Mean, anywhere=True):
         """Add a batch, each sample with its weight if there are any."""
         # Arrays, which both the operations and NumPy take; a function of one's own gets NumPy's.
         true, pred = together(y_true, y_pred)
-        if not str(getattr(self.fn, "__module__", "")).startswith("minicnn."):
+        room = str(getattr(self.fn, "__module__", ""))
+        if not room.startswith("minicnn."):
             true, pred = to_cpu(true), to_cpu(pred)
+        elif room.startswith("minicnn.losses") and getattr(y_pred, "logits", None) is not None:
+            pred = y_pred  # a crossentropy asks what is behind the probabilities
         with no_recording():
             values = self.fn(true, pred, **self.kwargs)
         super().update_state(values, sample_weight)

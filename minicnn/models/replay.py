@@ -51,15 +51,14 @@ def _leaves(batch: Any) -> list[Any]:
 
 
 def _changed(batch: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a batch with another array in place of each; tensors stay tensors, without memory."""
+    """Return a batch with another array in place of each; tensors stay tensors, `bare` ones."""
     if isinstance(batch, list | tuple):
         return type(batch)(_changed(part, change) for part in batch)
     if isinstance(batch, dict):
         return {name: _changed(batch[name], change) for name in sorted(batch)}
     if batch is None:
         return None
-    new = change(plain(batch))
-    return Tensor(new) if isinstance(batch, Tensor) else new
+    return batch.bare(change) if isinstance(batch, Tensor) else change(batch)
 
 
 class _Row:

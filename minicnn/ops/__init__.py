@@ -63,3 +63,4 @@ __all__ = [
 # On this floor operations call each other directly; from above, symbolic tensors may come too.
 for _name in __all__:
     globals()[_name] = _drawable(globals()[_name])
+    globals()[_name].__module__ = __name__  # where a pickled model finds its activation

@@ -309,7 +309,10 @@ def sigmoid(x: Any) -> Tensor:
     x = convert_to_tensor(x)
     small = np.exp(-np.abs(x.data))  # in (0,1], whatever the sign
     value = np.where(x.data >= 0, 1 / (1 + small), small / (1 + small))
-    return record("sigmoid", value, (x, lambda dy, y: multiply(dy, multiply(y, subtract(1.0, y)))))
+    p = record("sigmoid", value, (x, lambda dy, y: multiply(dy, multiply(y, subtract(1.0, y)))))
+    if x.dtype == p.dtype:
+        p.logits = "sigmoid", x, -1
+    return p
 
 
 def tanh(x: Any) -> Tensor:

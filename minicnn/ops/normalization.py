@@ -262,10 +262,14 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     """
     x = convert_to_tensor(x)
     if (backend := _in_one_kernel(x, axis)) is not None:
-        return _softmax_kernel(backend, x, logarithm=False)
-    powers = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
-    powers /= powers.sum(axis=axis, keepdims=True)
-    return record("softmax", powers, (x, lambda dy, y: _softmax_gradient(dy, y, axis)))
+        p = _softmax_kernel(backend, x, logarithm=False)
+    else:
+        powers = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
+        powers /= powers.sum(axis=axis, keepdims=True)
+        p = record("softmax", powers, (x, lambda dy, y: _softmax_gradient(dy, y, axis)))
+    if x.dtype == p.dtype:
+        p.logits = "softmax", x, axis
+    return p
 
 
 def _softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:

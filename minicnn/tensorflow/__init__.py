@@ -38,11 +38,12 @@ SAME = {
         name: f"minicnn.ops:{name}"
         for name in (
             *("abs", "add", "broadcast_to", "cast", "divide", "exp", "matmul", "maximum"),
-            *("minimum", "multiply", "negative", "reshape", "sigmoid", "sign", "sqrt", "square"),
+            *("minimum", "multiply", "negative", "reshape", "sign", "sqrt", "square"),
             *("squeeze", "stack", "subtract", "tanh", "where"),
         )
     },
     "clip_by_value": "minicnn.ops:clip",
+    "sigmoid": "minicnn.tensorflow.nn:sigmoid",
     "pow": "minicnn.ops:power",
     "reduce_max": "minicnn.ops:max",
     "reduce_mean": "minicnn.ops:mean",

@@ -13,9 +13,7 @@ from minicnn.activations import (
     relu,
     relu6,
     selu,
-    sigmoid,
     silu,
-    softmax,
     softplus,
     softsign,
     tanh,
@@ -51,6 +49,26 @@ __all__ = [
 ]
 
 swish = silu
+
+
+def sigmoid(x: Any) -> Tensor:
+    """Return 1 / (1 + e ** -x); a crossentropy takes it as it is, see `minicnn.losses`."""
+    return _forgetting(activations.sigmoid(x))
+
+
+def softmax(logits: Any, axis: int = -1) -> Tensor:
+    """Return e ** x divided by its sum along an axis; a crossentropy takes it as it is."""
+    return _forgetting(activations.softmax(logits, axis))
+
+
+# As the activation of a layer they are Keras' own.
+activations.STANDS_FOR.update({sigmoid: activations.sigmoid, softmax: activations.softmax})
+
+
+def _forgetting(p: Any) -> Any:
+    if isinstance(p, Tensor):  # and not symbolic
+        p.logits = None
+    return p
 
 
 def _pair(where: str, argument: str, value: Any) -> Any:

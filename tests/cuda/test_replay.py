@@ -144,6 +144,22 @@ def test_a_wrong_class_number_shows_as_nan_where_nobody_may_look(cupy):
     assert np.isnan(model.train_on_batch(CELLS[:8], kinds + 1))
 
 
+def test_a_metric_of_a_recorded_step_knows_what_is_behind_probabilities(cupy, runs):
+    # Logits far beyond those that probabilities in float32 can tell apart.
+    model = Sequential([layers.Input((6,)), layers.Dense(3, activation="softmax")]).gpu()
+    kernel = np.full((6, 3), [0.0, 0.1, 0.3], "float32")
+    model.layers[-1].set_weights([kernel, np.zeros(3, "float32")])
+    metric = "sparse_categorical_crossentropy"
+    model.compile("sgd", metric, metrics=[metric], jit_compile=True)
+    x = np.random.default_rng(1).uniform(100, 200, (8, 6)).astype("float32")
+    z = x.astype(float) @ kernel
+    model.optimizer.learning_rate = 0.0
+    for _ in range(5):
+        loss, measured = model.train_on_batch(x, np.zeros(8, "int64"))
+        np.testing.assert_allclose([loss, measured], (z.max(1) - z[:, 0]).mean(), rtol=1e-5)
+    assert len(runs) == 3  # the last two are recorded
+
+
 def test_the_setting_cupy_learns_the_same_bits(cupy):
     expected = run_as_recorded(cells())
     with config.use_backend("cupy"):
