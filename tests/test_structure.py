@@ -9,7 +9,7 @@ from tests.helpers import ROOT, run_python
 
 PACKAGE = ROOT / "minicnn"
 FLOORS = [
-    ["errors", "config", "configs", "files", "geometry", "images", "registry"],
+    ["errors", "config", "configs", "files", "geometry", "images", "registry", "workers"],
     ["kernels"],
     ["autograd"],
     ["ops"],
@@ -190,6 +190,18 @@ def test_no_star_imports(name):
 def test_modules_are_short_enough_to_read(name):
     lines = MODULES[name][0].read_text(encoding="utf-8").count("\n")
     assert lines <= LONGEST, f"{name} asks to be split along its nouns"
+
+
+def test_threads_are_started_in_one_place():
+    # What starts one elsewhere cannot do without, as it must in a browser.
+    starting = {
+        name
+        for name, (_, tree) in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).split(".")[-1] in ("Thread", "Timer", "ThreadPoolExecutor")
+    }
+    assert starting == {"minicnn.workers"}
 
 
 def test_the_package_keeps_its_size():

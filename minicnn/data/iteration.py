@@ -9,12 +9,12 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 import numpy as np
 
-from minicnn import config
+from minicnn import config, workers
 
 __all__ = [
     "batched",
@@ -107,21 +107,21 @@ def interleaved(
 
 
 def mapped(
-    source: Elements, function: Callable[[int, Any], Any], workers: int | None, ordered: bool
+    source: Elements, function: Callable[[int, Any], Any], count: int | None, ordered: bool
 ) -> Elements:
     """Yield the function's result for (index, element), with several calls at a time.
 
     Args:
         source: the elements.
         function: may be called in any thread.
-        workers: number of threads; None for none.
+        count: number of threads; None for none, as where no thread can be started.
         ordered: keep the order of the elements, or take what is done first.
     """
-    if workers is None:
+    pool = None if count is None else workers.pool(count, "minicnn-map")
+    if count is None or pool is None:
         for index, element in enumerate(source):
             yield function(index, element)
         return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="minicnn-map")
     running: deque[Future[Any]] = deque()
 
     def take() -> Any:
@@ -134,7 +134,7 @@ def mapped(
     try:
         for index, element in enumerate(source):
             running.append(pool.submit(function, index, element))
-            if len(running) == 2 * workers:  # enough that no thread waits for the consumer
+            if len(running) == 2 * count:  # enough that no thread waits for the consumer
                 yield take()
         while running:
             yield take()
@@ -180,7 +180,8 @@ _END = object()
 def prefetched(start: Callable[[], Elements], size: int) -> Elements:
     """Yield elements that a thread prepares while the last ones are in use, `size` ahead.
 
-    An error in the thread is raised here, in its place among the elements.
+    An error in the thread is raised here, in its place among the elements. Where no thread can be
+    started, each element is prepared when it is asked for.
     """
     buffer = _Buffer(size)
 
@@ -198,8 +199,10 @@ def prefetched(start: Callable[[], Elements], size: int) -> Elements:
         except BaseException as error:  # whatever it is, it belongs to the one who waits
             buffer.put(False, error)
 
-    thread = threading.Thread(target=work, name="minicnn-prefetch", daemon=True)
-    thread.start()
+    thread = workers.started(work, "minicnn-prefetch")
+    if thread is None:
+        yield from start()
+        return
     try:
         while True:
             works, item = buffer.take()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from minicnn import workers
 from minicnn.datasets.image_files import Size, check_value_range, height_and_width
 from minicnn.errors import ArgumentError, DataError
 from minicnn.images import (
@@ -179,9 +179,9 @@ def load_cell_images(
         except DataError as error:
             return str(error)
 
-    pool = ThreadPoolExecutor(_THREADS)
+    pool = workers.pool(_THREADS, "minicnn-images")
     try:
-        for index, result in enumerate(pool.map(read, labelled)):
+        for index, result in enumerate((map if pool is None else pool.map)(read, labelled)):
             path = labelled[index][0]
             if isinstance(result, str):
                 unreadable.append((path, result))
@@ -194,7 +194,8 @@ def load_cell_images(
             if progress is not None:
                 progress(index + 1, len(labelled))
     finally:
-        pool.shutdown(cancel_futures=True)  # so that an interrupt does not read the rest first
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)  # so that an interrupt does not read the rest first
     if not good:
         path, reason = unreadable[0]
         raise DataError(

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from minicnn.workers import started
+
 __all__ = ["while_compiling"]
 
 #: Seconds of work after which it is plain that nothing was found on disk. Work, not waiting: where
@@ -31,7 +33,7 @@ def while_compiling() -> Iterator[None]:
                 print(TEXT, file=sys.stderr, flush=True)
                 return
 
-    threading.Thread(target=watch, daemon=True).start()
+    started(watch, "minicnn-notice")
     try:
         yield
     finally:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from minicnn import workers
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -48,11 +50,8 @@ def wait_briefly() -> None:
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
-    # Imported when first needed, as below: slide-sized work needs no threads.
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(cores(), thread_name_prefix="minicnn")
+def _workers() -> ThreadPoolExecutor | None:
+    return workers.pool(cores(), "minicnn")
 
 
 @functools.lru_cache(maxsize=1)
@@ -62,6 +61,16 @@ def _controller(modules: int) -> ThreadpoolController:
 
     return ThreadpoolController()
 
+
+def _forget() -> None:
+    """Begin anew in a forked process: its parent's threads are not in it, its locks may be held."""
+    global _lock
+    _workers.cache_clear()
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 _lock = threading.Lock()
 _depth = 0
@@ -96,13 +105,16 @@ def in_threads(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
     Each thread gets its share of the items at once: to hand them over singly would cost more than
     many a small block's work.
     """
-    workers = max(1, min(cores(), len(items)))
-
-    def share(first: int) -> list[B]:
-        return [function(item) for item in items[first::workers]]
-
+    count = max(1, min(cores(), len(items)))
+    threads = _workers() if count > 1 else None
     with one_blas_thread():
+        if threads is None:
+            return [function(item) for item in items]
+
+        def share(first: int) -> list[B]:
+            return [function(item) for item in items[first::count]]
+
         # The calling thread takes a share too, instead of waiting.
-        others = [_pool().submit(share, first) for first in range(1, workers)]
+        others = [threads.submit(share, first) for first in range(1, count)]
         shares = [share(0), *(other.result() for other in others)]
-    return [shares[i % workers][i // workers] for i in range(len(items))]
+    return [shares[i % count][i // count] for i in range(len(items))]
