@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,42 @@ from minicnn.layers import Layer
 from minicnn.metrics.base import together
 
 __all__ = [
+    "GAUSSIAN_SIGMAS",
     "NoisyBatches",
     "add_noise",
     "best_gaussian_filter",
+    "check_noise",
     "gaussian_filter",
     "median_filter",
     "psnr",
 ]
 
 Array = NDArray[Any]
+
+#: Sigmas in pixels among which the best Gaussian filter is looked for.
+GAUSSIAN_SIGMAS = tuple(round(0.3 + 0.1 * i, 1) for i in range(18))
+
+
+def check_noise(where: str, argument: str, noise: float) -> None:
+    """Refuse a standard deviation of noise that is none for images in [0, 1].
+
+    Numbers from 2 on are taken for one of 8-bit images, whose range is 255 times as wide.
+
+    Raises:
+        ArgumentError: it lies outside [0, 1].
+
+    >>> check_noise("add_noise", "sigma", 20)
+    Traceback (most recent call last):
+    minicnn.errors.ArgumentError: add_noise: sigma=20, but it must lie between 0 and 1: it is a \
+standard deviation for images whose values go from 0 to 1; 20 of 255 is 0.08.
+    """
+    if 0 <= noise <= 1:
+        return
+    meant = f"; {noise:g} of 255 is {round(noise / 255, 2):g}" if 2 <= noise <= 255 else ""
+    raise ArgumentError(
+        f"{where}: {argument}={noise!r}, but it must lie between 0 and 1: it is a standard "
+        f"deviation for images whose values go from 0 to 1{meant}."
+    )
 
 
 def psnr(clean: Any, other: Any) -> Array:
@@ -40,17 +68,29 @@ def psnr(clean: Any, other: Any) -> Array:
     >>> psnr(np.zeros((1, 2, 3, 1)), np.full((1, 2, 3, 1), 0.1)).round(6).tolist()
     [20.0]
     """
-    clean, other = (images.astype(np.float64, copy=False) for images in together(clean, other))
+    clean, other = (
+        images.astype(np.result_type(images.dtype, np.float32), copy=False)
+        for images in together(clean, other)
+    )
     difference = clean - np.clip(other, 0, 1)
-    error = np.square(difference).reshape(len(difference), -1).mean(axis=1)  # (N,)
+    squares = np.square(difference).reshape(len(difference), -1)
+    error = squares.mean(axis=1, dtype=np.float64)  # (N,)
     with np.errstate(divide="ignore"):
         return -10 * np.log10(error)
 
 
-def add_noise(images: Array, sigma: float, seed: int = 0) -> Array:
-    """Return images with normal noise of standard deviation `sigma`, limited to [0, 1]."""
-    if not sigma >= 0:
-        raise ArgumentError(f"add_noise: sigma={sigma!r}, but it must be >= 0.")
+def add_noise(images: Array, sigma: float, seed: int | np.random.Generator = 0) -> Array:
+    """Return images with normal noise of standard deviation `sigma`, limited to [0, 1].
+
+    Args:
+        images: of any shape, in [0, 1].
+        sigma: standard deviation, from 0 to 1.
+        seed: of the noise, or the generator that it is drawn from.
+
+    Raises:
+        ArgumentError: a sigma outside [0, 1].
+    """
+    check_noise("add_noise", "sigma", sigma)
     noise = np.random.default_rng(seed).standard_normal(images.shape, np.float32)
     return np.clip(images + np.float32(sigma) * noise, 0, 1, dtype=np.float32)
 
@@ -64,7 +104,7 @@ class NoisyBatches:
     Args:
         images: (N,H,W,C) in [0, 1].
         batch_size: images in a batch; the last batch may be smaller.
-        noise: largest standard deviation, in units of the image's range.
+        noise: largest standard deviation, from 0 to 1.
         changes: changes the clean images (B,H,W,C) of each batch at random before that, such as
             `augmentation.cell_changes()`; by default they stay as they are.
     """
@@ -72,8 +112,7 @@ class NoisyBatches:
     def __init__(
         self, images: Array, batch_size: int, noise: float, changes: Layer | None = None
     ) -> None:
-        if not noise >= 0:
-            raise ArgumentError(f"NoisyBatches: noise={noise!r}, but it must be >= 0.")
+        check_noise("NoisyBatches", "noise", noise)
         self.images, self.batch_size, self.noise = images, batch_size, noise
         self.changes = changes
 
@@ -119,8 +158,10 @@ def gaussian_filter(images: Array, sigma: float) -> Array:
     """
     batch, height, width, channels = images.shape
     rows, columns = (_smoothing(n, sigma).astype(images.dtype) for n in (height, width))
-    tall = rows @ images.reshape(batch, height, width * channels)  # (N,H,W*C)
-    return (columns @ tall.reshape(batch * height, width, channels)).reshape(images.shape)
+    tall = (rows @ images.reshape(batch, height, width * channels)).reshape(images.shape)
+    # One product of all rows; with the channels last it would be one of N*H narrow matrices.
+    wide = tall.swapaxes(2, 3).reshape(-1, width) @ columns.T  # (N*H*C,W)
+    return wide.reshape(batch, height, channels, width).swapaxes(2, 3)
 
 
 def best_gaussian_filter(clean: Array, noisy: Array) -> tuple[float, float]:
@@ -128,10 +169,9 @@ def best_gaussian_filter(clean: Array, noisy: Array) -> tuple[float, float]:
 
     It is chosen with the clean images at hand, so no Gaussian filter can do better.
     """
-    candidates = [round(0.3 + 0.1 * i, 1) for i in range(18)]
-    scores = [float(psnr(clean, gaussian_filter(noisy, s)).mean()) for s in candidates]
+    scores = [float(psnr(clean, gaussian_filter(noisy, s)).mean()) for s in GAUSSIAN_SIGMAS]
     best = int(np.argmax(scores))
-    return candidates[best], scores[best]
+    return GAUSSIAN_SIGMAS[best], scores[best]
 
 
 def median_filter(images: Array, size: int = 3) -> Array:
@@ -140,5 +180,29 @@ def median_filter(images: Array, size: int = 3) -> Array:
     sides = ((0, 0), (before, after), (before, after), (0, 0))
     padded = np.pad(images, sides, mode="edge")
     windows = sliding_window_view(padded, (size, size), axis=(1, 2))  # (N,H,W,C,size,size)
-    flat = windows.reshape(*images.shape, size * size)
-    return np.asarray(np.median(flat, axis=-1)).astype(images.dtype)
+    result = np.empty_like(images)
+    step = max(1, _AT_ONCE // max(1, images.shape[2] * images.shape[3]))  # rows
+    for n in range(len(images)):
+        for top in range(0, images.shape[1], step):
+            part = windows[n, top : top + step]
+            planes = [part[..., i, j].copy() for i, j in np.ndindex(size, size)]
+            result[n, top : top + step] = _median_of(planes)
+    return result
+
+
+def _median_of(planes: list[Array]) -> Array:
+    """Return the median of arrays of one shape, element by element; they are overwritten."""
+    middle = len(planes) // 2
+    # Bubble sort of all elements at once, until the upper half is in its place.
+    for end in range(len(planes) - 1, middle - 1, -1):
+        for low, high in pairwise(planes[: end + 1]):
+            smaller = np.minimum(low, high)
+            np.maximum(low, high, out=high)
+            low[...] = smaller
+    if len(planes) % 2:
+        return planes[middle]
+    return (np.max(planes[:middle], axis=0) + planes[middle]) / 2
+
+
+#: Values whose windows are sorted at a time: side by side, all of them would fill the memory.
+_AT_ONCE = 2**13

@@ -53,7 +53,12 @@ def report(
             has_code=not run.settings.skips,
             denoiser=None if denoiser is None else denoiser.model,
         )
-    table = Table(title="PSNR in dB on the test images (higher is better)", title_justify="left")
+    looked = f"{numbers['tested']} of the {len(run.test_images)}"
+    if numbers["tested"] == len(run.test_images):
+        looked = f"the {len(run.test_images)}"
+    table = Table(
+        title=f"PSNR in dB on {looked} test images (higher is better)", title_justify="left"
+    )
     for column in ("", "noisy", "best Gaussian filter", "median filter", "network"):
         table.add_column(column, justify="left" if not column else "right")
     table.add_row("reconstruction", "", "", "", f"{numbers['reconstruction']:.1f}")

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minicnn.applications import figures
+from minicnn.applications import figures, report
 from minicnn.applications.cell_autoencoder import encoder_of
+from minicnn.applications.denoising import (
+    add_noise,
+    best_gaussian_filter,
+    median_filter,
+    psnr,
+)
 from minicnn.applications.report import denoising_figures, write_report
 from minicnn.applications.runs import (
     BACKUP,
@@ -195,6 +201,46 @@ def test_the_report_measures_and_draws(tmp_path: Path, images: np.ndarray) -> No
     assert numbers["reconstruction"] == pytest.approx((-10 * np.log10(errors)).mean(), rel=1e-5)
     found = denoising_figures(run.model, images[32:], [0.1])[0]
     assert found.noisy == pytest.approx(20, abs=1.0)  # less than 20 by nothing but clipping
+
+
+def test_the_report_looks_at_a_fixed_sample_in_blocks(
+    tmp_path: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = TrainingRun(SMALL, tmp_path, images, images, resume=False)
+    many = np.random.default_rng(1).random((7000, 18, 26, 3), np.float32)
+    looked: list[int] = []
+
+    def counted(x: np.ndarray) -> np.ndarray:
+        looked.append(len(x))
+        return x
+
+    monkeypatch.setattr(run.model, "predict_on_batch", counted)
+    numbers = write_report(run.model, tmp_path, many, many, {}, has_code=False)[0]
+    assert numbers["tested"] == 2**19 // (18 * 26) == 1120
+    assert numbers["searched"] == 2**21 // (18 * 26)
+    # Reconstruction, and two strengths of noise; then the eight that are shown.
+    assert sum(looked) == 3 * 1120 + 8
+    assert max(looked) <= 2**19 // (18 * 26 * 3)
+    chosen = report.sample(many, 2**19)
+    assert [float(x) for x in chosen[:3, 0, 0, 0]] == [float(many[i, 0, 0, 0]) for i in (0, 6, 12)]
+    assert len(report.sample(many[:, :1, :1].repeat(600, axis=1)[:30].repeat(900, axis=2), 9)) == 16
+
+
+def test_figures_in_blocks_are_those_of_all_images_at_once(
+    images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_untrained()
+    noisy = add_noise(images, 0.1, seed=1)
+    sigma, best = best_gaussian_filter(images, noisy)
+    median = max(psnr(images, median_filter(noisy, size)).mean() for size in (3, 5))
+    network = psnr(images, model.predict(noisy, verbose=0)).mean()
+    for values in (2**19, 3 * images[0].size, 1):
+        monkeypatch.setattr(report, "_AT_ONCE", values)
+        found = denoising_figures(model, images, [0.1])[0]
+        assert found.gaussian_sigma == sigma
+        assert (found.gaussian, found.median, found.network, found.noisy) == pytest.approx(
+            (best, median, network, psnr(images, noisy).mean()), rel=1e-5
+        )
 
 
 def test_one_image_is_enough_for_pictures() -> None:
