@@ -20,6 +20,7 @@ from minicnn import (
     ops,
     optimizers,
     regularizers,
+    tracebacks,
     utils,
 )
 from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
@@ -51,6 +52,8 @@ __all__ = [
 
 #: Loaded when first asked for: they need Pillow, or few ask for them.
 _LATER = ("applications", "datasets", "keras")
+
+tracebacks.install()
 
 
 def __getattr__(name: str) -> Any:

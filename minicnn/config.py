@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ArgumentError, check_choice
+from minicnn.tracebacks import (
+    disable_traceback_filtering,
+    enable_traceback_filtering,
+    is_traceback_filtering_enabled,
+)
 
 __all__ = [
     "BACKENDS",
@@ -21,7 +26,10 @@ __all__ = [
     "SeededGenerator",
     "backend",
     "device",
+    "disable_traceback_filtering",
+    "enable_traceback_filtering",
     "floatx",
+    "is_traceback_filtering_enabled",
     "note_draw",
     "random_draws",
     "random_generator",

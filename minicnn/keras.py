@@ -58,6 +58,10 @@ _SETTINGS = {
     "set_floatx": "minicnn.config:set_floatx",
     "set_image_data_format": "minicnn.keras:set_image_data_format",
 }
+_TRACEBACKS = {
+    f"{verb}_traceback_filtering{ending}": f"minicnn.tracebacks:{verb}_traceback_filtering{ending}"
+    for verb, ending in (("enable", ""), ("disable", ""), ("is", "_enabled"))
+}
 _IMAGES = {
     name: f"minicnn.utils:{name}"
     for name in ("array_to_img", "img_to_array", "load_img", "save_img")
@@ -66,7 +70,7 @@ _IMAGES = {
 #: Keras' modules that are put together of several here: what they hold, and where the rest is.
 TABLES: dict[str, tuple[dict[str, str], str | None]] = {
     "backend": ({**_SETTINGS, "clear_session": "minicnn.keras:clear_session"}, "minicnn.ops"),
-    "config": (_SETTINGS, None),
+    "config": ({**_SETTINGS, **_TRACEBACKS}, None),
     "preprocessing": (
         {
             "image": "minicnn.keras.preprocessing.image:",

@@ -9,7 +9,10 @@ from tests.helpers import ROOT, run_python
 
 PACKAGE = ROOT / "minicnn"
 FLOORS = [
-    ["errors", "config", "configs", "files", "geometry", "images", "registry", "workers"],
+    [
+        *["errors", "config", "configs", "files", "geometry", "images", "registry"],
+        *["tracebacks", "workers"],
+    ],
     ["kernels"],
     ["autograd"],
     ["ops"],
