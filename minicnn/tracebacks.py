@@ -72,7 +72,7 @@ def install() -> None:
     sys.excepthook = shown
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and not shell.custom_exceptions:
-        shell.set_custom_exc((Exception,), _show_in_ipython)
+        shell.set_custom_exc((Exception, KeyboardInterrupt), _show_in_ipython)
 
 
 def _show_in_ipython(

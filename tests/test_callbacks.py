@@ -5,6 +5,7 @@ import pytest
 
 from minicnn import Sequential, callbacks, config, layers, optimizers
 from minicnn.callbacks import Callback, EarlyStopping, History, ModelCheckpoint, TerminateOnNaN
+from minicnn.callbacks.history import draw_history
 from minicnn.errors import ArgumentError
 
 X = np.array([[1.0], [2.0], [3.0], [4.0]])
@@ -521,3 +522,48 @@ def test_metrics_say_which_way_is_better():
         stopping = EarlyStopping(name)
         stopping.set_model(model)
         assert stopping.larger_is_better() is larger
+
+
+# History
+
+
+def test_the_history_is_a_table_with_curves():
+    history = History()
+    assert repr(history) == "<History of no epochs>"
+    for epoch in range(3):
+        history.on_epoch_end(epoch, {"accuracy": 0.25 * epoch, "loss": 2.0**-epoch})
+    assert repr(history).split("\n") == [
+        "epoch  accuracy    loss",
+        "    1    0.0000  1.0000",
+        "    2    0.2500  0.5000",
+        "    3    0.5000  0.2500",
+    ]
+    page = history._repr_html_()
+    assert page.count("<tr>") == 4
+    assert "<td>0.2500</td>" in page
+    # Letters stay text, so the curves' names can be read and found.
+    assert page.count("<svg") == 1
+    assert ">loss</text>" in page
+    assert ">accuracy</text>" in page
+
+
+def test_the_table_of_many_epochs_is_short_and_has_the_first_and_the_last():
+    history = History()
+    for epoch in range(200):
+        history.on_epoch_end(epoch, {"loss": 1 / (1 + epoch), "<b>": 1e-5})
+    first, *rows, last = [line.split() for line in repr(history).split("\n")[1:]]
+    assert (first[:2], last[:2], len(rows)) == (["1", "1.0000"], ["200", "0.0050"], 10)
+    page = history._repr_html_()
+    assert "188 more epochs lie between these." in page
+    assert "<b>" not in page
+    assert len(page) < 100_000
+
+
+def test_curves_of_validation_end_where_the_epochs_end():
+    history = {"loss": [4.0, 3.0, 2.0, 1.0], "val_loss": [5.0, 2.0], "lr": [0.1] * 4}
+    axes = draw_history(history).axes
+    assert [a.get_ylabel() for a in axes] == ["loss", "lr"]
+    training, validation = axes[0].lines
+    assert list(training.get_xdata()) == [1, 2, 3, 4]
+    assert list(validation.get_xdata()) == [2, 4]
+    assert list(validation.get_ydata()) == [5, 2]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn.applications.denoising import psnr
 from minicnn.applications.search import principal_components
+from minicnn.callbacks.history import VALIDATION
 from minicnn.files import replacing
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ __all__ = [
     "draw_codes",
     "draw_curves",
     "draw_denoising",
-    "draw_history",
     "draw_reconstructions",
     "draw_search",
     "figure_of",
@@ -32,9 +32,6 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-
-#: One colour for what is learned from, one for what is tested on; the same in all pictures.
-TRAINING, VALIDATION = "#1f5fa8", "#c8541a"
 
 
 def figure_of(width: float, height: float) -> Figure:
@@ -61,30 +58,6 @@ def show(axes: Axes, image: Array, title: str = "", size: float = 8) -> None:
         side.set_visible(False)
     if title:
         axes.set_title(title, fontsize=size, pad=3)
-
-
-def draw_history(history: dict[str, list[float]]) -> Figure:
-    """Return the losses and PSNRs of a training over its epochs."""
-    figure = figure_of(8.4, 3.4)
-    pairs = [("loss", "mean squared error"), ("psnr", "PSNR in dB")]
-    shown = [(key, label) for key, label in pairs if key in history]
-    for axes, (key, label) in zip(
-        np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True
-    ):
-        epochs = np.arange(1, len(history[key]) + 1)
-        axes.plot(epochs, history[key], color=TRAINING, marker="o", ms=3, label="training")
-        if f"val_{key}" in history:
-            axes.plot(
-                epochs, history[f"val_{key}"], color=VALIDATION, marker="s", ms=3, label="test"
-            )
-        if key == "loss":
-            axes.set_yscale("log")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3, which="both", lw=0.5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(frameon=False)
-    return figure
 
 
 def rows_of_images(

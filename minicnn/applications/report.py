@@ -21,6 +21,7 @@ from minicnn.applications.denoising import (
     psnr,
 )
 from minicnn.applications.search import nearest
+from minicnn.callbacks.history import draw_history
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import Model
 
@@ -159,7 +160,8 @@ def write_report(
         "denoising.png": figures.draw_denoising(test[shown], noisy, _predicted(denoiser, noisy)),
     }
     if history.get("loss"):
-        pictures["loss.png"] = figures.draw_history(history)
+        labels = {"loss": "mean squared error", "psnr": "PSNR in dB"}
+        pictures["loss.png"] = draw_history(history, labels)
     if has_code:
         codes, queries = encode(model, train), encode(model, test)
         asked = shown[:6]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from minicnn.callbacks.history import history_html, history_text
+
 __all__ = ["Callback", "CallbackList", "History", "LambdaCallback", "Logs"]
 
 #: Losses and metrics by name.
@@ -139,7 +141,10 @@ def _needs_history(callback: Any) -> bool:
 
 
 class History(Callback):
-    """Losses and metrics of every epoch: `.epoch` numbers them, `.history` lists each figure."""
+    """Losses and metrics of every epoch: `.epoch` numbers them, `.history` lists each figure.
+
+    Printed it is a table; a notebook shows the curves, too.
+    """
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
@@ -150,6 +155,12 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def __repr__(self) -> str:
+        return history_text(self.epoch, self.history)
+
+    def _repr_html_(self) -> str:
+        return history_html(self.epoch, self.history)
 
 
 class LambdaCallback(Callback):

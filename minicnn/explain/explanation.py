@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Explanation"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """The arithmetic of a call, forwards and backwards, to be printed, drawn and opened.
 
@@ -90,6 +90,8 @@ class Explanation:
         hint = ["", ".text(...) takes", *others] if others else []
         return "\n".join([self.text(), *hint])
 
+    __repr__ = __str__
+
     def to_json(self) -> dict[str, Any]:
         """Return everything as the page reads it.
 
@@ -118,7 +120,7 @@ class Explanation:
         """Return the page in a frame, which notebooks show."""
         from minicnn.explain.readings.page import notebook_html
 
-        return notebook_html(self)
+        return notebook_html(self.title, self.html())
 
     def figure(
         self,

@@ -87,7 +87,7 @@ class Implementation:
         return "\n\n".join(parts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Implementations:
     """A map in all backends; print it, or let a notebook show it.
 
@@ -105,6 +105,10 @@ class Implementations:
         rule = "\n\n" + "#" * 98 + "\n\n"
         parts = [*([f"# {self.note}"] if self.note else []), *map(str, self.backends)]
         return rule.join(parts)
+
+    def __repr__(self) -> str:
+        names = ", ".join(found.backend for found in self.backends)
+        return f"<Implementations of {self.name} in {names}; print(...) shows their source>"
 
     def _repr_html_(self) -> str:
         """Return the columns as a part of a page, in the colours of what lies around."""

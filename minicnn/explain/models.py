@@ -32,6 +32,9 @@ Array = NDArray[Any]
 #: Products that one record of a page with many layers shows.
 PAGE_TERMS = 3_000
 
+#: The same in a notebook, from little to much.
+_NOTEBOOK_TERMS = (30, 100, 300, 1_000, MAX_TERMS)
+
 #: Parts of a result that are tried, the largest that fits is shown: rows, columns, channels.
 _PARTS = ((6, 8, 4), (4, 5, 2), (3, 4, 1), (2, 3, 1), (1, 2, 1), (1, 1, 1))
 
@@ -89,7 +92,7 @@ class LayerRow:
         return "all" if self.field is None else " x ".join(map(str, self.field))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelExplanation:
     """The chain of a model's layers on one input; `open` explains one of them.
 
@@ -141,45 +144,60 @@ class ModelExplanation:
                     raise
         raise AssertionError
 
-    def to_json(self, max_terms: int = PAGE_TERMS) -> dict[str, Any]:
+    def to_json(self, room: int | None = None) -> dict[str, Any]:
         """Return everything as the page reads it: the rows, and their explanations.
 
         Args:
-            max_terms: how many products one record of a layer may show.
+            room: how many characters all explanations may take together, default as many as they
+                need. What does not fit is shown by a smaller part of its result, or not at all.
         """
-        return {"title": self.title, "layers": [self._row_json(r, max_terms) for r in self.rows]}
+        if room is None:
+            rows = [_row_json(row, self._opened(row, PAGE_TERMS, MAX_TERMS)) for row in self.rows]
+            return {"title": self.title, "layers": rows}
+        rows = [_row_json(row, f"Too large for a notebook; .open({row.name!r}) shows it.")
+                for row in self.rows]  # fmt: skip
+        room -= sum(map(_length, rows))
+        growing = list(range(len(rows)))
+        for allowed in _NOTEBOOK_TERMS:
+            # All layers are shown by a little first, and by more while there is room.
+            for place in sorted(growing, key=lambda place: rows[place]["explanation"] is not None):
+                larger = _row_json(self.rows[place], self._opened(self.rows[place], allowed))
+                more = _length(larger) - _length(rows[place])
+                if more > room:
+                    growing.remove(place)
+                elif larger["explanation"]:
+                    room -= more
+                    rows[place] = larger
+        return {"title": self.title, "layers": rows}
 
-    def _row_json(self, row: LayerRow, max_terms: int) -> dict[str, Any]:
-        explanation, reason = None, ""
-        for allowed in (max_terms, MAX_TERMS):
+    def _opened(self, row: LayerRow, *allowed: int) -> Explanation | str:
+        """Return the explanation of a layer, or why there is none.
+
+        Args:
+            row: the layer's.
+            allowed: numbers of products to try in turn, the first that suffices is taken.
+        """
+        reason = ""
+        for max_terms in allowed:
             try:
-                explanation = self.open(row.name, max_terms=allowed).to_json()
-                break
+                return self.open(row.name, max_terms=max_terms)
             except ArgumentError as error:
                 reason = getattr(error, "left_out", str(error))
-        for record in explanation["records"] if explanation else ():
-            record["choice"]["layer"] = row.name
-        return {
-            "name": row.name,
-            "type": type(row.layer).__name__,
-            "shape": list(row.output.shape),
-            "sees": row.seen.replace(" x ", " × "),
-            "parameters": row.layer.count_params(),
-            "explanation": explanation,
-            "reason": reason,
-        }
+        return reason
 
     def html(self) -> str:
         """Return the interactive page: one HTML file that needs nothing else."""
         from minicnn.explain.readings.page import chain_html
 
-        return chain_html(self)
+        return chain_html(self.title, self.to_json())
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, which notebooks show."""
-        from minicnn.explain.readings.page import notebook_html
+        """Return the page in a frame, which notebooks show, with small parts of large layers."""
+        from minicnn.explain.readings.page import NOTEBOOK_ROOM, chain_html, notebook_html
 
-        return notebook_html(self)
+        frame = len(notebook_html(self.title, chain_html(self.title, {"layers": []})))
+        small = self.to_json(NOTEBOOK_ROOM - frame)
+        return notebook_html(self.title, chain_html(self.title, small))
 
     def save(self, path: str | Path) -> None:
         """Write the chain to a file: the page if its name ends in `.html`, the table if in `.txt`.
@@ -216,6 +234,31 @@ class ModelExplanation:
         console.print('.open("name") explains a layer number by number.', markup=False)
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
+
+    __repr__ = __str__
+
+
+def _row_json(row: LayerRow, opened: Explanation | str) -> dict[str, Any]:
+    """Return a layer's row as the page reads it, with its explanation or why there is none."""
+    explanation = opened.to_json() if isinstance(opened, Explanation) else None
+    for record in explanation["records"] if explanation else ():
+        record["choice"]["layer"] = row.name
+    return {
+        "name": row.name,
+        "type": type(row.layer).__name__,
+        "shape": list(row.output.shape),
+        "sees": row.seen.replace(" x ", " × "),
+        "parameters": row.layer.count_params(),
+        "explanation": explanation,
+        "reason": opened if isinstance(opened, str) else "",
+    }
+
+
+def _length(value: Any) -> int:
+    """Return how many characters a value takes in a page."""
+    from minicnn.explain.readings.page import embedded_json
+
+    return len(embedded_json(value))
 
 
 def _middle(shape: Sequence[int]) -> Iterator[Any]:

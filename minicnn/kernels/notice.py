@@ -1,16 +1,16 @@
-"""A word to who waits while kernels are being compiled."""
+"""How long kernels are being compiled, and a word to who waits for it."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from minicnn.workers import started
 
-__all__ = ["while_compiling"]
+__all__ = ["begin", "end", "seconds", "told_to", "while_compiling"]
 
 #: Seconds of work after which it is plain that nothing was found on disk. Work, not waiting: where
 #: other programs take the cores, reading from disk may take long too.
@@ -22,19 +22,72 @@ TEXT = (
 )
 
 
-@contextmanager
-def while_compiling() -> Iterator[None]:
-    """Say on the standard error stream that kernels are compiled, if the block works for long."""
-    done, began = threading.Event(), time.process_time()
+def _to_standard_error(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class _Compiling:
+    """What this process compiled so far. One thread compiles at a time: Numba holds a lock."""
+
+    depth = 0
+    began = 0.0
+    spent = 0.0
+    done = threading.Event()
+    said = False
+    listener: Callable[[str], None] = staticmethod(_to_standard_error)
+
+
+def begin() -> None:
+    """Be told that the compiler starts; within another compilation that is part of it."""
+    _Compiling.depth += 1
+    if _Compiling.depth > 1:
+        return
+    _Compiling.began = time.perf_counter()
+    _Compiling.done = done = threading.Event()
+    work = time.process_time()
+    if _Compiling.said:
+        return
 
     def watch() -> None:
         while not done.wait(PATIENCE / 10):
-            if time.process_time() - began >= PATIENCE:
-                print(TEXT, file=sys.stderr, flush=True)
+            if time.process_time() - work >= PATIENCE:
+                _Compiling.said = True
+                _Compiling.listener(TEXT)
                 return
 
     started(watch, "minicnn-notice")
+
+
+def end() -> None:
+    """Be told that the compiler is done."""
+    _Compiling.depth -= 1
+    if _Compiling.depth == 0:
+        _Compiling.done.set()
+        _Compiling.spent += time.perf_counter() - _Compiling.began
+
+
+def seconds() -> float:
+    """Return how long this process has been compiling kernels so far."""
+    running = time.perf_counter() - _Compiling.began if _Compiling.depth else 0.0
+    return _Compiling.spent + running
+
+
+@contextmanager
+def while_compiling() -> Iterator[None]:
+    """Count a block as compilation, and say that kernels are compiled if it works for long."""
+    begin()
     try:
         yield
     finally:
-        done.set()
+        end()
+
+
+@contextmanager
+def told_to(listener: Callable[[str], None]) -> Iterator[None]:
+    """Let somebody else than the standard error stream be told in a block, a display for one."""
+    before = _Compiling.listener
+    _Compiling.listener = staticmethod(listener)
+    try:
+        yield
+    finally:
+        _Compiling.listener = before

@@ -62,6 +62,15 @@ class Model(Trainer, Layer):
         """The layers of the network, or those that a subclass keeps as attributes."""
         return super().sublayers if self.graph is None else self.graph.layers
 
+    def __repr__(self) -> str:
+        count = len(self.layers)
+        parts = [f"{count} layer{'s' if count != 1 else ''}"]
+        if self.built:
+            parts.append(f"{self.count_params():,} parameters")
+        if self.graph is not None:
+            parts.append(f"{self.input_shape} -> {self.output_shape}")
+        return f"<{type(self).__name__} {self.name!r}: {', '.join(parts)}>"
+
     @property
     def layers_with_inputs(self) -> list[Layer]:
         """The layers as they are counted in files."""

@@ -73,7 +73,7 @@ class Trainer(Compiled):
             batch_size: samples in a batch, default 32.
             epochs: number of the last epoch.
             verbose: 0 nothing, 1 a live line, 2 one line for each epoch; by default 1 on a
-                terminal and 2 elsewhere.
+                terminal and in a notebook and 2 elsewhere.
             callbacks: objects that are told of each epoch and batch.
             validation_split: share of the samples, the last ones, kept for validation.
             validation_data: (x, y) or (x, y, sample_weight) for validation.

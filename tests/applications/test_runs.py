@@ -29,6 +29,7 @@ from minicnn.applications.runs import (
     preset,
 )
 from minicnn.callbacks import Callback
+from minicnn.callbacks.history import draw_history
 from minicnn.errors import ArgumentError, DataError, OutputError, WeightsError
 from minicnn.models.saving import read_arrays
 
@@ -250,7 +251,7 @@ def test_one_image_is_enough_for_pictures() -> None:
         figures.draw_reconstructions(image, image * 0.9),
         figures.draw_denoising(None, image, image),
         figures.draw_codes(image, codes),
-        figures.draw_history({"loss": [1.0]}),
+        draw_history({"loss": [1.0]}),
     ):
         figure.canvas.draw()
 

@@ -332,6 +332,32 @@ def test_a_model_is_saved_as_page_and_table(tmp_path):
         chain.save(tmp_path / "a.doc")
 
 
+def test_the_page_of_a_model_is_small_in_a_notebook(open_page):
+    chain = mc.explain(course_encoder(), np.random.default_rng(0).random((1, 28, 28, 1)))
+    frame = chain._repr_html_()
+    assert len(frame) < 150_000 < len(chain.html())
+    # Most layers are open; one has 3136 products for each of its numbers, one many channels.
+    shown = open_page(f"<title>notebook</title>{frame}").frames[1]
+    names = [b.inner_text() for b in shown.query_selector_all("td button")]
+    assert names == ["a", "b", "c"]
+    for name in ("code", "d"):
+        assert f"Too large for a notebook; .open('{name}') shows it." in shown.inner_text("table")
+    # The frame is as high as what it shows, or as a large screen.
+    height = shown.evaluate("document.body.offsetHeight")
+    frame_height = shown.evaluate("window.frameElement.offsetHeight")
+    assert frame_height == pytest.approx(min(height + 20, 1200), abs=2)
+
+
+def test_what_is_explained_is_short_at_the_prompt():
+    e = mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]])
+    assert repr(e) == str(e)
+    assert "y[0,0] = 1*1 + 2*0 = 1" in repr(e)
+    chain = mc.explain(course_encoder(), np.ones((1, 28, 28, 1)))
+    assert repr(chain) == str(chain)
+    assert len(repr(chain)) < 2000
+    assert len(repr(mc.explain.implementations("conv2d"))) < 100
+
+
 def test_user_text_stays_text_in_the_page_of_a_model(open_page):
     name = "<img src=x onerror=alert(1)>"
     model = mc.Sequential([mc.Input((4, 5, 1)), layers.ReLU(name=name)], name="</script><b>m</b>")

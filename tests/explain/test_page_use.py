@@ -635,10 +635,10 @@ def test_save_writes_by_the_ending(tmp_path, explanation):
 
 
 def test_the_height_of_a_frame_is_checked(explanation):
-    assert "height: 300px" in notebook_html(explanation, height=300)
+    assert "height: 300px" in notebook_html("sum", explanation.html(), height=300)
     for height in (0, True, "300px"):
         with pytest.raises(ArgumentError, match=r"height=.* positive integer"):
-            notebook_html(explanation, height=height)
+            notebook_html("sum", explanation.html(), height=height)
 
 
 def test_shares_and_biases_count_as_rounded_in_text_too():

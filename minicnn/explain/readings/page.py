@@ -17,6 +17,7 @@ from minicnn.errors import ArgumentError
 from minicnn.explain.readings.colours import css_variables
 
 __all__ = [
+    "NOTEBOOK_ROOM",
     "chain_html",
     "embedded_json",
     "filled_template",
@@ -32,6 +33,18 @@ SCRIPTS = ("record.js", "sum.js", "grid.js", "look.js", "link.js", "controls.js"
 
 #: Height of a notebook's frame in pixels: controls, arithmetic and grids of the slides' sizes.
 FRAME_HEIGHT = 680
+
+#: Characters that the page of a model takes in a notebook, where it is stored.
+NOTEBOOK_ROOM = 150_000
+
+#: Makes a frame as high as what it shows, up to a large screen's height.
+_FITTING = """<script>
+new ResizeObserver(() => {
+  const frame = window.frameElement;
+  if (frame) frame.style.height = `${Math.min(document.body.offsetHeight + 20, 1200)}px`;
+}).observe(document.body);
+</script>
+"""
 
 
 class Shown(Protocol):
@@ -68,36 +81,39 @@ def page_html(explanation: Shown) -> str:
     )
 
 
-def chain_html(model: Shown) -> str:
+def chain_html(title: str, layers: dict[str, Any]) -> str:
     """Return the page of a model: its layers, and the explanation of one at a time.
 
     Args:
-        model: what the page shows.
+        title: the model's name.
+        layers: what `ModelExplanation.to_json` returns.
     """
     return filled_template(
         web_file("chain.html"),
-        title=html.escape(model.title),
+        title=html.escape(title),
         style=viewer_style(),
         chain_style=web_file("chain.css"),
         script=viewer_script(),
         chain_script=web_file("chain.js"),
-        model=embedded_json(model.to_json()),
+        model=embedded_json(layers),
     )
 
 
-def notebook_html(explanation: Shown, height: int = FRAME_HEIGHT) -> str:
-    """Return the page in a frame, for a notebook's output.
+def notebook_html(title: str, page: str, height: int = FRAME_HEIGHT) -> str:
+    """Return a page in a frame, for a notebook's output; it grows with what it shows.
 
     Args:
-        explanation: what the page shows.
-        height: of the frame, in pixels.
+        title: the frame's, for who does not see it.
+        page: the whole page.
+        height: of the frame at first, in pixels.
 
     Raises:
         ArgumentError: the height is no positive integer.
 
     >>> import minicnn as mc
     >>> e = mc.explain(mc.cross_correlate2d, [[1, 2, 3], [4, 5, 6]], [[1, 0]])
-    >>> notebook_html(e, height=300)[:28], "<!doctype" in notebook_html(e)
+    >>> frame = notebook_html(e.title, e.html(), height=300)
+    >>> frame[:28], "<!doctype" in frame
     ('<iframe title="cross_correla', False)
     """
     if isinstance(height, bool) or not isinstance(height, int) or height < 1:
@@ -105,10 +121,12 @@ def notebook_html(explanation: Shown, height: int = FRAME_HEIGHT) -> str:
             f"notebook_html: height={height!r} must be a positive integer, in pixels, e.g. "
             f"{FRAME_HEIGHT}."
         )
+    # In an attribute between single quotes, the many double ones of a page can stay.
+    source = html.escape(page.replace("</body>", f"{_FITTING}</body>"), quote=False)
     return (
-        f'<iframe title="{html.escape(explanation.title)}" '
+        f'<iframe title="{html.escape(title)}" '
         f'style="width: 100%; height: {height}px; border: 0; resize: vertical" '
-        f'srcdoc="{html.escape(explanation.html())}"></iframe>'
+        f"srcdoc='{source.replace(chr(39), '&#x27;')}'></iframe>"
     )
 
 

@@ -14,6 +14,9 @@ training.py         the squared error and Adam, each in one pass
 
 from __future__ import annotations
 
+from numba.core import event
+
+from minicnn.kernels import notice
 from minicnn.kernels.compiled.convolution import conv2d, conv2d_max_pool2d, pools_in_place
 from minicnn.kernels.compiled.input_gradient import conv2d_input_gradient
 from minicnn.kernels.compiled.kernel_gradient import (
@@ -57,3 +60,16 @@ __all__ = [
     "scatter",
     "squared_error",
 ]
+
+
+class _Compiler(event.Listener):
+    """Hears from Numba when it compiles, so that this can be told apart from work."""
+
+    def on_start(self, event: event.Event) -> None:
+        notice.begin()
+
+    def on_end(self, event: event.Event) -> None:
+        notice.end()
+
+
+event.register("numba:compile", _Compiler())
