@@ -12,6 +12,7 @@ from minicnn.autograd.recording import drawable
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.ops import elementwise, log_softmax, sigmoid, softmax, softplus, tanh
+from minicnn.ops.elementwise import fractional
 
 __all__ = [
     "celu", "elu", "exponential", "gelu", "get", "glu", "hard_shrink", "hard_sigmoid",
@@ -66,7 +67,7 @@ def relu(
 @drawable
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """Return x above 0, alpha * (e ** x - 1) below."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return ops.where(x.data > 0, x, alpha * ops.expm1(ops.minimum(x, 0.0)))
 
 
@@ -82,7 +83,7 @@ def selu(x: Any) -> Tensor:
 @drawable
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
     """Return x above 0, negative_slope * x below."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return ops.where(x.data > 0, x, negative_slope * x)
 
 
@@ -96,7 +97,7 @@ def relu6(x: Any) -> Tensor:
 @drawable
 def silu(x: Any) -> Tensor:
     """Return x * sigmoid(x)."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return x * sigmoid(x)
 
 
@@ -109,7 +110,7 @@ def gelu(x: Any, approximate: bool = False) -> Tensor:
 
     Source: D. Hendrycks and K. Gimpel, Gaussian Error Linear Units, 2016, section 2.
     """
-    x = convert_to_tensor(x)
+    x = fractional(x)
     if approximate:
         inner = tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))
     else:
@@ -120,20 +121,20 @@ def gelu(x: Any, approximate: bool = False) -> Tensor:
 @drawable
 def softsign(x: Any) -> Tensor:
     """Return x / (1 + |x|)."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return x / (1.0 + ops.abs(x))
 
 
 @drawable
 def hard_sigmoid(x: Any) -> Tensor:
     """Return x/6 + 1/2 limited to [0, 1]."""
-    return relu6(convert_to_tensor(x) + 3.0) * (1 / 6)
+    return relu6(fractional(x) + 3.0) * (1 / 6)
 
 
 @drawable
 def hard_silu(x: Any) -> Tensor:
     """Return x * hard_sigmoid(x)."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return x * hard_sigmoid(x)
 
 
@@ -149,7 +150,7 @@ def celu(x: Any, alpha: float = 1.0) -> Tensor:
 
     Source: J. Barron, Continuously Differentiable Exponential Linear Units, 2017.
     """
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return ops.where(x.data > 0, x, alpha * ops.expm1(ops.minimum(x, 0.0) * (1 / alpha)))
 
 
@@ -162,7 +163,7 @@ def glu(x: Any, axis: int = -1) -> Tensor:
 
     Source: Y. Dauphin et al., Language Modeling with Gated Convolutional Networks, 2017.
     """
-    x = convert_to_tensor(x)
+    x = fractional(x)
     axis %= x.ndim
     if x.shape[axis] % 2:
         raise ShapeError(f"glu: x has shape {x.shape}; axis {axis} must have an even length.")
@@ -174,14 +175,14 @@ def glu(x: Any, axis: int = -1) -> Tensor:
 @drawable
 def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """Return x where it is further than `threshold` from 0, else 0."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return ops.where(np.abs(x.data) > threshold, x, 0.0)
 
 
 @drawable
 def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """Return x moved towards 0 by `threshold`, and 0 where it is nearer."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     moved = x - Tensor(np.sign(x.data) * x.dtype.type(threshold))
     return ops.where(np.abs(x.data) > threshold, moved, 0.0)
 
@@ -189,14 +190,14 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
 @drawable
 def tanh_shrink(x: Any) -> Tensor:
     """Return x - tanh(x)."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return x - tanh(x)
 
 
 @drawable
 def log_sigmoid(x: Any) -> Tensor:
     """Return log(sigmoid(x)), without overflow."""
-    return -softplus(-convert_to_tensor(x))
+    return -softplus(-fractional(x))
 
 
 @drawable
@@ -205,28 +206,28 @@ def mish(x: Any) -> Tensor:
 
     Source: D. Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019.
     """
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return x * tanh(softplus(x))
 
 
 @drawable
 def squareplus(x: Any, b: float = 4) -> Tensor:
     """Return (x + sqrt(x ** 2 + b)) / 2, a ReLU without a corner."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return 0.5 * (x + ops.sqrt(ops.square(x) + float(b)))
 
 
 @drawable
 def sparse_plus(x: Any) -> Tensor:
     """Return 0 up to -1, (x + 1) ** 2 / 4 between -1 and 1, and x from there on."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return ops.where(x.data >= 1, x, 0.25 * ops.square(ops.relu(x + 1.0)))
 
 
 @drawable
 def sparse_sigmoid(x: Any) -> Tensor:
     """Return (x + 1) / 2 limited to [0, 1]."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     inside = (x.data > -1) & (x.data < 1)
     return ops.where(inside, 0.5 * (x + 1.0), np.clip(0.5 * (x.data + 1), 0, 1))
 
@@ -242,7 +243,7 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
     >>> sparsemax([[0.5, 0.25, 0.0]]).numpy().round(3)
     array([[0.583, 0.333, 0.083]], dtype=float32)
     """
-    x = convert_to_tensor(x)
+    x = fractional(x)
     falling = -np.sort(-x.data, axis=axis)
     places = [-1 if i == axis % x.ndim else 1 for i in range(x.ndim)]
     ranks = np.arange(1, x.shape[axis] + 1, like=x.data).reshape(places)
@@ -258,7 +259,7 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
 @drawable
 def threshold(x: Any, threshold: float, default_value: float) -> Tensor:
     """Return x where it is above `threshold`, else `default_value`."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return ops.where(x.data > threshold, x, float(default_value))
 
 

@@ -2,13 +2,14 @@
 
 import json
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import special
 
-from minicnn import GradientTape, activations, check_gradients, config, convert_to_tensor
+from minicnn import GradientTape, activations, check_gradients, config, convert_to_tensor, ops
 from minicnn.errors import ArgumentError
 
 ORACLES = Path(__file__).parent / "oracles"
@@ -160,3 +161,11 @@ def test_halves_and_thresholds():
     assert activations.relu([-4.0, 0.5, 9.0], 0.25, 6.0, 1.0).numpy().tolist() == [-1.25, -0.125, 6]
     with pytest.raises(ArgumentError, match=r"relu: max_value=-1"):
         activations.relu([1.0], max_value=-1)
+
+
+@pytest.mark.parametrize("name", activations.NAMES)
+def test_activations_and_operations_can_be_pickled(name):
+    function = activations.get(name)
+    assert pickle.loads(pickle.dumps(function)) is function
+    operation = getattr(ops, name, ops.matmul)
+    assert pickle.loads(pickle.dumps(operation)) is operation

@@ -254,11 +254,16 @@ class Tensor:
         return OPERATORS["/"](other, self)
 
     def __floordiv__(self, other: Any) -> Tensor:
-        # A step function: no gradient flows through it.
-        return Tensor(self.data // self._operand("floor_divide", other))
+        return OPERATORS["//"](self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return OPERATORS["//"](other, self)
 
     def __mod__(self, other: Any) -> Tensor:
-        return self - other * Tensor(self.data // self._operand("floor_divide", other))
+        return self - other * (self // other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return other - self * (other // self)
 
     def __pow__(self, exponent: Any) -> Tensor:
         return OPERATORS["**"](self, exponent)

@@ -1,5 +1,8 @@
 """Differentiable operations on tensors."""
 
+from sys import modules as _modules
+from types import SimpleNamespace as _Namespace
+
 from minicnn.autograd.recording import drawable as _drawable
 from minicnn.ops.convolution import (
     conv2d,
@@ -62,5 +65,8 @@ __all__ = [
 
 # On this floor operations call each other directly; from above, symbolic tensors may come too.
 for _name in __all__:
+    _below = _modules[globals()[_name].__module__]
     globals()[_name] = _drawable(globals()[_name])
-    globals()[_name].__module__ = __name__  # where a pickled model finds its activation
+    # A function is pickled as the name by which its module has it.
+    vars(_below).setdefault("drawn", _Namespace()).__dict__[_name] = globals()[_name]
+    globals()[_name].__qualname__ = f"drawn.{_name}"

@@ -1,4 +1,11 @@
-"""Operations that treat every element alike, with their derivatives."""
+"""Operations that treat every element alike, with their derivatives.
+
+One rule for integers and booleans. Where the result is whole, in sums, differences, products,
+powers, `//`, `%`, negatives, absolute values and matrix products, it is computed and given as
+int64: nothing wraps, 5 - 9 is -4 in uint8, too. Where it is not, in quotients, roots, exponentials
+and means, it is computed and given as float64. What chooses among numbers, as `maximum` and `clip`,
+keeps the type; where integers meet floats, NumPy's rule holds.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.recording import operator
 from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tensor, record
-from minicnn.errors import ShapeError
+from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels import memory, special
 from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.probing import backend_module
@@ -25,6 +32,8 @@ __all__ = [
     "erf",
     "exp",
     "expm1",
+    "floor_divide",
+    "fractional",
     "log",
     "log1p",
     "maximum",
@@ -41,6 +50,7 @@ __all__ = [
     "subtract",
     "tanh",
     "where",
+    "whole",
 ]
 
 
@@ -100,13 +110,48 @@ def _into_recycled(function: Any, a: Array, b: Any) -> Array:
     return function(a, b, out=memory.empty(a.shape, a.dtype))
 
 
+def whole(array: Any) -> Any:
+    """Return integers and booleans as int64, in which they do not wrap; floats as they are.
+
+    Raises:
+        ArgumentError: the array holds uint64 numbers from 2**63 on.
+
+    >>> whole(np.array([[200, 5, 3]], "uint8")).dtype, whole(np.array([1.5])).dtype
+    (dtype('int64'), dtype('float64'))
+    """
+    if array.dtype.kind not in "bui" or array.dtype == np.int64:
+        return array
+    if array.dtype == np.uint64 and array.size and array.max() > _LARGEST:
+        raise ArgumentError(
+            f"integers: a tensor of uint64 holds {array.max()}, but whole numbers are computed as "
+            f"int64, up to {_LARGEST}; cast it to 'float64'."
+        )
+    return array.astype(np.int64)
+
+
+_LARGEST = 2**63 - 1
+
+
+def fractional(x: Any) -> Tensor:
+    """Return a tensor of floats, whole numbers as float64."""
+    x = convert_to_tensor(x)
+    return x if x.dtype.kind == "f" else cast(x, np.float64)
+
+
+def _arithmetic(function: Any, a: Array, b: Any) -> Array:
+    """Return a NumPy operation's result; that of whole numbers is whole."""
+    if a.dtype.kind in "bui" and b.dtype.kind in "bui":
+        return function(whole(a), whole(b))
+    return _into_recycled(function, a, b)
+
+
 @operator("+")
 def add(a: Any, b: Any) -> Tensor:
     """Return a + b, with NumPy's broadcasting."""
     a, b = _operands("add", a, b)
     return record(
         "add",
-        _into_recycled(np.add, a.data, b.data),
+        _arithmetic(np.add, a.data, b.data),
         (a, lambda dy, y: sum_to(dy, a.shape)),
         (b, lambda dy, y: sum_to(dy, b.shape)),
     )
@@ -118,7 +163,7 @@ def subtract(a: Any, b: Any) -> Tensor:
     a, b = _operands("subtract", a, b)
     return record(
         "subtract",
-        _into_recycled(np.subtract, a.data, b.data),
+        _arithmetic(np.subtract, a.data, b.data),
         (a, lambda dy, y: sum_to(dy, a.shape)),
         (b, lambda dy, y: negative(sum_to(dy, b.shape))),
     )
@@ -130,7 +175,7 @@ def multiply(a: Any, b: Any) -> Tensor:
     a, b = _operands("multiply", a, b)
     return record(
         "multiply",
-        _into_recycled(np.multiply, a.data, b.data),
+        _arithmetic(np.multiply, a.data, b.data),
         (a, lambda dy, y: sum_to(multiply(dy, b), a.shape)),
         (b, lambda dy, y: sum_to(multiply(dy, a), b.shape)),
     )
@@ -146,6 +191,17 @@ def divide(a: Any, b: Any) -> Tensor:
         (a, lambda dy, y: sum_to(divide(dy, b), a.shape)),
         (b, lambda dy, y: sum_to(negative(multiply(dy, divide(y, b))), b.shape)),
     )
+
+
+@operator("//")
+def floor_divide(a: Any, b: Any) -> Tensor:
+    """Return a / b rounded down; no gradient flows through these steps.
+
+    >>> floor_divide(Tensor(np.array([[7, 200]], "uint8")), -2).numpy().tolist()
+    [[-4, -100]]
+    """
+    a, b = _operands("floor_divide", a, b, arrays=True)
+    return Tensor(_arithmetic(np.floor_divide, a.data, b.data))
 
 
 @operator("**")
@@ -167,7 +223,27 @@ def power(x: Any, exponent: Any) -> Tensor:
         logarithm = where(positive, log(where(positive, x, 1.0)), 0.0)
         return sum_to(multiply(dy, multiply(y, logarithm)), e.shape)
 
-    return record("power", np.power(x.data, e.data), (x, by_base), (e, by_exponent))
+    return record("power", _powers(x.data, e.data), (x, by_base), (e, by_exponent))
+
+
+def _powers(x: Array, exponent: Any) -> Array:
+    """Return x ** exponent; whole numbers stay whole, or the call is refused."""
+    kind = getattr(exponent, "dtype", np.asarray(exponent).dtype).kind
+    if x.dtype.kind not in "bui" or kind == "f":
+        return x**exponent
+    exponent = whole(np.asarray(exponent)) if not on_gpu(exponent) else whole(exponent)
+    if exponent.size and exponent.min() < 0:
+        raise ArgumentError(
+            f"power: whole numbers were raised to the power {exponent.min()}, which is no whole "
+            f"number; cast them to 'float32' before."
+        )
+    largest = np.abs(x.astype(np.float64)) ** exponent.astype(np.float64)
+    if largest.size and largest.max() > _LARGEST:
+        raise ArgumentError(
+            f"power: a result is about {float(largest.max()):.3g}, but whole numbers go up to "
+            f"{_LARGEST}; cast them to 'float64' before."
+        )
+    return whole(x) ** exponent
 
 
 def _fixed_power(x: Tensor, exponent: float) -> Tensor:
@@ -176,62 +252,64 @@ def _fixed_power(x: Tensor, exponent: float) -> Tensor:
             return multiply(dy, 0.0)
         return multiply(dy, multiply(exponent, _fixed_power(x, exponent - 1)))
 
-    return record("power", x.data**exponent, (x, gradient))
+    return record("power", _powers(x.data, exponent), (x, gradient))
 
 
 @operator("neg")
 def negative(x: Any) -> Tensor:
     """Return -x."""
     x = convert_to_tensor(x)
-    return record("negative", -x.data, (x, lambda dy, y: negative(dy)))
+    return record("negative", -whole(x.data), (x, lambda dy, y: negative(dy)))
 
 
 def square(x: Any) -> Tensor:
     """Return x * x."""
     x = convert_to_tensor(x)
-    return record("square", np.square(x.data), (x, lambda dy, y: multiply(dy, multiply(2.0, x))))
+    return record(
+        "square", np.square(whole(x.data)), (x, lambda dy, y: multiply(dy, multiply(2.0, x)))
+    )
 
 
 def sqrt(x: Any) -> Tensor:
     """Return the square root."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return record("sqrt", np.sqrt(x.data), (x, lambda dy, y: divide(multiply(0.5, dy), y)))
 
 
 def exp(x: Any) -> Tensor:
     """Return e ** x."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return record("exp", np.exp(x.data), (x, lambda dy, y: multiply(dy, y)))
 
 
 def expm1(x: Any) -> Tensor:
     """Return e ** x - 1, exact near zero."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return record("expm1", np.expm1(x.data), (x, lambda dy, y: multiply(dy, exp(x))))
 
 
 def log(x: Any) -> Tensor:
     """Return the natural logarithm."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return record("log", np.log(x.data), (x, lambda dy, y: divide(dy, x)))
 
 
 def log1p(x: Any) -> Tensor:
     """Return the natural logarithm of 1 + x, exact near zero."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return record("log1p", np.log1p(x.data), (x, lambda dy, y: divide(dy, add(1.0, x))))
 
 
 def sign(x: Any) -> Tensor:
     """Return -1, 0 or 1; its derivative is zero everywhere, so no gradient flows."""
-    return Tensor(np.sign(convert_to_tensor(x).data))
+    return Tensor(np.sign(whole(convert_to_tensor(x).data)))
 
 
 @operator("abs")
 def abs(x: Any) -> Tensor:
     """Return |x|; the gradient at 0 is 0."""
     x = convert_to_tensor(x)
-    return record("abs", np.abs(x.data), (x, lambda dy, y: multiply(dy, sign(x))))
+    return record("abs", np.abs(whole(x.data)), (x, lambda dy, y: multiply(dy, sign(x))))
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -265,6 +343,10 @@ def clip(x: Any, minimum: float, maximum: float) -> Tensor:
     """Return x limited to [minimum, maximum]; no gradient flows where it was cut off."""
     x = convert_to_tensor(x)
     inside = (x.data >= minimum) & (x.data <= maximum)
+    if x.dtype.kind in "ui" and isinstance(minimum, int) and isinstance(maximum, int):
+        # Limits beyond the type's own, which NumPy refuses, limit nothing there.
+        ends = np.iinfo(x.dtype)
+        minimum, maximum = (min(max(end, ends.min), ends.max) for end in (minimum, maximum))
     return record(
         "clip", np.clip(x.data, minimum, maximum), (x, lambda dy, y: where(inside, dy, 0.0))
     )
@@ -280,7 +362,7 @@ def cast(x: Any, dtype: Any) -> Tensor:
 
 def erf(x: Any) -> Tensor:
     """Return the error function, 2/sqrt(pi) times the integral of e ** -t**2 from 0 to x."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     slope = 2 / math.sqrt(math.pi)
     return record(
         "erf",
@@ -306,7 +388,7 @@ def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:
 
 def sigmoid(x: Any) -> Tensor:
     """Return 1 / (1 + e ** -x), without overflow on either side."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     small = np.exp(-np.abs(x.data))  # in (0,1], whatever the sign
     value = np.where(x.data >= 0, 1 / (1 + small), small / (1 + small))
     p = record("sigmoid", value, (x, lambda dy, y: multiply(dy, multiply(y, subtract(1.0, y)))))
@@ -317,7 +399,7 @@ def sigmoid(x: Any) -> Tensor:
 
 def tanh(x: Any) -> Tensor:
     """Return the hyperbolic tangent."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     return record(
         "tanh", np.tanh(x.data), (x, lambda dy, y: multiply(dy, subtract(1.0, square(y))))
     )
@@ -325,6 +407,6 @@ def tanh(x: Any) -> Tensor:
 
 def softplus(x: Any) -> Tensor:
     """Return log(1 + e ** x), without overflow."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     value = np.maximum(x.data, 0) + np.log1p(np.exp(-np.abs(x.data)))
     return record("softplus", value, (x, lambda dy, y: multiply(dy, sigmoid(x))))

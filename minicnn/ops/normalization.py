@@ -16,7 +16,16 @@ from minicnn.kernels import fused, memory
 from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.probing import backend_module
 from minicnn.kernels.sums import column_sums
-from minicnn.ops.elementwise import add, exp, multiply, negative, power, relu_gradient, subtract
+from minicnn.ops.elementwise import (
+    add,
+    exp,
+    fractional,
+    multiply,
+    negative,
+    power,
+    relu_gradient,
+    subtract,
+)
 from minicnn.ops.elementwise import relu as elementwise_relu
 from minicnn.ops.reduction import mean, sum, variance
 from minicnn.ops.shape import sum_to
@@ -47,7 +56,7 @@ def standardize(x: Any, epsilon: float = 1e-3) -> tuple[Tensor, NDArray[Any], ND
     >>> mean.tolist(), variance.round(3).tolist(), y.numpy()[:, 0].round(2).tolist()
     ([3.0, 10.0], [2.667, 0.0], [-1.22, 0.0, 1.22])
     """
-    x = convert_to_tensor(x)
+    x = fractional(x)
     rows = x.data.reshape(-1, x.shape[-1])  # (M,C)
     average = column_sums(rows) / x.dtype.type(len(rows))  # (C,)
     centred = np.subtract(rows, average, out=memory.empty_like(rows))  # (M,C)
@@ -242,7 +251,7 @@ def _softmax_kernel(backend: ModuleType, x: Tensor, logarithm: bool) -> Tensor:
 
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return x - log(sum of e ** x) along an axis, without overflow."""
-    x = convert_to_tensor(x)
+    x = fractional(x)
     if (backend := _in_one_kernel(x, axis)) is not None:
         return _softmax_kernel(backend, x, logarithm=True)
     shifted = x.data - x.data.max(axis=axis, keepdims=True)
@@ -260,7 +269,7 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     >>> softmax([[0.0, 1.0986123]]).numpy().round(2).tolist()
     [[0.25, 0.75]]
     """
-    x = convert_to_tensor(x)
+    x = fractional(x)
     if (backend := _in_one_kernel(x, axis)) is not None:
         p = _softmax_kernel(backend, x, logarithm=False)
     else:

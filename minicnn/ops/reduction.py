@@ -13,7 +13,7 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.errors import ShapeError
 from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.products import product
-from minicnn.ops.elementwise import divide, multiply, square, subtract
+from minicnn.ops.elementwise import divide, multiply, square, subtract, whole
 from minicnn.ops.shape import broadcast_to, reshape, sum_to, transpose
 
 __all__ = ["matmul", "max", "mean", "min", "sum", "variance"]
@@ -47,7 +47,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     kept = _kept(x, axes)
     return record(
         "sum",
-        x.data.sum(axis=axes, keepdims=keepdims),
+        whole(x.data).sum(axis=axes, keepdims=keepdims),
         (x, lambda dy, y: broadcast_to(reshape(dy, kept), x.shape)),
     )
 
@@ -113,7 +113,8 @@ def matmul(a: Any, b: Any) -> Tensor:
         )
     check_same_device("matmul", a=a.data, b=b.data)
     try:
-        value = product(a.data, b.data)
+        whole_ones = a.dtype.kind in "bui" and b.dtype.kind in "bui"
+        value = product(*(map(whole, (a.data, b.data)) if whole_ones else (a.data, b.data)))
     except ValueError:
         raise ShapeError(
             f"matmul: the leading axes of shapes {a.shape} and {b.shape} do not fit; counted from "
