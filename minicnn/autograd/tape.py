@@ -175,6 +175,15 @@ class GradientTape:
         if hasattr(self, "_trace"):  # which it has not where its arguments were refused
             self._let_go()
 
+    def __repr__(self) -> str:
+        found = (reference() for reference in self._trace.results)
+        names = [x.node.name for x in found if x is not None and x.node is not None]
+        names = [name for name in names if name != "read"]  # which is a variable's number
+        shown = ", ".join([*names[:6], *(["..."] if len(names) > 6 else [])])
+        count = f"{len(names)} operation{'' if len(names) == 1 else 's'}"
+        recorded = f"recorded {count}: {shown}" if names else "nothing recorded"
+        return f"<GradientTape: {'used up' if self._used and not names else recorded}>"
+
     def _start(self) -> None:
         self._trace.running = True
         state.tapes = (*state.tapes, self._trace)

@@ -576,3 +576,18 @@ def test_sources_must_be_tensors():
         with pytest.raises(ArgumentError, match=r"sources holds .* must hold tensors or variables"):
             tape.gradient(y, sources)
     assert tape.gradient(y, layer.trainable_variables)[1].numpy().tolist() == [1.0, 1.0]
+
+
+def test_a_tape_says_what_it_recorded():
+    x = Variable([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    with GradientTape() as tape:
+        assert repr(tape) == "<GradientTape: nothing recorded>"
+        y = x * x
+        z = y + 1.0
+    assert repr(tape) == "<GradientTape: recorded 2 operations: multiply, add>"
+    tape.gradient(z, x)
+    assert repr(tape) == "<GradientTape: used up>"
+    with GradientTape() as tape:
+        kept = [x * float(i) for i in range(9)]
+    assert len(kept) == 9
+    assert repr(tape).endswith("9 operations: " + "multiply, " * 6 + "...>")
