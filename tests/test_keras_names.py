@@ -1,5 +1,6 @@
 """The names under which listings look things up: values as TensorFlow's, imports, lightness."""
 
+import base64
 import importlib
 import io
 import json
@@ -25,6 +26,14 @@ def test_expressions_give_what_tensorflow_gives(expression):
     assert list(found.shape) == expected["shape"]
     assert found.dtype.name == expected["dtype"]
     np.testing.assert_allclose(found.ravel(), expected["values"], rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", STORED["png"])
+def test_png_files_are_decoded_as_tensorflow_decodes_them(case):
+    contents = base64.b64decode(case["file"])
+    found = tf.io.decode_png(contents, channels=case["channels"], dtype=case["dtype"]).numpy()
+    assert (list(found.shape), found.dtype.name) == (case["shape"], case["dtype"])
+    assert found.ravel().tolist() == case["values"]
 
 
 def test_random_numbers():
@@ -77,6 +86,52 @@ def test_image_files(tmp_path):
     assert tf.image.decode_image(buffer.getvalue(), channels=3).shape == (4, 6, 3)
     with pytest.raises(ArgumentError, match="channels=2, but it must be"):
         tf.image.decode_image(contents, channels=2)
+
+
+def test_what_decoders_decide_is_said_and_grey_of_photographs_is_their_brightness():
+    dim = io.BytesIO()
+    Image.fromarray(np.array([[0, 5, 4000]], np.uint16)).save(dim, "PNG")
+    with pytest.warns(UserWarning, match=r"reach 4000 of 65535, .* dtype=tf\.uint16\) keeps"):
+        upper = tf.io.decode_png(dim.getvalue())
+    assert upper.numpy().ravel().tolist() == [0, 0, 15]
+    whole = tf.image.decode_image(dim.getvalue(), dtype=tf.uint16)
+    assert whole.numpy().ravel().tolist() == [0, 5, 4000]
+    shares = tf.image.decode_image(dim.getvalue(), dtype=tf.float32).numpy()
+    np.testing.assert_allclose(shares.ravel(), np.array([0, 5, 4000]) / 65535, rtol=1e-6)
+    with pytest.raises(ArgumentError, match="dtype=float64, but it must be uint8 or uint16"):
+        tf.io.decode_png(dim.getvalue(), dtype=tf.float64)
+    photograph = io.BytesIO()
+    pixels = np.kron(np.array([[[200, 40, 90], [10, 220, 30]]], np.uint8), np.ones((8, 8, 1), "u1"))
+    Image.fromarray(pixels).save(photograph, "JPEG", quality=100, subsampling=0)
+    grey = tf.io.decode_jpeg(photograph.getvalue(), channels=1).numpy()[..., 0]
+    np.testing.assert_allclose(grey, pixels @ [0.299, 0.587, 0.114], atol=2)
+
+
+def test_random_images_keep_their_type_and_their_bounds():
+    tf.random.set_seed(3)
+    image = np.full((4, 6, 3), 100, np.uint8)
+    image[::2] = 50
+    bright = [tf.image.random_brightness(image, 0.2).numpy() for _ in range(200)]
+    added = np.array([y[1, 0, 0] for y in bright]) - 100.0
+    assert bright[0].dtype == np.uint8
+    assert -51.5 <= added.min() < -40 < 40 < added.max() <= 51.5
+    apart = {int(y[1, 0, 0]) - int(y[0, 0, 0]) for y in bright if y[0, 0, 0] > 0}
+    assert apart <= {49, 50, 51}
+    factors = [tf.image.random_contrast(image, 0.5, 1.5).numpy() for _ in range(200)]
+    distances = np.array([int(y[1, 0, 0]) - int(y[0, 0, 0]) for y in factors]) / 50
+    assert 0.48 <= distances.min() < 0.6 < 1.4 < distances.max() <= 1.52
+    numbers = np.arange(4 * 6 * 3).reshape(4, 6, 3)
+    parts = [tf.image.random_crop(numbers, (2, 5, 3)).numpy() for _ in range(60)]
+    places = {(p[0, 0, 0] // 18, p[0, 0, 0] % 18 // 3) for p in parts}
+    assert places == {(row, column) for row in range(3) for column in range(2)}
+    assert all(np.array_equal(p[1] - p[0], np.full((5, 3), 18)) for p in parts)
+    for call in (
+        lambda: tf.image.random_brightness(image, -0.1),
+        lambda: tf.image.random_contrast(image, 0.5, 0.5),
+        lambda: tf.image.random_crop(image, (5, 2, 3)),
+    ):
+        with pytest.raises(ArgumentError, match="random_"):
+            call()
 
 
 def test_gradients_flow_through_named_operations():

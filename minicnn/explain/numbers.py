@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError, DataError
+from minicnn.images import ENDINGS, read_picture
 
 __all__ = ["as_images", "as_kernels", "read_numbers"]
 
 Array = NDArray[Any]
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff")
 _TEXTS = (".csv", ".txt", ".tsv", ".json")
 
 
@@ -26,7 +26,8 @@ def read_numbers(source: str, what: str = "input") -> Array:
     Args:
         source: numbers, rows apart by `;` or new lines, as `"0 1 2; 3 4 5"`; nested lists, as
             `"[[0, 1], [2, 3]]"`; or the path of a CSV or text file, a NumPy file (`.npy`, or
-            `.npz` with one array), or an image (values 0 to 255, (H,W) if grey, else (H,W,3)).
+            `.npz` with one array), or an image: its numbers as they stand in the file, (H,W) if
+            grey, else (H,W,3), a palette's colours.
         what: what the numbers are for, for messages.
 
     Raises:
@@ -77,14 +78,14 @@ def _read_file(path: Path, what: str) -> Array:
                         f"({', '.join(arrays.files)}); save the one that is meant as .npy."
                     )
                 return _checked(arrays[arrays.files[0]], what)
-        if ending in _IMAGES:
-            return _read_image(path)
+        if ending in ENDINGS:
+            return _read_image(path, what)
     except (OSError, ValueError) as error:
         raise DataError(f"{what}: {path} cannot be read: {error}.") from None
     if ending not in _TEXTS:
         raise DataError(
             f"{what}: {path} ends in {ending!r}; readable are {', '.join(_TEXTS)}, .npy, .npz, "
-            f"{', '.join(_IMAGES)}."
+            f"{', '.join(ENDINGS)}."
         )
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -106,14 +107,14 @@ def _with_points(text: str) -> str:
     return "\n".join(lines).replace(",", ".").replace(";", " ")
 
 
-def _read_image(path: Path) -> Array:
-    """Return an image as whole numbers: (H,W) where all channels are alike, else (H,W,3)."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"), np.int64)
+def _read_image(path: Path, what: str) -> Array:
+    """Return an image's numbers: (H,W) where all channels are alike, else (H,W,3)."""
+    picture = read_picture(what, path)
+    if picture.colours == "grey":
+        return _checked(picture.numbers, f"{what}: {path}")
+    pixels = picture.rgb(clear=True)
     grey = (pixels[..., :1] == pixels).all()
-    return np.asarray(pixels[..., 0] if grey else pixels)
+    return _checked(pixels[..., 0] if grey else pixels, f"{what}: {path}")
 
 
 def _read_text(text: str, what: str) -> Array:

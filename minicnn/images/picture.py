@@ -247,24 +247,45 @@ class Picture:
             return (pixels >> (self.bits - 8)).astype(np.uint8)
         return np.rint(scale(pixels, self.value_range) * 255).astype(np.uint8)
 
-    def pillow(self, mode: str) -> Image.Image:
-        """Return Pillow's 8-bit image of this mode: `"L"`, `"RGB"` or `"RGBA"`.
+    def in_mode(self, mode: str, value_range: Range | None = None) -> NDArray[Any]:
+        """Return (H,W,C) from 0 to 255 in one of Pillow's modes: `"L"`, `"RGB"` or `"RGBA"`.
 
-        Deep numbers are scaled by `value_range`; the colours of transparent parts are kept.
+        Up to 8 bits come as uint8, deeper numbers scaled as float32, not rounded. The colours of
+        transparent parts are kept.
+
+        Args:
+            mode: the mode.
+            value_range: the numbers of black and white, by default `value_range`; of deeper
+                numbers alone.
         """
         from PIL import Image
 
         colours, opacity = self._as_colours(True)
-        if colours.dtype != np.uint8:
-            colours = np.rint(scale(colours, self.value_range) * 255).astype(np.uint8)
-        if self.colours == "grey" and mode == "L":
-            return Image.fromarray(np.ascontiguousarray(colours[..., 0]))
-        image = Image.fromarray(np.ascontiguousarray(colours))
-        if mode == "RGBA":
-            image = image.convert("RGBA")
-            if opacity is not None:
-                image.putalpha(Image.fromarray(np.rint(opacity * 255).astype(np.uint8)))
-        return image.convert(mode)
+        deep = colours.dtype != np.uint8
+        if deep:
+            black_and_white = self.value_range if value_range is None else value_range
+            colours = scale(colours, black_and_white) * np.float32(255)
+        if mode == "L" and self.colours == "grey":
+            return colours[..., :1]
+        if mode == "L" and deep:
+            return colours @ np.array([[0.299], [0.587], [0.114]], np.float32)
+        if mode == "L":
+            grey = Image.fromarray(np.ascontiguousarray(colours)).convert("L")
+            return np.asarray(grey)[..., None]
+        if mode == "RGB":
+            return colours
+        share = np.ones(colours.shape[:2]) if opacity is None else opacity
+        clear = share[..., None] * 255
+        return np.concatenate(
+            [colours, (clear if deep else np.rint(clear)).astype(colours.dtype)], axis=2
+        )
+
+    def pillow(self, mode: str) -> Image.Image:
+        """Return Pillow's 8-bit image of this mode; see `in_mode`."""
+        from PIL import Image
+
+        pixels = np.rint(self.in_mode(mode)).astype(np.uint8)
+        return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if mode == "L" else pixels))
 
 
 def resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:

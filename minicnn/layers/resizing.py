@@ -173,12 +173,15 @@ class Resizing(SpatialLayer):
         return x[:, top : top + rows, left : left + columns]
 
     def _padded(self, x: Tensor) -> Tensor:
-        """Return the image in the middle of the smallest frame of the new proportions."""
+        """Return the image in the middle of a frame of nearly the new proportions, as Keras' is.
+
+        Both sides get the smaller half where the room is odd.
+        """
         _, height, width, _ = x.shape
         rows = max(height, int(width * self.height / self.width))
         columns = max(width, int(height * self.width / self.height))
         top, left = (rows - height) // 2, (columns - width) // 2
-        sides = ((top, rows - height - top), (left, columns - width - left))
+        sides = ((top, top), (left, left))
         # Outside the image the fill value is added to zeros, inside nothing.
         return ops.pad2d(x - self.fill_value, sides) + self.fill_value
 

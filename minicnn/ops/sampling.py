@@ -13,7 +13,7 @@ from minicnn.kernels.sampling import Places, gather, places, scatter
 from minicnn.ops.elementwise import add
 from minicnn.ops.shape import reshape
 
-__all__ = ["affine_transform", "middle_of"]
+__all__ = ["affine_transform", "middle_of", "whole_in"]
 
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
@@ -99,3 +99,20 @@ def middle_of(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int,
     tall = min(rows, max(1, int(columns * height / width)))
     wide = min(columns, max(1, int(rows * width / height)))
     return (rows - tall) // 2, (columns - wide) // 2, tall, wide
+
+
+def whole_in(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return (top, left, height, width) of a whole image that was resized to fit into a frame.
+
+    It keeps its proportions and lies in the middle; heights and widths are rounded down.
+
+    >>> whole_in((8, 10), (6, 6))
+    (0, 0, 4, 6)
+    """
+    rows, columns = map(np.float32, size)
+    ratio = max(columns / np.float32(wanted[1]), rows / np.float32(wanted[0]))
+    (top, height), (left, width) = (
+        (max(0, int((room - n / ratio) // 2)), max(1, int(n / ratio)))
+        for n, room in ((rows, wanted[0]), (columns, wanted[1]))
+    )
+    return top, left, height, width

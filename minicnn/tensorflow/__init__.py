@@ -57,10 +57,10 @@ _IN_MATH = (
     *("reduce_std", "reduce_variance"),
 )
 _FILES = {
-    "decode_image": "minicnn.tensorflow.image:decode_image",
-    "decode_jpeg": "minicnn.tensorflow.image:decode_jpeg",
-    "decode_png": "minicnn.tensorflow.image:decode_png",
-    "read_file": "minicnn.tensorflow.image:read_file",
+    "decode_image": "minicnn.tensorflow.image_files:decode_image",
+    "decode_jpeg": "minicnn.tensorflow.image_files:decode_jpeg",
+    "decode_png": "minicnn.tensorflow.image_files:decode_png",
+    "read_file": "minicnn.tensorflow.image_files:read_file",
 }
 _NAMESPACES = {
     "io": Namespace("tf.io", _FILES),

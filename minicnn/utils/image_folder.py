@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,26 @@ import numpy as np
 from minicnn import config, ops
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.errors import ArgumentError, DataError, check_choice
-from minicnn.ops.sampling import middle_of
-from minicnn.utils.images import MODES, check_channels_last, open_image
+from minicnn.images import (
+    ENDINGS,
+    Extent,
+    is_hidden,
+    is_image,
+    read_picture,
+    told_endings,
+    try_picture,
+)
+from minicnn.ops.sampling import middle_of, whole_in
+from minicnn.utils.images import MODES, check_channels_last
 
 __all__ = ["image_dataset_from_directory"]
 
-_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 _WHERE = "image_dataset_from_directory"
+#: Files that are looked at first to learn how many bits a camera uses of those that a file keeps.
+_LOOKED_AT = 50
+
+#: By kind and bits of numbers, what the files looked at hold.
+Extents = dict[tuple[str, int], Extent]
 
 
 class ImageFolder(Dataset):
@@ -62,7 +77,10 @@ def image_dataset_from_directory(
     """Return the images of a folder of class folders as batches (images, labels).
 
     Images are float32 (N,H,W,C) from 0 to 255, read and resized in threads while training goes on.
-    The result has `class_names` and `file_paths`.
+    Numbers of more than 8 bits are scaled by their type's white, or that of fewer bits where these
+    hold the numbers of all files looked at, as with 12-bit cameras; a warning says so. The result
+    has `class_names` and `file_paths`. PNG, JPEG, TIFF, BMP, WebP and GIF files are read, not what
+    is hidden.
 
     Args:
         directory: the folder.
@@ -81,7 +99,7 @@ def image_dataset_from_directory(
         interpolation: `"bilinear"` (default) or `"nearest"`, pixel centres at half positions.
         follow_links: follow links to folders, default False.
         crop_to_aspect_ratio: cut out the middle in the proportions wanted before resizing.
-        pad_to_aspect_ratio: put black around the image to these proportions before resizing.
+        pad_to_aspect_ratio: resize the whole image in its proportions, and put black around it.
         data_format: `"channels_last"`, the only one.
         verbose: print how many files were found, default True.
 
@@ -103,7 +121,7 @@ def image_dataset_from_directory(
     ((2, 4, 6, 3), [0, 1], ['cats', 'dogs'])
     """
     check_channels_last(_WHERE, data_format)
-    mode = check_choice(_WHERE, "color_mode", color_mode, MODES)
+    mode = MODES[check_choice(_WHERE, "color_mode", color_mode, MODES)]
     method = check_choice(_WHERE, "interpolation", interpolation, ["bilinear", "nearest"])
     label_mode = _check_labels(labels, label_mode, class_names)
     _check_split(validation_split, subset, shuffle, seed)
@@ -127,8 +145,11 @@ def image_dataset_from_directory(
             # The orders of Keras, so that the same files come into the same subsets.
             np.random.RandomState(seed).shuffle(items)
 
+    extents = _look(files)
+    options = (mode, (height, width), method, crop_to_aspect_ratio, pad_to_aspect_ratio)
+
     def read(path: str) -> Any:
-        return _read(path, mode, (height, width), method, crop_to_aspect_ratio, pad_to_aspect_ratio)
+        return _read(path, extents, *options)
 
     parts = []
     for part in ("training", "validation") if subset == "both" else (subset,):
@@ -170,12 +191,39 @@ def _check_split(share: float | None, subset: str | None, shuffle: bool, seed: A
         )
 
 
-def _files(folder: Path, follow_links: bool) -> list[str]:
-    """Return the images of a folder and those inside it, folder by folder, in order."""
-    found = []
-    for root, _, names in sorted(os.walk(folder, followlinks=follow_links)):
-        found += [str(Path(root, n)) for n in sorted(names) if n.lower().endswith(_ENDINGS)]
-    return found
+def _files(folder: Path, follow_links: bool) -> tuple[list[str], list[Path]]:
+    """Return the images of a folder and those inside it, folder by folder, in order; and others."""
+    found, others = [], []
+    walked = []
+    for root, inside, names in os.walk(folder, followlinks=follow_links):
+        inside[:] = [name for name in inside if not is_hidden(name)]
+        walked.append((root, sorted(name for name in names if not is_hidden(name))))
+    for root, names in sorted(walked):
+        found += [str(Path(root, name)) for name in names if is_image(name)]
+        others += [Path(root, name) for name in names if not is_image(name)]
+    return found, others
+
+
+def _look(files: list[str]) -> Extents:
+    """Return what some of the files with more than 8 bits hold, and warn of what follows."""
+    deep = [path for path in files if path.lower().endswith((".png", ".tif", ".tiff"))]
+    extents: Extents = {}
+    for path in deep[:: max(1, len(deep) // _LOOKED_AT)]:
+        with contextlib.suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 (a plain name)
+            start = file.read(25)
+            if start.startswith(b"\x89PNG") and start[24:] != b"\x10":
+                continue
+        picture = try_picture(path)
+        if isinstance(picture, str) or picture.bits <= 8:
+            continue
+        with contextlib.suppress(DataError):
+            extent = picture.extent
+            kind = (extent.kind, extent.bits)
+            extents[kind] = extents[kind].joined(extent) if kind in extents else extent
+    for extent in extents.values():
+        if extent.note is not None:
+            warnings.warn(f"{_WHERE}: {extent.note}, by a map of your own.", stacklevel=3)
+    return extents
 
 
 def _index(
@@ -190,7 +238,7 @@ def _index(
     directory = directory.expanduser()
     if not directory.is_dir():
         raise DataError(f"{_WHERE}: there is no folder {directory}.")
-    folders = sorted(p.name for p in directory.iterdir() if p.is_dir())
+    folders = sorted(p.name for p in directory.iterdir() if p.is_dir() and not is_hidden(p.name))
     chosen = folders
     if labels == "inferred" and label_mode is not None and class_names is not None:
         unknown = [name for name in class_names if name not in folders]
@@ -201,11 +249,12 @@ def _index(
             )
         chosen = list(class_names)
     by_folder = [_files(directory / name, follow_links) for name in chosen]
-    files = [path for paths in by_folder for path in paths]
-    numbers = [i for i, paths in enumerate(by_folder) for _ in paths]
+    files = [path for paths, _ in by_folder for path in paths]
+    others = [path for _, paths in by_folder for path in paths]
+    numbers = [i for i, (paths, _) in enumerate(by_folder) for _ in paths]
     names: list[str] | None = chosen
     if labels != "inferred" or label_mode is None:
-        files = _files(directory, follow_links)
+        files, others = _files(directory, follow_links)
     if labels is None or label_mode is None:
         numbers, names = [0] * len(files), None
     elif labels != "inferred":
@@ -224,11 +273,13 @@ def _index(
     if not files:
         raise DataError(
             f"{_WHERE}: {directory} holds no images in {len(chosen)} folders; expected are folders "
-            f"of {', '.join(_ENDINGS)} files."
+            f"of {', '.join(ENDINGS)} files."
         )
     if verbose:
         classes = "" if names is None else f" belonging to {len(names)} classes"
         print(f"Found {len(files)} files{classes}.")
+        if others:
+            print(f"{told_endings(others)}.")
     return files, numbers, names
 
 
@@ -274,19 +325,29 @@ def _images(
 
 
 def _read(
-    path: str, mode: str, size: tuple[int, int], interpolation: str, crop: bool, pad: bool
+    path: str,
+    extents: Extents,
+    mode: str,
+    size: tuple[int, int],
+    interpolation: str,
+    crop: bool,
+    pad: bool,
 ) -> Any:
     """Return an image file as float32 (H,W,C) of the size wanted."""
-    pixels = np.asarray(open_image(_WHERE, path, mode), np.float32)
-    pixels = pixels.reshape(*pixels.shape[:2], -1)  # (H,W,C)
+    picture = read_picture(_WHERE, path)
+    try:
+        extent = picture.extent
+        # A file that goes beyond those looked at is not cut off.
+        extent = extent.joined(extents.get((extent.kind, extent.bits), extent))
+        pixels = np.asarray(picture.in_mode(mode, extent.value_range), np.float32)
+    except DataError as error:
+        raise DataError(f"{_WHERE}: cannot read {path}: {error}.") from None
     (rows, columns), (height, width) = pixels.shape[:2], size
     if crop:
         top, left, tall, wide = middle_of((rows, columns), size)
         pixels = pixels[top : top + tall, left : left + wide]
     elif pad:
-        tall = max(rows, int(columns * height / width))
-        wide = max(columns, int(rows * width / height))
-        top, left = (tall - rows) // 2, (wide - columns) // 2
-        room = ((top, tall - rows - top), (left, wide - columns - left), (0, 0))
-        pixels = np.pad(pixels, room)
+        top, left, tall, wide = whole_in((rows, columns), size)
+        resized = ops.resize2d(pixels[None], (tall, wide), interpolation)
+        return ops.pad2d(resized, ((top, height - tall - top), (left, width - wide - left)))[0]
     return ops.resize2d(pixels[None], size, interpolation)[0]

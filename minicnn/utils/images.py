@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,14 @@ from minicnn import config
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, DataError, ShapeError, check_choice
 from minicnn.files import replacing
+from minicnn.images import read_picture, warn_of
 from minicnn.ops.sampling import middle_of
 
 # Pillow is imported inside the functions that need it, so that `import minicnn` stays light.
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MODES", "array_to_img", "img_to_array", "load_img", "open_image", "save_img"]
+__all__ = ["MODES", "array_to_img", "img_to_array", "load_img", "save_img"]
 
 #: Pillow's names for Keras' colour modes.
 MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
@@ -34,30 +36,8 @@ def check_channels_last(where: str, data_format: str | None) -> None:
         )
 
 
-def open_image(where: str, path: str | Path, color_mode: str) -> Image.Image:
-    """Return an image file, loaded and converted to a colour mode.
-
-    Raises:
-        DataError: the file is missing, damaged or no image.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            image = opened.copy() if opened.mode == MODES[color_mode] else opened
-            if image.mode.startswith("I"):  # 16 bits of grey; Pillow would clip these at 255
-                grey = np.asarray(image).astype(np.float64) / 257
-                image = Image.fromarray(np.rint(grey).clip(0, 255).astype(np.uint8))
-            return image.convert(MODES[color_mode])
-    # A damaged file makes the decoders raise nearly anything (SyntaxError, struct.error, ...).
-    except Exception as error:
-        reason = str(getattr(error, "strerror", None) or error).splitlines() or [""]
-        raise DataError(f"{where}: cannot read {path}: {reason[0]}.") from None
-
-
 def load_img(
-    path: str | Path,
+    path: str | Path | io.BytesIO,
     color_mode: str = "rgb",
     target_size: tuple[int, int] | None = None,
     interpolation: str = "nearest",
@@ -65,8 +45,13 @@ def load_img(
 ) -> Image.Image:
     """Return an image file as Pillow's image.
 
+    PNG, JPEG, TIFF, BMP, WebP and GIF files (the first page) of 1 to 32 bits or floats, turned as
+    a camera's orientation mark says. Colours have 8 bits: deeper numbers are scaled, so that their
+    type's white is 255, or that of fewer bits where these hold all numbers, which a warning says.
+    Grey of more than 8 bits keeps its numbers, 0 to 65535 or floats.
+
     Args:
-        path: the file.
+        path: the file, or an open one.
         color_mode: `"rgb"` (default), `"rgba"` or `"grayscale"`.
         target_size: (height, width) to resize to; the file's own size when None.
         interpolation: `"nearest"` (default), `"bilinear"`, `"bicubic"`, `"hamming"`, `"box"` or
@@ -85,9 +70,19 @@ def load_img(
     """
     from PIL import Image
 
-    mode = check_choice("load_img", "color_mode", color_mode, MODES)
+    mode = MODES[check_choice("load_img", "color_mode", color_mode, MODES)]
     method = check_choice("load_img", "interpolation", interpolation, _RESAMPLING)
-    image = open_image("load_img", path, mode)
+    source = path.getvalue() if isinstance(path, io.BytesIO) else path
+    name = "these bytes" if isinstance(path, io.BytesIO) else path
+    picture = read_picture("load_img", source)
+    if mode == "L" and picture.colours == "grey" and picture.bits > 8:
+        image = _deep_grey(picture.numbers)
+    else:
+        try:
+            image = picture.pillow(mode)
+        except DataError as error:
+            raise DataError(f"load_img: cannot read {name}: {error}.") from None
+    warn_of(name, picture, scaled=image.mode == mode)
     if target_size is None:
         return image
     height, width = target_size
@@ -97,6 +92,15 @@ def load_img(
     if (image.width, image.height) == (width, height):
         return image
     return image.resize((width, height), Image.Resampling[method.upper()])
+
+
+def _deep_grey(numbers: NDArray[Any]) -> Image.Image:
+    """Return grey (H,W) as Pillow's image of 16-bit or 32-bit integers, or of floats."""
+    from PIL import Image
+
+    if numbers.dtype.kind == "f" or numbers.max() >= 2**31:
+        return Image.fromarray(numbers.astype(np.float32))
+    return Image.fromarray(numbers if numbers.dtype == np.uint16 else numbers.astype(np.int32))
 
 
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> NDArray[Any]:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minicnn import datasets
 from minicnn.datasets import landcover, malaria, mnist, nuclei, signs, write_image
 from minicnn.errors import ArgumentError, DataError, ShapeError
+from minicnn.images import Picture, write_picture
 from tests.helpers import ROOT
 
 
@@ -286,3 +288,25 @@ def test_rendered_land_differs_in_colour_by_its_class():
     assert set(means) == {1, 2, 3, 4, 5, 6, landcover.NO_DATA}
     assert means[2][3] > means[1][3] + 80  # woods reflect near infrared, water does not
     assert not means[landcover.NO_DATA].any()
+
+
+def test_class_numbers_stay_and_masks_of_any_depth_are_masks(tmp_path):
+    labels = np.array([[1, 2, 6], [15, 3, 2]], np.uint8)
+    for name in ("labels", "images", "masks"):
+        (tmp_path / name).mkdir()
+    palette = Image.fromarray(labels, "P")
+    palette.putpalette(list(range(48)))
+    palette.save(tmp_path / "labels" / "a.png")
+    deep = np.repeat(labels[..., None].astype(np.uint16) * 4000, 3, axis=2)
+    write_picture(tmp_path / "images" / "a.png", deep / 65535, Picture(deep, 16, "rgb", form="PNG"))
+    image, found = landcover.load_data(tmp_path, bands=("images",))[0]
+    np.testing.assert_array_equal(found, labels)
+    np.testing.assert_array_equal(image, deep >> 8)
+    mask = labels > 2
+    write_image(tmp_path / "images" / "a.png", labels)
+    for kind in (mask, mask * np.uint8(255), mask * np.uint16(65535), mask * np.uint16(1000)):
+        Image.fromarray(kind).save(tmp_path / "masks" / "a.png")
+        np.testing.assert_array_equal(nuclei.load_data(tmp_path)[1][0, ..., 0], mask)
+    Image.fromarray(np.full((2, 3), 300, np.uint16)).save(tmp_path / "labels" / "a.png")
+    with pytest.raises(DataError, match="up to 300, but class numbers are integers"):
+        landcover.load_data(tmp_path, bands=("images",))[0]

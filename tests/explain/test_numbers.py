@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from minicnn.errors import ArgumentError, DataError
@@ -118,3 +119,19 @@ def test_folders_and_files_that_are_no_text_are_told(tmp_path):
         read_numbers(str(tmp_path / "nothing"))
     with pytest.raises(DataError, match="do not close"):
         read_numbers("[" * 100_000)
+
+
+def test_images_keep_their_numbers(tmp_path):
+    deep = np.array([[0, 300, 65535], [7, 40000, 1]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    tifffile.imwrite(tmp_path / "deep.tif", deep)
+    tifffile.imwrite(tmp_path / "float.TIF", deep.astype(np.float32) / 8)
+    Image.fromarray(deep > 5).save(tmp_path / "mask.png")
+    for name in ("deep.png", "deep.tif"):
+        assert read_numbers(str(tmp_path / name)).tolist() == deep.tolist()
+    assert read_numbers(str(tmp_path / "float.TIF")).tolist() == (deep / 8).tolist()
+    assert read_numbers(str(tmp_path / "mask.png")).tolist() == [[0, 1, 1], [1, 1, 0]]
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    image.putpalette([200, 100, 50, 0, 20, 30])
+    image.save(tmp_path / "palette.png")
+    assert read_numbers(str(tmp_path / "palette.png")).tolist() == [[[200, 100, 50], [0, 20, 30]]]

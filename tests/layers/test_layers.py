@@ -823,3 +823,19 @@ def test_an_input_layer_says_its_shape_and_type():
         "dtype": "float64",
         "batch_shape": (None, 5, 7, 3),
     }
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "rows"),  # the sums of rows, from Keras 3.15.1
+    [
+        ((8, 10), (6, 6), [-11, 87, 187, 287, 387, 129]),
+        ((9, 10), (6, 6), [42, 132, 222, 312, 402, 492]),
+        ((5, 9), (7, 4), [-20, -20, 10.857, 88, 134.286, -20, -20]),
+        ((3, 8), (6, 10), [35, 55, 95, 135, 175, 195]),
+        ((7, 8), (5, 6), [30.6, 97.8, 165, 232.2, 299.4]),
+    ],
+)
+def test_resizing_pads_both_sides_alike_as_in_keras(size, wanted, rows):
+    image = np.arange(size[0] * size[1], dtype=np.float32).reshape(1, *size, 1)
+    padded = layers.Resizing(*wanted, pad_to_aspect_ratio=True, fill_value=-5.0)(image).numpy()
+    np.testing.assert_allclose(padded[0, ..., 0].sum(1), rows, atol=1e-3)

@@ -3,11 +3,15 @@
     python tests/oracles/make_tensorflow.py
 
 It was run with TensorFlow 2.21.0 (CPU). It writes `tensorflow_names.json` beside itself: for each
-expression in `tf`, `np` and the arrays below its value, shape and element type.
+expression in `tf`, `np` and the arrays below its value, shape and element type, and what
+`tf.io.decode_png` makes of small files.
 """
 
+import base64
 import importlib.metadata
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +25,8 @@ ARRAYS = {
     "k": np.array([2, 0, 1]),
     "x": (np.arange(2 * 4 * 6 * 3).reshape(2, 4, 6, 3) * 37 % 101 / 8).astype("float32"),
     "i": (np.arange(3 * 5 * 3).reshape(3, 5, 3) * 29 % 256).astype("uint8"),
+    "j": (np.arange(3 * 5 * 3).reshape(3, 5, 3) * 7919 % 65536).astype("uint16"),
+    "s": (np.arange(3 * 5 * 3).reshape(3, 5, 3) * 7919 % 65536 - 32768).astype("int16"),
     "w": (np.arange(3 * 2 * 3 * 2).reshape(3, 2, 3, 2) * 7 % 11 / 8 - 0.5).astype("float32"),
 }
 EXPRESSIONS = """
@@ -51,19 +57,53 @@ tf.greater(a, b)
 tf.greater_equal(a, b)
 tf.identity(a)
 tf.image.adjust_brightness(x, 0.25)
+tf.image.adjust_brightness(i, 0.1)
+tf.image.adjust_brightness(i, -0.3)
+tf.image.adjust_brightness(j, 0.1)
+tf.image.adjust_brightness(s, 0.6)
 tf.image.adjust_contrast(x, 0.5)
+tf.image.adjust_contrast(i, 2.0)
+tf.image.adjust_contrast(i, 0.5)
+tf.image.adjust_contrast(j, 3.0)
+tf.image.adjust_contrast(s, 1.5)
 tf.image.adjust_contrast(x[0], 2.0)
 tf.image.central_crop(x, 0.25)
 tf.image.central_crop(i, 0.5)
 tf.image.convert_image_dtype(i, tf.float32)
 tf.image.convert_image_dtype(tf.constant([[[0.0, 0.25, 1.0]]]), tf.uint8)
+tf.image.convert_image_dtype(tf.constant([[[-0.5, 0.25, 1.5]]]), tf.uint8, saturate=True)
+tf.image.convert_image_dtype(tf.constant([[[-1.5, 0.25, 1.5]]]), tf.int16, saturate=True)
+tf.image.convert_image_dtype(tf.constant([[[-1.5, 0.25, 1.5]]]), tf.int32, saturate=True)
+tf.image.convert_image_dtype(i, tf.uint16)
+tf.image.convert_image_dtype(i, tf.int32)
+tf.image.convert_image_dtype(j, tf.uint8)
+tf.image.convert_image_dtype(j, tf.float32)
+tf.image.convert_image_dtype(s, tf.uint8, saturate=True)
+tf.image.convert_image_dtype(s, tf.float32)
 tf.image.flip_left_right(x)
+tf.image.grayscale_to_rgb(tf.constant(i[..., :1]))
+tf.image.per_image_standardization(x)
+tf.image.per_image_standardization(i)
+tf.image.per_image_standardization(i * 0 + 3)
+tf.image.psnr(x, x[..., ::-1], 12.0)
+tf.image.psnr(i, i[::-1], 255)
+tf.image.psnr(j, j[::-1], 65535)
 tf.image.flip_up_down(i)
 tf.image.resize(x, (3, 9))
 tf.image.resize(x, [8, 4], method="nearest")
 tf.image.resize(i, (6, 4))
 tf.image.resize(i, (6, 10), method="nearest")
+tf.image.resize_with_pad(x, 6, 5)
+tf.image.resize_with_pad(i, 7, 4)
+tf.image.resize_with_pad(i, 4, 9, method="nearest")
+tf.image.resize_with_pad(i, 2, 3)
 tf.image.rgb_to_grayscale(x)
+tf.image.rgb_to_grayscale(i)
+tf.image.rgb_to_grayscale(j)
+tf.image.rot90(x)
+tf.image.rot90(i, 2)
+tf.image.rot90(i, k=3)
+tf.image.rot90(i, 4)
 tf.less(a, b)
 tf.less_equal(a, b)
 tf.linalg.matmul(a, tf.transpose(b))
@@ -147,6 +187,45 @@ tf.constant(a) > 0.25
 tf.constant(a) == b
 """
 
+#: PNG files' bits of one number and kind: 0 grey, 2 colours, 4 and 6 these with opacity.
+PNG_FILES = [(16, 0), (16, 2), (16, 4), (16, 6), (8, 0), (8, 2), (8, 4), (8, 6), (4, 0), (2, 0)]
+
+
+def png_file(bits, kind):
+    """The bytes of a PNG file of 2 x 3 pixels, put together by hand."""
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}[kind]
+    pixels = (np.arange(6 * channels).reshape(2, 3, channels) * 40503 + 12345) % 2**bits
+    places = pixels[..., None] >> np.arange(bits - 1, -1, -1) & 1
+    rows = np.packbits(places.reshape(2, -1).astype("uint8"), axis=1)
+    data = np.concatenate([np.zeros((2, 1), "uint8"), rows], axis=1).tobytes()
+
+    def chunk(name, content):
+        check = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + check
+
+    header = struct.pack(">IIBBBBB", 3, 2, bits, kind, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def decoded():
+    """What decode_png makes of these files, with every type and number of channels.
+
+    Left out is opacity that a file of fewer than 8 bits does not have: TensorFlow 2.21.0 gives the
+    largest number of these few bits, which means nearly clear, instead of 255.
+    """
+    found = []
+    for bits, kind in PNG_FILES:
+        contents = png_file(bits, kind)
+        for dtype in ("uint8", "uint16"):
+            for channels in (0, 1, 3, 4)[: 4 if bits >= 8 else 3]:
+                y = tf.io.decode_png(contents, channels=channels, dtype=dtype).numpy()
+                found.append({
+                    "file": base64.b64encode(contents).decode(), "dtype": dtype,
+                    "channels": channels, "shape": list(y.shape), "values": y.ravel().tolist(),
+                })  # fmt: skip
+    return found
+
 
 def main():
     values = {}
@@ -161,9 +240,11 @@ def main():
     }
     version = importlib.metadata.version("tensorflow-cpu")
     lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in values.items())
+    files = ",\n".join(f"  {json.dumps(case)}" for case in decoded())
     text = (
         f'{{\n "tensorflow": "{version}",\n "arrays": {json.dumps(arrays)},\n'
-        f' "expressions": {{\n{lines}\n }}\n}}\n'
+        f' "expressions": {{\n{lines}\n }},\n'
+        f' "png": [\n{files}\n ]\n}}\n'
     )
     (HERE / "tensorflow_names.json").write_text(text)
 

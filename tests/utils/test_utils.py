@@ -1,5 +1,6 @@
 """Labels, norms, splits, single images and folders of images, beside what Keras gives for them."""
 
+import io
 import json
 import random
 import shutil
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from minicnn import Sequential, config, layers, utils
@@ -86,6 +88,67 @@ def test_padding_keeps_proportions_in_the_middle(tmp_path):
     np.testing.assert_array_equal(image.numpy(), expected)
 
 
+@pytest.mark.parametrize(
+    ("size", "wanted", "there"),  # from Keras 3.15.1
+    [
+        ((8, 10), (6, 6), np.s_[:4, :]),
+        ((9, 10), (6, 6), np.s_[:5, :]),
+        ((5, 9), (7, 4), np.s_[2:4, :]),
+        ((10, 7), (4, 9), np.s_[:, 3:5]),
+        ((3, 8), (6, 10), np.s_[1:4, :]),
+        ((7, 7), (5, 6), np.s_[:, :5]),
+    ],
+)
+def test_a_padded_image_is_resized_first_and_lies_where_keras_lays_it(
+    tmp_path, size, wanted, there
+):
+    (tmp_path / "a").mkdir()
+    Image.fromarray(np.full((*size, 3), 100, np.uint8)).save(tmp_path / "a" / "1.png")
+    data = utils.image_dataset_from_directory(
+        tmp_path, image_size=wanted, pad_to_aspect_ratio=True, batch_size=None, verbose=False
+    )
+    expected = np.zeros((*wanted, 3))
+    expected[there] = 100
+    np.testing.assert_allclose(data.get_single_element()[0].numpy(), expected, rtol=1e-6)
+
+
+def test_what_is_hidden_is_no_class_and_no_image(tmp_path, capsys):
+    pixels = Image.fromarray(np.full((4, 6, 3), 90, np.uint8))
+    places = (".ipynb_checkpoints", "Parasitized", "Uninfected", "Uninfected/.git", ".empty")
+    for name in places:
+        (tmp_path / name).mkdir()
+        if name != ".empty":
+            pixels.save(tmp_path / name / "x.png")
+    pixels.save(tmp_path / "Parasitized" / "y.TIF")
+    pixels.save(tmp_path / "Parasitized" / ".z.png")
+    for name in ("Parasitized/._x.png", "Uninfected/Thumbs.db", "Uninfected/.DS_Store"):
+        (tmp_path / name).write_bytes(b"x")
+    data = utils.image_dataset_from_directory(tmp_path, label_mode="binary", shuffle=False)
+    assert data.class_names == ["Parasitized", "Uninfected"]
+    names = ["Parasitized/x.png", "Parasitized/y.TIF", "Uninfected/x.png"]
+    assert [Path(p).relative_to(tmp_path).as_posix() for p in data.file_paths] == names
+    assert next(iter(data))[1].numpy().ravel().tolist() == [0, 0, 1]
+    assert "1 file was not read (1 .db)." in capsys.readouterr().out
+    unlabelled = utils.image_dataset_from_directory(tmp_path, labels=None, verbose=False)
+    assert len(unlabelled.file_paths) == 3
+
+
+def test_a_cameras_bits_are_those_of_the_whole_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    numbers = np.array([[0, 100, 900], [1, 2, 3]], np.uint16)
+    Image.fromarray(numbers).save(tmp_path / "a" / "1.png")
+    tifffile.imwrite(tmp_path / "a" / "2.tif", numbers + 3000)
+    Image.fromarray(numbers.astype(np.uint8)).save(tmp_path / "a" / "3.png")
+    with pytest.warns(UserWarning, match="16-bit integers from 0 to 3900 were taken for 12 bits"):
+        data = utils.image_dataset_from_directory(
+            tmp_path, image_size=(2, 3), shuffle=False, color_mode="grayscale", verbose=False
+        )
+    images = next(iter(data))[0].numpy()[..., 0]
+    np.testing.assert_allclose(images[0], numbers / 4095 * 255, rtol=1e-6)
+    np.testing.assert_allclose(images[1], (numbers + 3000) / 4095 * 255, rtol=1e-6)
+    np.testing.assert_array_equal(images[2], numbers.astype(np.uint8))
+
+
 @pytest.mark.parametrize("subset", [None, "training", "validation"])
 def test_mixed_images_keep_their_labels(folder, subset):
     def pixels(path):
@@ -122,7 +185,7 @@ def test_subsets_share_no_file_and_say_their_numbers(folder, capsys):
         folder, validation_split=0.4, subset="both", seed=7, batch_size=2, image_size=(5, 8)
     )
     assert capsys.readouterr().out == (
-        "Found 9 files belonging to 3 classes.\n"
+        "Found 9 files belonging to 3 classes.\n1 file was not read (1 .txt).\n"
         "Using 6 files for training.\nUsing 3 files for validation.\n"
     )
     assert (len(train), len(test)) == (3, 2)
@@ -215,7 +278,7 @@ def test_missing_empty_and_damaged_folders(tmp_path):
         utils.image_dataset_from_directory(tmp_path)
     (tmp_path / "a" / "bad.png").write_bytes(b"no image")
     data = utils.image_dataset_from_directory(tmp_path, verbose=False)
-    with pytest.raises(DataError, match=r"cannot read .*bad\.png: cannot identify"):
+    with pytest.raises(DataError, match=r"cannot read .*bad\.png: neither a PNG"):
         list(data)
 
 
@@ -313,12 +376,63 @@ def test_keeping_proportions_cuts_the_middle_out(tmp_path):
     assert np.asarray(squeezed).max() < 120
 
 
+def test_grey_of_16_bits_keeps_its_numbers_as_in_keras(tmp_path):
+    numbers = np.array([[1, 2, 200, 300, 1000], [0, 65535, 40000, 7, 9]], np.uint16)
+    Image.fromarray(numbers).save(tmp_path / "ids.png")
+    tifffile.imwrite(tmp_path / "ids.tif", numbers, byteorder=">")
+    for path in (tmp_path / "ids.png", tmp_path / "ids.tif"):
+        image = utils.load_img(path, color_mode="grayscale")
+        np.testing.assert_array_equal(utils.img_to_array(image)[..., 0], numbers)
+        smaller = utils.load_img(path, "grayscale", target_size=(3, 4), interpolation="bilinear")
+        assert utils.img_to_array(smaller)[..., 0].tolist() == [  # from Keras 3.15.1
+            [1, 85, 258, 825], [8193, 27490, 8465, 417], [16384, 54895, 16671, 9],
+        ]  # fmt: skip
+        colours = np.asarray(utils.load_img(path))
+        np.testing.assert_array_equal(colours[..., 1], np.rint(numbers / 257))
+    opened = io.BytesIO((tmp_path / "ids.png").read_bytes())
+    assert utils.load_img(opened, "grayscale").size == (5, 2)
+
+
+def test_deep_images_are_neither_black_nor_white_and_what_was_decided_is_said(tmp_path):
+    values = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    tifffile.imwrite(tmp_path / "float.tif", values)
+    shown = np.asarray(utils.load_img(tmp_path / "float.tif"))
+    np.testing.assert_array_equal(shown[..., 2], np.rint(values * 255))
+    grey = utils.img_to_array(utils.load_img(tmp_path / "float.tif", "grayscale"))
+    np.testing.assert_array_equal(grey[..., 0], values)
+    tifffile.imwrite(tmp_path / "camera.tif", np.rint(values * 4095).astype("u2"))
+    with pytest.warns(UserWarning, match=r"camera\.tif: 16-bit .* taken for 12 bits and scaled"):
+        shown = np.asarray(utils.load_img(tmp_path / "camera.tif"))
+    np.testing.assert_allclose(shown[..., 0], values * 255, atol=0.6)
+    tifffile.imwrite(tmp_path / "nan.tif", np.full((2, 3), np.nan, np.float32))
+    with pytest.raises(DataError, match=r"load_img: cannot read .*nan\.tif: 6 of its 6 numbers"):
+        utils.load_img(tmp_path / "nan.tif")
+
+
+def test_the_cameras_mark_and_opacity(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 9, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    for mode, channels in (("rgb", 3), ("rgba", 4)):
+        shown = np.asarray(utils.load_img(tmp_path / "a.png", mode))
+        np.testing.assert_array_equal(shown, np.rot90(pixels[..., :channels], -1))
+    Image.fromarray(pixels[..., :3]).save(tmp_path / "b.png", exif=exif)
+    (tmp_path / "data" / "one").mkdir(parents=True)
+    (tmp_path / "b.png").rename(tmp_path / "data" / "one" / "b.png")
+    data = utils.image_dataset_from_directory(
+        tmp_path / "data", image_size=(9, 5), batch_size=None, verbose=False
+    )
+    image, _ = data.get_single_element()
+    np.testing.assert_array_equal(image.numpy(), np.rot90(pixels[..., :3], -1))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda p: utils.load_img(p, color_mode="foo"), ArgumentError, "color_mode='foo'"),
         (lambda p: utils.load_img(p, interpolation="foo"), ArgumentError, "interpolation='foo'"),
-        (lambda p: utils.load_img(p), DataError, "cannot read .*: No such file"),
+        (lambda p: utils.load_img(p), DataError, "cannot read .*: no such file"),
         (lambda p: utils.img_to_array(np.zeros(3)), ShapeError, r"shape \(3,\)"),
         (lambda p: utils.array_to_img(np.zeros((2, 3))), ShapeError, r"shape \(2, 3\)"),
         (lambda p: utils.array_to_img(np.zeros((2, 3, 2))), ShapeError, "1, 3 or 4 channels"),
