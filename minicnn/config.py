@@ -27,6 +27,7 @@ __all__ = [
     "backend",
     "device",
     "disable_traceback_filtering",
+    "element_type",
     "enable_traceback_filtering",
     "floatx",
     "is_traceback_filtering_enabled",
@@ -153,6 +154,23 @@ def use_floatx(dtype: str) -> Iterator[None]:
         yield
     finally:
         _settings["floatx"] = before
+
+
+def element_type(where: str, dtype: Any) -> np.dtype[Any]:
+    """Return the element type of a name, or of a type of NumPy's.
+
+    Raises:
+        ArgumentError: NumPy has no such type; the message says what to do without it.
+    """
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        pass
+    if "mixed" in str(dtype) or "bfloat16" in str(dtype):
+        why = "mixed precision and bfloat16 are not part of minicnn; leave dtype out for 'float32'."
+    else:
+        why = "it must be a type of NumPy's such as 'float32' (default), 'float64' or 'uint8'."
+    raise ArgumentError(f"{where}: dtype={dtype!r} is not known; {why}")
 
 
 def set_random_seed(seed: int) -> None:

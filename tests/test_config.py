@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from minicnn import Variable, config
+import minicnn
+from minicnn import Variable, config, layers
 from minicnn.errors import ArgumentError
 from tests.helpers import run_python
 
@@ -136,3 +137,25 @@ def test_other_seeds_are_refused(seed):
     with pytest.raises(ArgumentError, match=f"seed={seed!r}, but it must be an integer >= 0"):
         config.set_random_seed(seed)
     assert config.random_state() == state
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda kind: layers.Dense(2, dtype=kind, name="first"), r"Dense 'first': dtype="),
+        (lambda kind: layers.Conv2D(2, 3, dtype=kind), r"Conv2D 'conv2d\w*': dtype="),
+        (lambda kind: layers.Input((3, 5), dtype=kind), "InputLayer .*: dtype="),
+        (lambda kind: minicnn.Variable([1.0], dtype=kind), "Tensor: dtype="),
+        (lambda kind: minicnn.cast([1.0], kind), "cast: dtype="),
+        (lambda kind: minicnn.zeros((3, 2), kind), "zeros: dtype="),
+        (lambda kind: minicnn.ones_like([1.0], kind), "ones_like: dtype="),
+        (lambda kind: minicnn.one_hot([1], 3, dtype=kind), "one_hot: dtype="),
+    ],
+)
+def test_types_that_are_not_there_are_named_with_the_way_out(make, told):
+    for kind in ("mixed_float16", "bfloat16", "mixed_bfloat16"):
+        with pytest.raises(ArgumentError, match=rf"{told}'{kind}' .*leave dtype out for 'float32'"):
+            make(kind)
+    with pytest.raises(ArgumentError, match=rf"{told}'flot32' .*such as 'float32' \(default\)"):
+        make("flot32")
+    make("float64")

@@ -161,6 +161,20 @@ def test_variables_without_a_gradient_are_left_alone():
         optimizer.apply_gradients([(None, a), (None, b)])
 
 
+def test_without_any_gradient_the_variables_are_named_and_the_reason():
+    many = [Variable(np.ones((2, 3)), name=f"kernel_{i}") for i in range(5)]
+    told = (
+        r"'kernel_0' \(2, 3\), .*'kernel_2' \(2, 3\) and 2 more\. .*the target does not depend on"
+    )
+    with pytest.raises(ArgumentError, match=told):
+        optimizers.SGD().apply_gradients([(None, v) for v in many])
+    frozen = Variable([1.0], trainable=False, name="mean")
+    with pytest.raises(
+        ArgumentError, match=r"'mean' \(1,\)\. They are not trainable, .*tape\.watch"
+    ):
+        optimizers.SGD().apply_gradients([(None, frozen)])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "make",

@@ -384,7 +384,7 @@ def as_numpy(value: Any, dtype: Any = None) -> Array:
 def as_array(value: Any, dtype: Any = None) -> Array:
     """Return `value` as an array, where it is; Python floats become `config.floatx()`."""
     given = plain(value)
-    kind = dtype or _float_type(value)
+    kind = config.element_type("Tensor", dtype) if dtype else _float_type(value)
     array = given.astype(kind, copy=False) if on_gpu(given) else np.asarray(given, dtype=kind)
     if array.dtype.kind not in "biuf":
         raise ArgumentError(

@@ -137,7 +137,7 @@ class Layer(WeightOwner):
         self.has_own_name = name is not None
         self.name = name or _new_name(self._base_name())
         self._trainable = bool(trainable)
-        self.dtype = config.floatx() if dtype is None else np.dtype(dtype).name
+        self.dtype = config.element_type(self.where, dtype or config.floatx()).name
         self.given_input_shape = _given_shape(self.where, kwargs)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn import config
 from minicnn.autograd.recording import operator
 from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tensor, record
 from minicnn.errors import ArgumentError, ShapeError
@@ -355,9 +356,10 @@ def clip(x: Any, minimum: float, maximum: float) -> Tensor:
 def cast(x: Any, dtype: Any) -> Tensor:
     """Return x in another element type."""
     x = convert_to_tensor(x)
-    if x.dtype == np.dtype(dtype):
+    kind = config.element_type("cast", dtype)
+    if x.dtype == kind:
         return x
-    return record("cast", x.data.astype(dtype), (x, lambda dy, y: cast(dy, x.dtype)))
+    return record("cast", x.data.astype(kind), (x, lambda dy, y: cast(dy, x.dtype)))
 
 
 def erf(x: Any) -> Tensor:

@@ -17,7 +17,7 @@ from minicnn.kernels.rows import joined
 from minicnn.optimizers import schedules
 from minicnn.optimizers.clipping import bound, clipped
 from minicnn.optimizers.copying import Copied
-from minicnn.optimizers.gradients import beside_variable
+from minicnn.optimizers.gradients import beside_variable, no_gradients
 from minicnn.optimizers.readings import RateNow, StepsDone
 from minicnn.optimizers.row import Row
 from minicnn.optimizers.schedules import LearningRateSchedule
@@ -312,6 +312,8 @@ class Optimizer(Copied):
             for g, v in zip(grads, variables, strict=True)
             if g is not None
         ]
+        if not pairs:
+            raise ArgumentError(f"{self.name}: {no_gradients(variables)}")
         self._check(pairs)
         gradients, variables = [g for g, _ in pairs], [v for _, v in pairs]
         if self.loss_scale_factor is not None:
@@ -327,8 +329,6 @@ class Optimizer(Copied):
         self._calls += 1
 
     def _check(self, pairs: list[tuple[Array, Variable]]) -> None:
-        if not pairs:
-            raise ArgumentError(f"{self.name}: none of the variables has a gradient.")
         for gradient, variable in pairs:
             if id(variable) not in self.state:
                 raise ArgumentError(

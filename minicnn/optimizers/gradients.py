@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,26 @@ from minicnn.autograd.tensor import Tensor, Variable, plain
 from minicnn.errors import DeviceError
 from minicnn.kernels.placement import NAMES, device_of, on_gpu, to_device
 
-__all__ = ["beside_variable"]
+__all__ = ["beside_variable", "no_gradients"]
+
+
+def no_gradients(variables: Sequence[Variable]) -> str:
+    """Return which variables have no gradient, and why.
+
+    >>> no_gradients([Variable([[1.0, 2.0]], trainable=False, name="kernel")])[:80]
+    "none of the variables has a gradient: 'kernel' (1, 2). They are not trainable, a"
+    """
+    names = ", ".join(f"{v.name!r} {v.shape}" for v in variables[:3])
+    more = f" and {len(variables) - 3} more" if len(variables) > 3 else ""
+    if not any(v.trainable for v in variables):
+        why = "They are not trainable, and a tape watches such variables only by tape.watch."
+    else:
+        why = (
+            "As far as the tape saw, the target does not depend on them: it must be computed from "
+            "them in the tape's block, by operations on tensors. float(), .numpy() and NumPy's "
+            "functions cut the way."
+        )
+    return f"none of the variables has a gradient: {names}{more}. {why}"
 
 
 def beside_variable(where: str, gradient: Any, variable: Variable) -> NDArray[Any]:

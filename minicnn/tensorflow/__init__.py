@@ -22,12 +22,13 @@ from minicnn.autograd.tensor import (
     constant,
     convert_to_tensor,
 )
+from minicnn.config import element_type
 from minicnn.errors import ArgumentError
 from minicnn.keras import Namespace, look_up
 from minicnn.kernels.placement import check_same_device
 
 bool = np.dtype("bool")
-float32, float64 = np.dtype("float32"), np.dtype("float64")
+float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
 int8, int16, int32, int64 = (np.dtype(f"int{n}") for n in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (np.dtype(f"uint{n}") for n in (8, 16, 32, 64))
 newaxis = None
@@ -56,6 +57,12 @@ _IN_MATH = (
     *("logical_and", "logical_not", "logical_or", "not_equal", "reduce_all", "reduce_any"),
     *("reduce_std", "reduce_variance"),
 )
+#: Names that stand in `tf` alone.
+_SINGLE = {
+    "TensorSpec": "minicnn.data:TensorSpec",
+    "UnconnectedGradients": "minicnn.tensorflow.gradients:UnconnectedGradients",
+    "custom_gradient": "minicnn.tensorflow.gradients:custom_gradient",
+}
 _FILES = {
     "decode_image": "minicnn.tensorflow.image_files:decode_image",
     "decode_jpeg": "minicnn.tensorflow.image_files:decode_jpeg",
@@ -84,8 +91,8 @@ def __getattr__(name: str) -> Any:
         return look_up(SAME[name])
     if name in _NAMESPACES:
         return _NAMESPACES[name]
-    if name == "TensorSpec":
-        return look_up("minicnn.data:TensorSpec")
+    if name in _SINGLE:
+        return look_up(_SINGLE[name])
     if name in ("image", "nn", "random"):
         return importlib.import_module(f"minicnn.tensorflow.{name}")
     raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
@@ -116,22 +123,26 @@ def stop_gradient(input: Any) -> Tensor:  # noqa: A002
 
 def zeros(shape: Sequence[int], dtype: Any = float32) -> Tensor:
     """Return a tensor of zeros."""
-    return constant(np.zeros(tuple(shape), dtype))
+    return constant(np.zeros(tuple(shape), element_type("zeros", dtype)))
 
 
 def ones(shape: Sequence[int], dtype: Any = float32) -> Tensor:
     """Return a tensor of ones."""
-    return constant(np.ones(tuple(shape), dtype))
+    return constant(np.ones(tuple(shape), element_type("ones", dtype)))
 
 
 def zeros_like(input: Any, dtype: Any = None) -> Tensor:  # noqa: A002
     """Return zeros in the shape and type of a tensor."""
-    return Tensor(np.zeros_like(convert_to_tensor(input).data, dtype))
+    return Tensor(
+        np.zeros_like(convert_to_tensor(input).data, dtype and element_type("zeros_like", dtype))
+    )
 
 
 def ones_like(input: Any, dtype: Any = None) -> Tensor:  # noqa: A002
     """Return ones in the shape and type of a tensor."""
-    return Tensor(np.ones_like(convert_to_tensor(input).data, dtype))
+    return Tensor(
+        np.ones_like(convert_to_tensor(input).data, dtype and element_type("ones_like", dtype))
+    )
 
 
 def fill(dims: Sequence[int], value: Any) -> Tensor:
@@ -164,7 +175,11 @@ def one_hot(indices: Any, depth: int, dtype: Any = float32) -> Tensor:
     [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
     numbers = convert_to_tensor(indices).data
-    return Tensor((numbers[..., None] == np.arange(depth, like=numbers)).astype(dtype))
+    return Tensor(
+        (numbers[..., None] == np.arange(depth, like=numbers)).astype(
+            element_type("one_hot", dtype)
+        )
+    )
 
 
 # Shapes.
