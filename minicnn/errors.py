@@ -17,6 +17,7 @@ __all__ = [
     "DeviceError",
     "DeviceLostError",
     "DeviceMemoryError",
+    "ImageWarning",
     "MinicnnError",
     "OutputError",
     "ShapeError",
@@ -72,6 +73,10 @@ class WeightsError(MinicnnError, ValueError):
 
 class OutputError(MinicnnError, OSError):
     """A file or folder that cannot be written."""
+
+
+class ImageWarning(UserWarning):
+    """What the reader of image files had to decide: what is white, which page, which channels."""
 
 
 def check_choice(where: str, argument: str, value: Any, choices: Iterable[str]) -> str:

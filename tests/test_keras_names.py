@@ -12,7 +12,7 @@ from PIL import Image
 
 import minicnn as tf
 from minicnn import keras
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, ImageWarning
 from tests.helpers import run_python
 
 STORED = json.loads((Path(__file__).parent / "oracles" / "tensorflow_names.json").read_text())
@@ -91,7 +91,7 @@ def test_image_files(tmp_path):
 def test_what_decoders_decide_is_said_and_grey_of_photographs_is_their_brightness():
     dim = io.BytesIO()
     Image.fromarray(np.array([[0, 5, 4000]], np.uint16)).save(dim, "PNG")
-    with pytest.warns(UserWarning, match=r"reach 4000 of 65535, .* dtype=tf\.uint16\) keeps"):
+    with pytest.warns(ImageWarning, match=r"reach 4000 of 65535, .* dtype=tf\.uint16\) keeps"):
         upper = tf.io.decode_png(dim.getvalue())
     assert upper.numpy().ravel().tolist() == [0, 0, 15]
     whole = tf.image.decode_image(dim.getvalue(), dtype=tf.uint16)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from minicnn import config
-from minicnn.errors import BackendError, MinicnnError, check_choice
+from minicnn.errors import BackendError, ImageWarning, MinicnnError, check_choice
 from minicnn.kernels import backends
 
 __all__ = ["Device", "computing_on", "console", "errors", "step", "told"]
@@ -51,9 +52,25 @@ def computing_on(device: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """Turn the errors that minicnn words into one line and an exit status."""
+    """Turn the errors that minicnn words into one line and an exit status.
+
+    What the reader of images decided becomes a line, too.
+    """
+    usual = warnings.showwarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *more: Any
+    ) -> None:
+        if issubclass(category, ImageWarning):
+            errors.print(f"note: {message}", style="yellow", markup=False)
+        else:
+            usual(message, category, filename, lineno, *more)
+
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", ImageWarning)
+            warnings.showwarning = show  # type: ignore[assignment]
+            yield
     except MinicnnError as error:
         errors.print(f"error: {error}", style="red", markup=False)
         raise typer.Exit(1) from None

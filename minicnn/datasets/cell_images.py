@@ -229,7 +229,10 @@ def _scale_together(
             image /= np.float32(white - black)
             np.clip(image, 0, 1, out=image)
         if extent.note is not None:
-            notes.append(f"{_count(places, 'image')}: {extent.note}.")
+            notes.append(
+                f"{_count(places, 'image')}: {extent.note}; a value range of {extent.whole[0]} to "
+                f"{extent.whole[1]} takes the whole type."
+            )
     return notes
 
 

@@ -59,7 +59,8 @@ def read_image(
         pixels = picture.scaled(value_range, wanted)
     except DataError as error:
         raise DataError(f"read_image: cannot read {path}: {error}.") from None
-    warn_of(path, picture, scaled=value_range is None)
+    keeping = f"value_range={picture.extent.whole} takes the whole type"
+    warn_of(path, picture, keeping if value_range is None else "")
     return pixels
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError, DataError
-from minicnn.images import ENDINGS, read_picture
+from minicnn.images import ENDINGS, read_picture, warn_of
 
 __all__ = ["as_images", "as_kernels", "read_numbers"]
 
@@ -110,6 +110,7 @@ def _with_points(text: str) -> str:
 def _read_image(path: Path, what: str) -> Array:
     """Return an image's numbers: (H,W) where all channels are alike, else (H,W,3)."""
     picture = read_picture(what, path)
+    warn_of(path, picture)
     if picture.colours == "grey":
         return _checked(picture.numbers, f"{what}: {path}")
     pixels = picture.rgb(clear=True)

@@ -67,24 +67,26 @@ class Extent(NamedTuple):
         return 0.0, high
 
     @property
+    def whole(self) -> tuple[int, int]:
+        """The numbers of black and white that the type has: 0 and 1 of floats."""
+        return 0, 1 if self.kind == "f" else 2 ** (self.bits - (self.kind == "i")) - 1
+
+    @property
     def note(self) -> str | None:
         """What was decided about white, in a sentence; None where the type of the numbers says it.
 
         >>> Extent("u", 16, 3, 4000).note
         '16-bit integers from 3 to 4000 were taken for 12 bits and scaled from 0 (black) to 4095
-        (white); another value range can be given, such as 0 to 65535'
+        (white)'
         """
         low, high = self.value_range
-        signed, floats = self.kind == "i", self.kind == "f"
-        whole = (0, 1) if floats else (0, 2 ** (self.bits - signed) - 1)
-        if (low, high) == whole:
+        if (low, high) == self.whole:
             return None
-        what = f"{self.bits}-bit {'floats' if floats else 'integers'}"
-        bits = "" if floats or low < 0 else f"taken for {int(high).bit_length()} bits and "
+        what = f"{self.bits}-bit {'floats' if self.kind == 'f' else 'integers'}"
+        bits = "" if self.kind == "f" or low else f"taken for {int(high).bit_length()} bits and "
         return (
             f"{what} from {_number(self.low)} to {_number(self.high)} were {bits}scaled from "
-            f"{_number(low)} (black) to {_number(high)} (white); another value range can be given, "
-            f"such as {_number(whole[0])} to {_number(whole[1])}"
+            f"{_number(low)} (black) to {_number(high)} (white)"
         )
 
 

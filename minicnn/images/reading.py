@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.errors import DataError
+from minicnn.errors import DataError, ImageWarning
 from minicnn.images import tiff
 from minicnn.images.orientation import upright
 from minicnn.images.picture import Picture
@@ -182,14 +182,17 @@ def _palette(image: Image.Image) -> NDArray[np.uint8]:
     return colours
 
 
-def warn_of(path: str | Path, picture: Picture, *, scaled: bool = True) -> None:
+def warn_of(path: str | Path, picture: Picture, otherwise: str = "") -> None:
     """Warn of what the reader decided about a file, in the name of the caller's caller.
 
     Args:
         path: the file.
         picture: what was read.
-        scaled: whether its numbers were scaled by its own `value_range`.
+        otherwise: how to scale its numbers in another way, where they were scaled by its own
+            `value_range`.
     """
-    notes = [*picture.notes, *([picture.extent.note] if scaled and picture.extent.note else [])]
+    notes = list(picture.notes)
+    if otherwise and picture.extent.note:
+        notes.append(f"{picture.extent.note}; {otherwise}")
     if notes:
-        warnings.warn(f"{path}: {'; '.join(notes)}.", stacklevel=3)
+        warnings.warn(f"{path}: {'; '.join(notes)}.", ImageWarning, stacklevel=3)

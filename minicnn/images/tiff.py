@@ -21,8 +21,14 @@ __all__ = ["STARTS", "read"]
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _SEPARATED, _YCBCR = 0, 1, 2, 3, 5, 6
-#: Pillow's modes that hold all of a file's numbers, with the bits of one.
-_WHOLE = {"1": 1, "L": 8, "RGB": 8, "RGBA": 8, "LA": 8, "P": 8, "I;16": 16, "I;16B": 16, "F": 32}
+#: What Pillow reads whole: its mode, the bits of one number, whether these are signed integers.
+_WHOLE = {
+    ("1", 1, False),
+    *((mode, 8, False) for mode in ("L", "LA", "P", "RGB", "RGBA", "CMYK")),
+    *(("I;16", 16, False), ("I;16B", 16, False), ("I", 32, True), ("F", 32, False)),
+}
+#: The compressions that it knows: Huffman, fax, LZW, JPEG, deflate, PackBits.
+_BY_PILLOW = (2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 
 
 def read(file: IO[bytes]) -> Picture:
@@ -85,8 +91,9 @@ def _numbers(page: Any, file: IO[bytes]) -> NDArray[Any] | None:
     else:
         try:
             pixels = page.asarray()
-        except (ValueError, NotImplementedError) as error:
-            if "imagecodecs" in str(error):
+        except (ImportError, ValueError, NotImplementedError) as error:
+            # Python itself has zstd from 3.14 on, elsewhere the module is missing.
+            if isinstance(error, ImportError) or "imagecodecs" in str(error):
                 return None
             raise
     if page.planarconfig == 2 and page.samplesperpixel > 1:
@@ -122,17 +129,22 @@ def _unpacked(page: Any, file: IO[bytes], bits: int) -> NDArray[Any]:
 
 def _by_pillow(page: Any, file: IO[bytes]) -> tuple[NDArray[Any], int]:
     """Return what Pillow reads of a compressed file, if that is all of its numbers."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
+    bits, name = _first(page.bitspersample), getattr(page.compression, "name", page.compression)
+    missing = DataError(
+        f"{bits}-bit numbers compressed by {name} need the package imagecodecs "
+        f"(pip install imagecodecs)"
+    )
     file.seek(0)
-    with Image.open(file, formats=("TIFF",)) as image:
-        mode, bits = image.mode, _first(page.bitspersample)
-        if _WHOLE.get(mode) != bits or page.sampleformat == 2:
-            name = getattr(page.compression, "name", page.compression)
-            raise DataError(
-                f"{bits}-bit numbers compressed by {name} need the package imagecodecs "
-                f"(pip install imagecodecs)"
-            )
+    try:
+        image = Image.open(file, formats=("TIFF",))
+    except UnidentifiedImageError:
+        raise missing from None
+    with image:
+        whole = (image.mode, bits, page.sampleformat == 2) in _WHOLE
+        if not whole or page.compression not in _BY_PILLOW:
+            raise missing
         # Pillow turns the page when it loads it; here this comes later, for all pages alike.
         image.tag_v2[274] = 1  # type: ignore[attr-defined]
         pixels = np.array(image)

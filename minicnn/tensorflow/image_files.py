@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, constant
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, ImageWarning
 from minicnn.images import Picture, read_picture, scale
 
 __all__ = ["decode_image", "decode_jpeg", "decode_png", "read_file"]
@@ -68,7 +68,7 @@ def _decoded(
             f"nearly black; decode_png(contents, dtype=tf.uint16) keeps the numbers"
         )
     if notes:
-        warnings.warn(f"{where}: {'; '.join(notes)}.", stacklevel=3)
+        warnings.warn(f"{where}: {'; '.join(notes)}.", ImageWarning, stacklevel=3)
     if kind == np.uint8:
         pixels = pixels >> 8 if pixels.dtype == np.uint16 else pixels
     elif kind == np.uint16:

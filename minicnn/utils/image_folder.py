@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import config, ops
 from minicnn.data import AUTOTUNE, Dataset
-from minicnn.errors import ArgumentError, DataError, check_choice
+from minicnn.errors import ArgumentError, DataError, ImageWarning, check_choice
 from minicnn.images import (
     ENDINGS,
     Extent,
@@ -222,7 +222,11 @@ def _look(files: list[str]) -> Extents:
             extents[kind] = extents[kind].joined(extent) if kind in extents else extent
     for extent in extents.values():
         if extent.note is not None:
-            warnings.warn(f"{_WHERE}: {extent.note}, by a map of your own.", stacklevel=3)
+            share = extent.value_range[1] / extent.whole[1]
+            back = (
+                f"; the images times {share:.6g} have that of the type" if extent.low >= 0 else ""
+            )
+            warnings.warn(f"{_WHERE}: {extent.note}{back}.", ImageWarning, stacklevel=3)
     return extents
 
 

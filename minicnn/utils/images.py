@@ -82,7 +82,10 @@ def load_img(
             image = picture.pillow(mode)
         except DataError as error:
             raise DataError(f"load_img: cannot read {name}: {error}.") from None
-    warn_of(name, picture, scaled=image.mode == mode)
+    keeping = (
+        'datasets.read_image takes a value_range, and color_mode="grayscale" keeps the numbers'
+    )
+    warn_of(name, picture, keeping if image.mode == mode else "")
     if target_size is None:
         return image
     height, width = target_size

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from minicnn.datasets import read_image, write_image
-from minicnn.errors import ArgumentError, DataError, OutputError
+from minicnn.errors import ArgumentError, DataError, ImageWarning, OutputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,6 +151,23 @@ def test_reading_names_the_file_and_the_reason(tmp_path):
         read_image(tmp_path)
     with pytest.raises(ArgumentError, match=r"read_image: size=\(0, 3\) must be"):
         read_image(tmp_path, (0, 3))
+
+
+def test_a_cameras_bits_are_told_and_a_value_range_decides(tmp_path):
+    values = np.array([[0, 1000, 3000], [4095, 7, 8]], np.uint16)
+    path = save(tmp_path / "camera.png", values)
+    told = r"camera\.png: 16-bit integers from 0 to 4095 were taken for 12 bits .*; "
+    with pytest.warns(ImageWarning, match=told + r"value_range=\(0, 65535\) takes the whole type"):
+        pixels = read_image(path)
+    np.testing.assert_allclose(pixels[..., 1], values / 4095, rtol=1e-6)
+    np.testing.assert_allclose(read_image(path, None, (0, 65535))[..., 1], values / 65535, 1e-6)
+    np.testing.assert_allclose(read_image(path, value_range=(4095, 0))[..., 2], 1 - values / 4095,
+                               atol=1e-6)  # fmt: skip
+    with pytest.raises(ArgumentError, match=r"value_range=\(1, 2, 3\) must be two numbers"):
+        read_image(path, value_range=(1, 2, 3))
+    tifffile.imwrite(tmp_path / "nan.tif", np.full((2, 3), np.inf, np.float32))
+    with pytest.raises(DataError, match=r"nan\.tif: 6 of its 6 numbers are NaN or infinite\."):
+        read_image(tmp_path / "nan.tif")
 
 
 def test_pillow_is_not_imported_before_it_is_needed():

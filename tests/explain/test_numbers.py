@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from minicnn.errors import ArgumentError, DataError
+from minicnn.errors import ArgumentError, DataError, ImageWarning
 from minicnn.explain.numbers import as_images, as_kernels, read_numbers
 
 
@@ -135,3 +135,6 @@ def test_images_keep_their_numbers(tmp_path):
     image.putpalette([200, 100, 50, 0, 20, 30])
     image.save(tmp_path / "palette.png")
     assert read_numbers(str(tmp_path / "palette.png")).tolist() == [[[200, 100, 50], [0, 20, 30]]]
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([deep] * 3), photometric="minisblack")
+    with pytest.warns(ImageWarning, match=r"stack\.tif: of 3 pages the first was read\."):
+        assert read_numbers(str(tmp_path / "stack.tif")).tolist() == deep.tolist()

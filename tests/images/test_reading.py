@@ -1,5 +1,6 @@
 """Every kind of image file beside the numbers that were put into it."""
 
+import importlib.util
 import io
 import re
 import struct
@@ -299,20 +300,18 @@ def test_compressed_tiff_files(kind, compression):
     np.testing.assert_array_equal(picture.numbers, image)
 
 
-def test_a_missing_package_is_named():
-    deep = by_pillow(np.repeat(EIGHT[..., None], 3, axis=2), "TIFF", compression="jpeg")
-    assert read_picture("test", deep).colours == "rgb"
-    lzw = bytearray(tiff((COLOURS[..., :3]), photometric="rgb", metadata=None))
-    place = lzw.index(struct.pack("<HHI", 259, 3, 1)) + 8
-    lzw[place : place + 2] = struct.pack("<H", 5)
-    try:
-        import imagecodecs  # noqa: F401
-    except ImportError:
-        reason = try_picture(bytes(lzw))
-        assert reason == (
-            "16-bit numbers compressed by LZW need the package imagecodecs "
-            "(pip install imagecodecs)"
-        )
+@pytest.mark.skipif(
+    importlib.util.find_spec("imagecodecs") is not None, reason="imagecodecs is here and reads them"
+)
+@pytest.mark.parametrize(
+    ("code", "name"), [(5, "LZW"), (34712, "JPEG2000"), (50000, "ZSTD"), (50001, "WEBP")]
+)
+def test_a_missing_package_is_named(code, name):
+    deep = bytearray(tiff(COLOURS[..., :3], photometric="rgb", metadata=None))
+    place = deep.index(struct.pack("<HHI", 259, 3, 1)) + 8  # the tag of the compression
+    deep[place : place + 2] = struct.pack("<H", code)
+    expected = f"16-bit numbers compressed by {name} need the package imagecodecs"
+    assert try_picture(bytes(deep)) == f"{expected} (pip install imagecodecs)"
 
 
 # What white is.
