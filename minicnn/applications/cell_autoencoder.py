@@ -20,7 +20,7 @@ from minicnn.layers import (
 from minicnn.layers.base import spatial
 from minicnn.models import Model
 
-__all__ = ["cell_autoencoder", "encoder_of"]
+__all__ = ["cell_autoencoder", "displaced_by", "encoder_of"]
 
 
 def cell_autoencoder(
@@ -30,6 +30,7 @@ def cell_autoencoder(
     decoder: str = "transpose",
     *,
     skips: bool = False,
+    displaced: Sequence[tuple[int, int]] = (),
     name: str = "cell_autoencoder",
 ) -> Model:
     """Return an autoencoder of convolutions and max-pools, and of upward steps back.
@@ -37,8 +38,9 @@ def cell_autoencoder(
     With S stages, each stage of the encoder is convolution 3x3 + batch normalization + ReLU +
     max-pool 2, and a last convolution without activation makes the code, of
     ceil(H/2**S) x ceil(W/2**S) x code_channels numbers. Each stage of the decoder doubles the
-    size; the last one ends in a sigmoid, so that pixels lie in [0, 1]. An odd size is rounded up
-    by the pool and taken back by the matching stage: the output always has the input's shape.
+    size; the last one ends in a sigmoid, so that pixels lie in [0, 1]. A size that is no multiple
+    of 2**S is filled up to one by repeating the last row and column, and what was drawn of these is
+    cropped at the end: the output has the input's shape, and everything stays in its place.
 
     Args:
         input_shape: (height, width, channels) of the images, any size from 1 x 1.
@@ -49,6 +51,9 @@ def cell_autoencoder(
         skips: hand each encoder stage's result, before its pool, to the decoder stage of its size
             (a U-Net). The code then no longer limits what the output can show: for denoising,
             not for search.
+        displaced: for weights that were learned before the sizes were filled up: the rows and
+            columns (0 or 1) by which each stage's transposed convolution was displaced, from the
+            first stage on; `displaced_by` counts them. Default nowhere.
         name: the model's name.
 
     Returns:
@@ -72,11 +77,16 @@ def cell_autoencoder(
     if not filters:
         raise ArgumentError(f"{where}: filters is empty, but at least one stage is needed.")
     channels = input_shape[2]
-    x = image = Input(tuple(input_shape), name="image")
-    sizes, ends = [], []
+    image = Input(tuple(input_shape), name="image")
+    size = spatial(image.shape, where)
+    surplus = [-n % 2 ** len(filters) for n in size]
+    x = image
+    for axis, name_of_axis in enumerate(("rows", "columns")):
+        if surplus[axis]:
+            x = _with_last_repeated(x, axis, surplus[axis], name_of_axis)
+    ends = []
     for number, count in enumerate(filters, 1):
         stage = f"encoder{number}"
-        sizes.append(spatial(x.shape, where))
         # The normalization takes off any bias and adds its own, beta.
         x = Conv2D(count, 3, padding="same", use_bias=False, name=f"{stage}_conv")(x)
         x = _normalized_relu(x, stage)
@@ -88,13 +98,16 @@ def cell_autoencoder(
         last = number == 1
         drawn = channels if last and not skips else filters[number - 1]
         normalized = skips or not last
-        x = _upward(x, drawn, sizes[number - 1], decoder, stage, use_bias=not normalized)
+        moved = displaced[number - 1] if displaced else (0, 0)
+        x = _upward(x, drawn, decoder, stage, moved, use_bias=not normalized)
         if normalized:
             x = _normalized_relu(x, stage)
         if skips:
             x = Concatenate(name=f"{stage}_skip")([x, ends[number - 1]])
     if skips:
         x = Conv2D(channels, 3, padding="same", name="output_conv")(x)
+    if any(surplus):
+        x = Cropping2D(((0, surplus[0]), (0, surplus[1])), name="output_crop")(x)
     x = Activation("sigmoid", name="output")(x)
     return Model(image, x, name=name)
 
@@ -106,22 +119,47 @@ def _normalized_relu(x: Any, stage: str) -> Any:
     return Activation("relu", name=f"{stage}_relu")(x)
 
 
+def _with_last_repeated(x: Any, axis: int, times: int, name: str) -> Any:
+    """Return x with its last row (axis 0) or column (axis 1) repeated so many times."""
+    before = [(0, 0), (0, 0)]
+    before[axis] = (x.shape[1 + axis] - 1, 0)
+    last = Cropping2D(before, name=f"last_of_{name}")(x)
+    repeats = (times, 1) if axis == 0 else (1, times)
+    return Concatenate(axis=1 + axis, name=f"{name}_filled")(
+        [x, UpSampling2D(repeats, name=f"last_of_{name}_repeated")(last)]
+    )
+
+
 def _upward(
-    x: Any, filters: int, size: tuple[int, int], decoder: str, stage: str, *, use_bias: bool
+    x: Any, filters: int, decoder: str, stage: str, moved: tuple[int, int], *, use_bias: bool
 ) -> Any:
-    """Return x at twice its size, or one less along an axis where `size` is odd."""
-    height, width = spatial(x.shape, stage)
-    if decoder == "transpose":
-        # A 3x3 kernel with stride 2 gives 2N - 1 pixels, and one more for each extra.
-        extra = (size[0] - (2 * height - 1), size[1] - (2 * width - 1))
+    """Return x at twice its size."""
+    if decoder == "upsample":
+        x = UpSampling2D(2, name=f"{stage}_up")(x)
+        return Conv2D(filters, 3, padding="same", use_bias=use_bias, name=f"{stage}_conv")(x)
+    # A 3x3 kernel with stride 2 gives 2N + 1 rows, of which one is left out: the last one, always.
+    # Keras leaves out the first one, too, where 2N - 1 are wanted; the picture would move by it.
+    if moved == (0, 0):
         return Conv2DTranspose(
-            filters, 3, 2, "same", output_padding=extra, use_bias=use_bias, name=f"{stage}_up"
+            filters, 3, 2, "same", output_padding=1, use_bias=use_bias, name=f"{stage}_up"
         )(x)
-    x = UpSampling2D(2, name=f"{stage}_up")(x)
-    surplus = ((0, 2 * height - size[0]), (0, 2 * width - size[1]))
-    if surplus != ((0, 0), (0, 0)):
-        x = Cropping2D(surplus, name=f"{stage}_crop")(x)
-    return Conv2D(filters, 3, padding="same", use_bias=use_bias, name=f"{stage}_conv")(x)
+    x = Conv2DTranspose(filters, 3, 2, "valid", use_bias=use_bias, name=f"{stage}_up")(x)
+    return Cropping2D([(n, 1 - n) for n in moved], name=f"{stage}_moved")(x)
+
+
+def displaced_by(size: Sequence[int], stages: int) -> list[tuple[int, int]]:
+    """Return by how many rows and columns the stages were displaced in older trainings at a size.
+
+    A stage of an odd number of rows or columns was displaced by one; its weights expect that.
+
+    >>> displaced_by((50, 64), 3)  # 50, 25 and 13 rows, 64, 32 and 16 columns
+    [(0, 0), (1, 0), (1, 0)]
+    """
+    found, (height, width) = [], size
+    for _ in range(stages):
+        found.append((height % 2, width % 2))
+        height, width = -(-height // 2), -(-width // 2)
+    return found
 
 
 def encoder_of(model: Model) -> Model:

@@ -58,6 +58,24 @@ def test_the_same_weights_serve_every_size() -> None:
     np.testing.assert_allclose(near[0, 0, 0], far[0, 0, 0], atol=0.05)
 
 
+@pytest.mark.parametrize("decoder", ["transpose", "upsample"])
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_picture_keeps_its_place_at_every_size(decoder: str, skips: bool) -> None:
+    """Away from the lower and the right edge nobody can know where the image ends."""
+    config.set_random_seed(4)
+    whole = cell_autoencoder((88, 96, 3), (4, 5, 6), 3, decoder, skips=skips)
+    image = np.random.default_rng(1).random((1, 88, 96, 3), np.float32)
+    expected = whole.predict(image, verbose=0)
+    assert expected[:, :17, :17].std() > 0.001
+    for height, width in [*zip(range(57, 81), range(80, 56, -1), strict=True), (57, 80), (61, 83)]:
+        model = cell_autoencoder((height, width, 3), (4, 5, 6), 3, decoder, skips=skips)
+        model.set_weights(whole.get_weights())
+        part = model.predict(image[:, :height, :width], verbose=0)
+        sees = 40  # pixels around it decide a pixel, at most
+        near = (slice(None), slice(height - sees), slice(width - sees))
+        np.testing.assert_allclose(part[near], expected[near], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
