@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.applications.augmentation import cell_changes
-from minicnn.applications.cell_autoencoder import cell_autoencoder
+from minicnn.applications.cell_autoencoder import cell_autoencoder, displaced_by
 from minicnn.applications.denoising import NoisyBatches, add_noise, psnr
 from minicnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint, TerminateOnNaN
 from minicnn.errors import ArgumentError, DataError, check_choice
@@ -57,6 +57,10 @@ class Settings:
         data: folder of the images, empty for rendered cells.
         limit: images taken of each class, None for all.
         preset: the name of the preset that these settings came from.
+        original_size: the middle height and width of the training images before they were resized,
+            None where nobody knows. It says at what scale the network saw them.
+        filled: whether the network fills sizes up; those of older runs did not, see
+            `cell_autoencoder`'s argument `displaced`.
     """
 
     image_size: tuple[int, int] = (64, 64)
@@ -73,6 +77,8 @@ class Settings:
     data: str = ""
     limit: int | None = None
     preset: str = "standard"
+    original_size: tuple[int, int] | None = None
+    filled: bool = True
 
 
 #: What `augment` may be, and the layers that do it. Mirrored images are as sharp as they were;
@@ -130,7 +136,9 @@ def load_settings(folder: str | Path) -> Settings:
             raise ValueError(f"it has the unknown setting {min(unknown)!r}")
         for key in ("image_size", "filters"):
             found[key] = tuple(found[key])
-        return Settings(**found)
+        if found.get("original_size"):
+            found["original_size"] = tuple(found["original_size"])
+        return Settings(**{"filled": False, **found})
     except FileNotFoundError:
         raise DataError(
             f"{folder} holds no run: there is no {SETTINGS} in it; give a folder that "
@@ -158,12 +166,14 @@ def claim_folder(folder: str | Path, resume: bool) -> Path:
 def build(settings: Settings, image_size: Sequence[int] | None = None) -> Model:
     """Return the network of these settings, with new weights, for images of a size."""
     height, width = image_size or settings.image_size
+    stages = len(settings.filters)
     return cell_autoencoder(
         (height, width, 3),
         settings.filters,
         settings.code_channels,
         settings.decoder,
         skips=settings.skips,
+        displaced=() if settings.filled else displaced_by(settings.image_size, stages),
     )
 
 

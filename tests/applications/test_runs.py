@@ -24,6 +24,7 @@ from minicnn.applications.runs import (
     SETTINGS,
     Settings,
     TrainingRun,
+    build,
     load_model,
     load_settings,
     preset,
@@ -31,6 +32,7 @@ from minicnn.applications.runs import (
 from minicnn.callbacks import Callback
 from minicnn.callbacks.history import draw_history
 from minicnn.errors import ArgumentError, DataError, OutputError, WeightsError
+from minicnn.models import Model
 from minicnn.models.saving import read_arrays
 
 SMALL = Settings(image_size=(18, 26), filters=(3, 4), code_channels=2, noise=0.2, epochs=4)
@@ -107,9 +109,37 @@ def test_settings_of_a_run_from_before_augmentation_are_read(
 ) -> None:
     TrainingRun(SMALL, tmp_path, images, images, resume=False)
     found = json.loads((tmp_path / SETTINGS).read_text())
-    del found["augment"]
+    for key in ("augment", "filled", "original_size"):
+        del found[key]
     (tmp_path / SETTINGS).write_text(json.dumps(found))
-    assert load_settings(tmp_path) == SMALL
+    assert load_settings(tmp_path) == replace(SMALL, filled=False)
+
+
+def test_weights_of_an_older_run_keep_the_picture_in_its_place(tmp_path: Path) -> None:
+    """Older networks were displaced by a row where a stage had an odd height; 18 is 9 is 5.
+
+    The weights here copy every second row upwards and are what an older training at a height of
+    18 would come to: its first stage at 9 rows left the first row of the kernel's sums out.
+    """
+    settings = Settings(image_size=(18, 24), filters=(1, 1), code_channels=1)
+    TrainingRun(settings, tmp_path, np.zeros((2, 18, 24, 3)), np.zeros((1, 18, 24, 3)), False)
+    build(settings).save_weights(tmp_path / "model.safetensors")
+    for filled, expected in ((True, (0, 0)), (False, (1, 0))):
+        found = json.loads((tmp_path / SETTINGS).read_text())
+        found["filled"] = filled
+        (tmp_path / SETTINGS).write_text(json.dumps(found))
+        for size in ((18, 24), (23, 21)):
+            model = load_model(tmp_path, size)
+            inner = model.get_layer("decoder2_up")
+            height, width = inner.output.shape[1:3]
+            code = np.zeros((1, height // 2, width // 2, 1), np.float32)
+            code[0, 2, 3] = 1
+            kernel = np.zeros((3, 3, 1, 1), np.float32)
+            kernel[expected] = 1  # what puts the code's pixel (2, 3) at the place (4, 6)
+            inner.set_weights([kernel, *inner.get_weights()[1:]])
+            moved = Model(inner.input, model.get_layer("decoder2_norm").input)
+            result = moved.predict(code, verbose=0)
+            assert np.argwhere(result[0, :, :, 0]).tolist() == [[4, 6]], (filled, size)
 
 
 def test_an_interrupt_before_the_first_epoch_loses_only_that(
