@@ -105,8 +105,12 @@ def scale(numbers: NDArray[Any], value_range: Range) -> NDArray[np.float32]:
     black, white = value_range
     if black == 0 and numbers.dtype == np.uint8:
         return np.clip(numbers / np.float32(white), 0, 1)
-    scaled = (numbers.astype(np.float64) - black) / (white - black)
-    return np.clip(scaled, 0, 1).astype(np.float32)
+    # Integers of 16 bits are exact as float32, which needs half of the memory.
+    short = numbers.dtype.itemsize <= 2 or numbers.dtype == np.float32
+    scaled: Any = numbers.astype(np.float32 if short else np.float64)
+    scaled -= black
+    scaled /= white - black
+    return np.asarray(np.clip(scaled, 0, 1, out=scaled), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "PPM", "JPEG2000", "TGA",
 _ORIENTATION = 0x0112  # a camera's mark, how the picture has to be turned
 
 
-def read_picture(where: str, source: str | Path | bytes) -> Picture:
+def read_picture(where: str, source: str | Path | bytes | bytearray | memoryview) -> Picture:
     """Return a file, or the bytes of one, as a picture: the first one, if it holds several.
 
     Args:
@@ -49,12 +49,12 @@ def read_picture(where: str, source: str | Path | bytes) -> Picture:
     """
     result = try_picture(source)
     if isinstance(result, str):
-        name = f"these {len(source)} bytes" if isinstance(source, bytes) else source
+        name = f"these {len(source)} bytes" if not isinstance(source, str | Path) else source
         raise DataError(f"{where}: cannot read {name}: {result}.")
     return result
 
 
-def try_picture(source: str | Path | bytes) -> Picture | str:
+def try_picture(source: str | Path | bytes | bytearray | memoryview) -> Picture | str:
     """Return the picture, or the reason why there is none, in a few words.
 
     One of many thousand files must not end the reading of the others.
@@ -62,7 +62,7 @@ def try_picture(source: str | Path | bytes) -> Picture | str:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        if isinstance(source, bytes):
+        if isinstance(source, bytes | bytearray | memoryview):
             return _read(io.BytesIO(source), len(source))
         path = Path(source).expanduser()
         if not path.is_file():

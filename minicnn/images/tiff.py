@@ -6,6 +6,8 @@ half of other 16-bit colours, and scrambles turned files that are opened by thei
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import IO, Any
 
 import numpy as np
@@ -36,8 +38,16 @@ def read(file: IO[bytes]) -> Picture:
     from PIL import Image
     from tifffile import TiffFile
 
+    logger = logging.getLogger("tifffile")
+    if not logger.handlers:  # what is damaged is told by errors; no lines on the terminal beside
+        logger.addHandler(logging.NullHandler())
     with TiffFile(file) as opened:
         page: Any = opened.pages[0]
+        if page.imagelength < 1 or page.imagewidth < 1 or not page.dataoffsets:
+            raise DataError("it has no pixels")
+        ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
+        if max(ends) > file.seek(0, os.SEEK_END):  # tifffile would fill up with zeros
+            raise DataError("the file is truncated")
         if Image.MAX_IMAGE_PIXELS and page.imagelength * page.imagewidth > Image.MAX_IMAGE_PIXELS:
             raise Image.DecompressionBombError
         photometric = int(page.photometric)

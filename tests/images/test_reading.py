@@ -348,6 +348,8 @@ def test_a_range_turned_round_turns_the_picture():
         (by_pillow(DEEP)[:60], "truncated"),
         (png(COLOURS[..., :3], 2)[:90], "truncated"),
         (tiff(DEEP)[:40], "."),
+        (tiff(np.tile(DEEP, (90, 9)), rowsperstrip=7)[:3000], "the file is truncated"),
+        (tiff(np.tile(DEEP, (90, 9)), rowsperstrip=7, compression="zlib")[:2000], "truncated"),
         (tiff(np.full((2, 3), np.nan, "f4")), ""),
     ],
 )
@@ -360,6 +362,19 @@ def test_damaged_files_have_a_reason(source, reason):
     else:
         with pytest.raises(DataError, match="6 of its 6 numbers are NaN or infinite"):
             found.scaled()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damage_anywhere_never_ends_the_reading_of_the_others(seed, capfd):
+    rng = np.random.default_rng(seed)
+    for source in (tiff(DEEP, compression="zlib"), png(COLOURS, 6), packed(TWELVE, ">")):
+        damaged = bytearray(source)
+        for place in rng.integers(len(damaged), size=3):
+            damaged[place] = rng.integers(256)
+        picture = try_picture(bytes(damaged))
+        if not isinstance(picture, str):
+            assert picture.eight_bits().size > 0
+    assert capfd.readouterr() == ("", "")
 
 
 def test_where_and_what_is_named(tmp_path):
