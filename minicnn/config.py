@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from minicnn.tracebacks import (
 
 __all__ = [
     "BACKENDS",
+    "PhysicalDevice",
     "RandomStream",
     "SeededGenerator",
     "backend",
@@ -31,6 +33,7 @@ __all__ = [
     "enable_traceback_filtering",
     "floatx",
     "is_traceback_filtering_enabled",
+    "list_physical_devices",
     "note_draw",
     "random_draws",
     "random_generator",
@@ -270,10 +273,10 @@ class SeededGenerator:
     """The random numbers of one layer: from its own seed, or from the process's generator.
 
     Args:
-        seed: an integer >= 0, or None.
+        seed: an integer >= 0, or None (default).
     """
 
-    def __init__(self, seed: int | None) -> None:
+    def __init__(self, seed: int | None = None) -> None:
         self._seed = seed
         self._own = None if seed is None else np.random.default_rng(seed)
 
@@ -285,3 +288,24 @@ class SeededGenerator:
         if _thread.stream is not None:
             return _thread.stream.generator(self._seed)
         return self._own
+
+
+class PhysicalDevice(NamedTuple):
+    """The processor, or the GPU that minicnn can compute with."""
+
+    name: str
+    device_type: str
+
+
+def list_physical_devices(device_type: str | None = None) -> list[PhysicalDevice]:
+    """Return the processor, and the GPU if minicnn can compute with it; of one type if it is given.
+
+    >>> list_physical_devices("CPU")
+    [PhysicalDevice(name='/physical_device:CPU:0', device_type='CPU')]
+    """
+    probing = importlib.import_module("minicnn.kernels.probing")  # of a floor above
+    kinds = ["CPU", *(["GPU"] if probing.availability("cupy").usable else [])]
+    if device_type is not None:
+        wanted = check_choice("list_physical_devices", "device_type", device_type, ["cpu", "gpu"])
+        kinds = [kind for kind in kinds if kind == wanted.upper()]
+    return [PhysicalDevice(f"/physical_device:{kind}:0", kind) for kind in kinds]

@@ -24,7 +24,7 @@ MODULES = {
     name: f"minicnn.{name}"
     for name in (
         *("activations", "applications", "callbacks", "constraints", "datasets", "initializers"),
-        *("layers", "losses", "metrics", "models", "ops", "optimizers", "regularizers"),
+        *("layers", "losses", "metrics", "models", "optimizers", "regularizers"),
     )
 }
 
@@ -69,6 +69,25 @@ _IMAGES = {
 
 #: Keras' modules that are put together of several here: what they hold, and where the rest is.
 TABLES: dict[str, tuple[dict[str, str], str | None]] = {
+    "ops": (
+        {
+            **{
+                name: f"minicnn.tensorflow:{name}"
+                for name in (*("expand_dims", "ones_like", "shape", "zeros_like"),)
+            },
+            "convert_to_numpy": "minicnn.autograd.tensor:as_numpy",
+            "convert_to_tensor": "minicnn.autograd:convert_to_tensor",
+        },
+        "minicnn.ops",
+    ),
+    "random": (
+        {
+            "SeedGenerator": "minicnn.config:SeededGenerator",
+            "normal": "minicnn.tensorflow.random:normal",
+            "uniform": "minicnn.tensorflow.random:uniform",
+        },
+        None,
+    ),
     "backend": ({**_SETTINGS, "clear_session": "minicnn.keras:clear_session"}, "minicnn.ops"),
     "config": ({**_SETTINGS, **_TRACEBACKS}, None),
     "preprocessing": (

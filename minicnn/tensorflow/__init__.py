@@ -62,6 +62,10 @@ _SINGLE = {
     "TensorSpec": "minicnn.data:TensorSpec",
     "UnconnectedGradients": "minicnn.tensorflow.gradients:UnconnectedGradients",
     "custom_gradient": "minicnn.tensorflow.gradients:custom_gradient",
+    **{
+        name: f"minicnn.tensorflow.arrays:{name}"
+        for name in ("clip_by_global_norm", "tile", "unstack")
+    },
 }
 _FILES = {
     "decode_image": "minicnn.tensorflow.image_files:decode_image",

@@ -15,8 +15,10 @@ from minicnn.errors import ArgumentError
 __all__ = ["generator", "normal", "set_seed", "shuffle", "uniform"]
 
 
-def generator(seed: int | None) -> np.random.Generator:
-    """Return the process's generator, or with a seed one of its own."""
+def generator(seed: int | config.SeededGenerator | None) -> np.random.Generator:
+    """Return the process's generator, or with a seed one of its own, or the next of several."""
+    if isinstance(seed, config.SeededGenerator):
+        return seed()
     return config.random_generator() if seed is None else np.random.default_rng(seed)
 
 
@@ -25,7 +27,7 @@ def normal(
     mean: float = 0.0,
     stddev: float = 1.0,
     dtype: Any = "float32",
-    seed: int | None = None,
+    seed: int | config.SeededGenerator | None = None,
 ) -> Tensor:
     """Return normal numbers; with a seed, the same at every call."""
     values = generator(seed).standard_normal(tuple(shape))
@@ -37,7 +39,7 @@ def uniform(
     minval: float = 0,
     maxval: float | None = None,
     dtype: Any = "float32",
-    seed: int | None = None,
+    seed: int | config.SeededGenerator | None = None,
 ) -> Tensor:
     """Return equally likely numbers from `minval` to below `maxval`, which integers need."""
     rng, kind = generator(seed), np.dtype(dtype)
@@ -49,7 +51,7 @@ def uniform(
     return constant(rng.integers(int(minval), int(maxval), tuple(shape)).astype(kind))
 
 
-def shuffle(value: Any, seed: int | None = None) -> Tensor:
+def shuffle(value: Any, seed: int | config.SeededGenerator | None = None) -> Tensor:
     """Return the entries of the first axis in a new order."""
     x = convert_to_tensor(value)
     return x[generator(seed).permutation(len(x))]
