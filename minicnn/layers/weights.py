@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -14,34 +14,63 @@ from minicnn.autograd.tensor import Tensor, Variable, as_numpy
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.moving import Movable
 
-__all__ = ["WeightOwner", "members"]
+__all__ = ["NOTES", "WeightOwner", "members", "parts_of", "unique"]
 
 T = TypeVar("T")
 
 
-def _unique(items: Iterable[T]) -> list[T]:
+def unique(items: Iterable[T]) -> list[T]:
     """Return the items in order, each object once."""
     return list({id(item): item for item in items}.values())
 
 
+def parts_of(value: Any) -> list[Any] | None:
+    """Return what lies in a list, tuple, dictionary or set, and None of anything else.
+
+    A set has no order of its own, and a file needs one: by the names, and their numbers.
+    """
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, list | tuple | deque):
+        return list(value)
+    return sorted(value, key=_name_and_number) if isinstance(value, set | frozenset) else None
+
+
+def _name_and_number(thing: Any) -> tuple[str, int]:
+    name = str(getattr(thing, "name", ""))
+    base = name.rstrip("0123456789")
+    return base, int(name[len(base) :] or 0)
+
+
 def members(owner: Any, kind: type[T]) -> list[T]:
-    """Return the attributes of this kind, those in lists, tuples and dictionaries included."""
+    """Return the attributes of this kind, also in lists, tuples, dictionaries and sets.
+
+    These may lie in each other, as deep as it takes.
+    """
     found: list[T] = []
     others = _OTHERS[kind]
-    for value in vars(owner).values():
-        if type(value) in others:  # most attributes, and training asks at every step
-            continue
-        if isinstance(value, kind):
-            found.append(value)
-        else:
-            if isinstance(value, dict):
-                value = value.values()
-            elif not isinstance(value, list | tuple):
-                others.add(type(value))
-                continue
-            found.extend([part for part in value if isinstance(part, kind)])
-    return _unique(found)
+    for name, value in vars(owner).items():
+        # Most attributes are of other types, and training asks at every step.
+        if type(value) not in others and name not in NOTES:
+            _gather(value, kind, found, ())
+    return unique(found)
 
+
+def _gather(value: Any, kind: type[T], found: list[T], around: tuple[Any, ...]) -> None:
+    """Add to `found` what is of a kind in a value that lies in these containers."""
+    others = _OTHERS[kind]
+    if isinstance(value, kind):
+        found.append(value)
+    elif (parts := parts_of(value)) is None:
+        others.add(type(value))
+    elif not any(value is container for container in around):
+        for part in parts:
+            if type(part) not in others:
+                _gather(part, kind, found, (*around, value))
+
+
+#: Attributes that note what a layer or `compile` was given, and figures: all used stands elsewhere.
+NOTES = ("given_arguments", "_compile_arguments", "_figures")
 
 #: For each kind of member, the types met so far that are none and hold none.
 _OTHERS: dict[type, set[type]] = defaultdict(set)
@@ -112,17 +141,17 @@ class WeightOwner(Movable):
     @property
     def own_weights(self) -> list[Variable]:
         """The weights of this layer itself, in the order in which they were made."""
-        return _unique([*self._weights, *members(self, Variable)])
+        return unique([*self._weights, *members(self, Variable)])
 
     @property
     def sublayers(self) -> list[Any]:
-        """The layers inside this one: its attributes that are layers, or hold them in a list."""
+        """The layers inside this one: its attributes that are layers or hold them."""
         return members(self, WeightOwner)
 
     @property
     def weights(self) -> list[Variable]:
         """All weights: trainable ones and statistics."""
-        return _unique([*self.own_weights, *(w for s in self.sublayers for w in s.weights)])
+        return unique([*self.own_weights, *(w for s in self.sublayers for w in s.weights)])
 
     @property
     def home(self) -> Variable | None:
@@ -135,7 +164,7 @@ class WeightOwner(Movable):
         if not self._trainable:
             return []
         own = [w for w in self.own_weights if w.trainable]
-        return _unique([*own, *(w for s in self.sublayers for w in s.trainable_weights)])
+        return unique([*own, *(w for s in self.sublayers for w in s.trainable_weights)])
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
@@ -248,6 +277,6 @@ class WeightOwner(Movable):
         """The penalties of the last call and then those of the trainable weights."""
         if not _Penalties.exist:
             return []
-        added = [loss for layer in _unique(self._all_layers()) for loss in layer._added_losses]
+        added = [loss for layer in unique(self._all_layers()) for loss in layer._added_losses]
         weights = [w for w in self.trainable_weights if w.regularizer is not None]
         return [*added, *(ops.sum(w.regularizer(w)) for w in weights if w.regularizer)]

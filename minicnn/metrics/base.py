@@ -15,6 +15,7 @@ from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
 from minicnn.errors import ShapeError
 from minicnn.kernels.placement import gpu_in_sight, on_gpu, to_cpu, to_gpu
 from minicnn.layers.base import snake_case
+from minicnn.layers.weights import members, unique
 from minicnn.losses.base import spread
 
 __all__ = [
@@ -152,9 +153,10 @@ class Metric:
 
     @property
     def variables(self) -> list[Variable]:
-        """The variables, in the order in which they were made."""
-        inner = [m for m in vars(self).values() if isinstance(m, Metric)]
-        return [*self._variables, *(v for m in inner for v in m.variables)]
+        """The variables, in the order in which they were made, and those of metrics inside."""
+        inner = members(self, Metric)
+        own = [*self._variables, *members(self, Variable)]
+        return unique([*own, *(v for m in inner for v in m.variables)])
 
     def reset_state(self) -> None:
         """Forget everything."""

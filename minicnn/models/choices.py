@@ -69,6 +69,7 @@ class Choices(StepNames):
         self.optimizer = optimizer_registry.get(optimizer)
         self._loss_mean = metric_registry.Mean("loss")
         self._resolved_names: list[str] = []
+        self._figures = None
         self._metrics: list[list[Metric]] = []
         self._weighted_metrics: list[list[Metric]] = []
         self._output_losses: list[Metric | None] = []

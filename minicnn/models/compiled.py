@@ -21,7 +21,7 @@ from minicnn.models.faults import card_watched
 from minicnn.models.graph import as_list
 from minicnn.models.replay import Computed, Parts, track
 from minicnn.models.saving import free_name
-from minicnn.models.steps import StepNames, by_output, flat_logs, unpack
+from minicnn.models.steps import by_output, flat_logs, unpack
 from minicnn.models.weighting import class_weights, for_each
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class Compiled(Choices):
         trackers = [m for m in self._output_losses if m is not None]
         logs |= {m.name: m.result() for m in trackers}
         known = {id(m) for m in self._compiled_metrics()}
-        for metric in StepNames.metrics.fget(self):  # type: ignore[attr-defined]
+        for metric in self._figures or self._all_figures():
             if id(metric) not in known:  # kept as an attribute
                 logs[free_name(metric.name, logs)] = metric.result()
         return dict(sorted(logs.items()))

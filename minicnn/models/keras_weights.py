@@ -20,6 +20,7 @@ from minicnn.autograd.tensor import Variable, as_numpy
 from minicnn.errors import WeightsError
 from minicnn.files import hdf5, replacing
 from minicnn.layers.base import Layer, snake_case
+from minicnn.layers.weights import NOTES, parts_of
 from minicnn.models.saving import assign
 
 __all__ = ["keras_paths", "load_keras_weights", "read_arrays", "save_keras_weights",
@@ -33,13 +34,24 @@ def _own_in_order(layer: Layer) -> list[Variable]:
     return sorted(layer.own_weights, key=lambda w: w.always_frozen)
 
 
-def _numbered(layers: list[Layer]) -> Iterator[tuple[str, Layer]]:
-    """Yield layers under the names of their classes, numbered where one occurs again."""
+def _numbered(parts: list[Any]) -> Iterator[tuple[str, Layer]]:
+    """Yield layers under the names of their classes, numbered where one occurs again.
+
+    Lists, tuples, dictionaries and sets among them are called "container".
+    """
     counts: dict[str, int] = {}
-    for layer in layers:
-        base = snake_case(type(layer).__name__)
+    for part in parts:
+        inner = parts_of(part)
+        if inner is None and not isinstance(part, Layer):
+            continue
+        base = "container" if inner is not None else snake_case(type(part).__name__)
         number = counts[base] = counts.get(base, -1) + 1
-        yield base if number == 0 else f"{base}_{number}", layer
+        name = base if number == 0 else f"{base}_{number}"
+        if inner is None:
+            yield name, part
+        else:
+            for path, layer in _numbered(inner):
+                yield f"{name}/{path}", layer
 
 
 def _children(layer: Any) -> Iterator[tuple[str, Layer]]:
@@ -47,15 +59,14 @@ def _children(layer: Any) -> Iterator[tuple[str, Layer]]:
     if getattr(layer, "graph", None) is not None or hasattr(layer, "chain"):
         for name, child in _numbered(layer.layers_with_inputs):
             yield f"layers/{name}", child
-    attributes = [(k, v) for k, v in vars(layer).items() if k != "chain"]
+    attributes = [(k, v) for k, v in vars(layer).items() if k not in ("chain", *NOTES)]
     if hasattr(layer, "layers"):  # Keras meets this list in its place in the alphabet
         attributes.append(("layers", layer.layers))
     for name, value in sorted(attributes, key=lambda item: (item[0][0] == "_", item[0])):
         if isinstance(value, Layer):
             yield name, value
-        elif isinstance(value, list | tuple | dict):
-            parts = value.values() if isinstance(value, dict) else value
-            for inner, child in _numbered([p for p in parts if isinstance(p, Layer)]):
+        elif (parts := parts_of(value)) is not None:
+            for inner, child in _numbered(parts):
                 yield f"{name}/{inner}", child
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from minicnn.errors import ArgumentError, OutputError
 from minicnn.layers.base import Layer
 from minicnn.layers.operation import Operation
+from minicnn.layers.weights import unique
 from minicnn.models import archive, configs, keras_weights, saving, serialization
 from minicnn.models.graph import Graph
 from minicnn.models.summary import summary_text
@@ -59,8 +60,9 @@ class Model(Trainer, Layer):
 
     @property
     def sublayers(self) -> list[Layer]:
-        """The layers of the network, or those that a subclass keeps as attributes."""
-        return super().sublayers if self.graph is None else self.graph.layers
+        """The layers of the network, and those that a subclass keeps as attributes."""
+        kept = super().sublayers
+        return kept if self.graph is None else unique([*self.graph.layers, *kept])
 
     def __repr__(self) -> str:
         count = len(self.layers)
@@ -74,12 +76,12 @@ class Model(Trainer, Layer):
     @property
     def layers_with_inputs(self) -> list[Layer]:
         """The layers as they are counted in files."""
-        return self.sublayers
+        return self.sublayers if self.graph is None else self.graph.layers
 
     @property
     def layers(self) -> list[Layer]:
         """The layers of the network, in order; as in Keras, operators are not among them."""
-        return [layer for layer in self.sublayers if not isinstance(layer, Operation)]
+        return [layer for layer in self.layers_with_inputs if not isinstance(layer, Operation)]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its place.

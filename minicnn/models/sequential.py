@@ -9,6 +9,7 @@ from minicnn.errors import ArgumentError
 from minicnn.layers.base import Layer
 from minicnn.layers.core import Input, InputLayer
 from minicnn.layers.symbolic import SymbolicTensor
+from minicnn.layers.weights import members, unique
 from minicnn.models import configs, serialization
 from minicnn.models.model import Model
 
@@ -48,6 +49,11 @@ class Sequential(Model):
 
     @property
     def sublayers(self) -> list[Layer]:
+        """The layers of the chain, without the input layer, and those kept as attributes."""
+        return unique([*self.chain, *members(self, Layer)])
+
+    @property
+    def layers_with_inputs(self) -> list[Layer]:
         """The layers of the chain, without the input layer."""
         return list(self.chain)
 

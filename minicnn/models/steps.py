@@ -11,7 +11,7 @@ import numpy as np
 
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
-from minicnn.layers.weights import members
+from minicnn.layers.weights import members, unique
 from minicnn.metrics import Mean, Metric
 from minicnn.models.batches import Batch, elements_of, is_iterable_of_batches, to_array
 from minicnn.models.graph import as_list
@@ -139,6 +139,9 @@ class StepNames:
     _weighted_metrics: list[list[Metric]]
     _output_losses: list[Metric | None]
     _loss_mean: Mean
+    built: bool
+    #: The running figures, since they were last begun anew by a model that was built.
+    _figures: list[Metric] | None = None
 
     def arranged(self, x: Any, y: Any) -> tuple[Any, Any]:
         """Return inputs and truth given by name in the order of the model's inputs and outputs.
@@ -176,9 +179,21 @@ class StepNames:
 
     @property
     def metrics(self) -> list[Metric]:
-        """The running figures: the loss, those of `compile`, and those kept as attributes."""
-        own = members(self, Metric)
-        return list({id(m): m for m in [*self._compiled_metrics(), *own]}.values())
+        """The running figures: the loss, those of `compile`, and those kept as attributes.
+
+        Layers inside may keep some, too; models inside have theirs for trainings of their own.
+        """
+        return self._all_figures()
+
+    def _all_figures(self) -> list[Metric]:
+        """Return them also where a subclass has a `metrics` of its own."""
+        owners: list[Any] = [self]
+        own: list[Metric] = []
+        while owners:
+            owner = owners.pop(0)
+            own += members(owner, Metric)
+            owners += [x for x in owner.sublayers if not isinstance(x, StepNames)]
+        return unique([*self._compiled_metrics(), *own])
 
     def _compiled_metrics(self) -> list[Metric]:
         """Return the figures that `compile` made."""
@@ -197,6 +212,7 @@ class StepNames:
         """Begin all running figures anew."""
         for metric in self.metrics:
             metric.reset_state()
+        self._figures = self._all_figures() if self.built else None
 
 
 def by_output(y_pred: Any) -> list[Any]:
