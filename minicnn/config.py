@@ -278,16 +278,17 @@ class SeededGenerator:
 
     def __init__(self, seed: int | None = None) -> None:
         self._seed = seed
-        self._own = None if seed is None else np.random.default_rng(seed)
+        #: The generator that a seed started; None without one.
+        self.own = None if seed is None else np.random.default_rng(seed)
 
     def __call__(self) -> np.random.Generator:
         """Return the generator to draw from now."""
-        if self._own is None:
+        if self.own is None:
             return random_generator()
         note_draw()
         if _thread.stream is not None:
             return _thread.stream.generator(self._seed)
-        return self._own
+        return self.own
 
 
 class PhysicalDevice(NamedTuple):

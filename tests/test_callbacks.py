@@ -313,7 +313,7 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number():
 def test_a_broken_training_is_saved_nowhere(tmp_path):
     told = [
         ModelCheckpoint(tmp_path / "w.keras"),
-        callbacks.BackupAndRestore(tmp_path / "training"),
+        callbacks.BackupAndRestore(tmp_path / "training.safetensors"),
     ]
     with np.errstate(over="ignore", invalid="ignore"):
         line(BROKEN).fit(X, Y, batch_size=1, epochs=2, callbacks=told, verbose=0)

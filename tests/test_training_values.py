@@ -292,7 +292,6 @@ ABSENT = {
 }
 #: Names whose arguments differ, and why.
 OTHER = {
-    "BackupAndRestore": "continues bit for bit from one file",
     "CallbackList": "the trainer's own",
     "Optimizer": "Keras hides its arguments",
 }

@@ -223,7 +223,7 @@ class TrainingRun:
         steps = len(self.batches()) * settings.epochs
         rate = CosineDecay(settings.learning_rate, steps, alpha=0.01)
         self.model.compile(Adam(rate), "mse", metrics=[named("psnr", _mean_psnr)])
-        self.backup = BackupAndRestore(self.folder / BACKUP)
+        self.backup = BackupAndRestore(self.folder / BACKUP, delete_checkpoint=False)
 
     def batches(self) -> NoisyBatches:
         """Return the training batches."""

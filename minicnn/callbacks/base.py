@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from minicnn.callbacks.history import history_html, history_text
+from minicnn.errors import ArgumentError
 
 __all__ = ["Callback", "CallbackList", "History", "LambdaCallback", "Logs"]
 
@@ -17,11 +18,13 @@ class Callback:
     """The base of all callbacks: every method may be left as it is, doing nothing.
 
     `model` is the model, and `params` tells `"epochs"`, `"steps"` and `"verbose"`. A callback ends
-    training by `self.model.stop_training = True`.
+    training by `self.model.stop_training = True`. It names in `kept` those of its attributes that a
+    training continued by `BackupAndRestore` needs: numbers, texts, arrays, or lists of such.
     """
 
     model: Any = None
     params: Any = None
+    kept: tuple[str, ...] = ()
 
     def set_model(self, model: Any) -> None:
         """Remember the model."""
@@ -36,6 +39,10 @@ class Callback:
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Be told that training has ended, whether finished, stopped or interrupted."""
+
+    def on_train_interrupted(self, logs: Logs | None = None) -> None:
+        """Be told that an error, or Ctrl-C, ended training; unless overwritten, as its end."""
+        self.on_train_end(logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Be told that an epoch begins."""
@@ -95,8 +102,10 @@ class CallbackList:
         self, callbacks: Iterable[Callback] | Callback | None, model: Any, **params: Any
     ) -> None:
         given = [] if callbacks is None else callbacks
-        self.callbacks = [given] if isinstance(given, Callback) else list(given)
+        one = isinstance(given, Callback | type) or not hasattr(given, "__iter__")
+        self.callbacks: list[Any] = [given] if one else list(given)  # type: ignore[arg-type]
         for callback in self.callbacks:
+            _check(callback)
             callback.set_model(model)
             set_params = getattr(callback, "set_params", None)
             if set_params is not None:
@@ -104,7 +113,10 @@ class CallbackList:
 
     def tell(self, what: str, *arguments: Any) -> None:
         """Call the method `on_<what>` of each callback."""
-        for callback in self.callbacks:
+        told = self.callbacks
+        if what == "train_batch_end" and any(map(_needs_history, told)):
+            told = sorted(told, key=_needs_history)  # one saves what the others keep
+        for callback in told:
             getattr(callback, f"on_{what}")(*arguments)
 
     def end_after(self, error: BaseException, logs: Logs) -> None:
@@ -114,7 +126,8 @@ class CallbackList:
         """
         for callback in self.callbacks:
             try:
-                callback.on_train_end(logs)
+                interrupted = getattr(callback, "on_train_interrupted", None)
+                (interrupted or callback.on_train_end)(logs)
             except Exception as another:
                 error.add_note(f"{type(callback).__name__}.on_train_end failed, too: {another}")
 
@@ -134,6 +147,25 @@ class CallbackList:
         """
         for callback in sorted(self.callbacks, key=_needs_history):
             callback.on_epoch_end(epoch, logs)
+
+
+def _check(callback: Any) -> None:
+    """Refuse what is no callback: above all a class instead of an object of it.
+
+    Raises:
+        ArgumentError: as said.
+    """
+    if isinstance(callback, type):
+        name = callback.__name__
+        raise ArgumentError(
+            f"callbacks holds the class {name}, but needs an object of it: {name}(...), with "
+            f"brackets."
+        )
+    if not hasattr(callback, "set_model"):
+        raise ArgumentError(
+            f"callbacks holds a {type(callback).__name__}, which is no callback; derive it from "
+            f"keras.callbacks.Callback, or put a function into LambdaCallback(on_epoch_end=...)."
+        )
 
 
 def _needs_history(callback: Any) -> bool:

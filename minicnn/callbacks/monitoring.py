@@ -85,6 +85,8 @@ class EarlyStopping(Monitor):
         start_from_epoch: epochs before the first look, default 0.
     """
 
+    kept = ("best", "wait", "stopped_epoch", "best_epoch", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -153,6 +155,8 @@ class ReduceLROnPlateau(Monitor):
     Raises:
         ArgumentError: `factor` is not below 1.
     """
+
+    kept = ("best", "wait", "cooldown_counter")
 
     def __init__(
         self,

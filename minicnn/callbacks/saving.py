@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 
 from minicnn.callbacks.base import Callback, Logs
 from minicnn.callbacks.monitoring import Monitor
-from minicnn.errors import ArgumentError
-from minicnn.files import hdf5
+from minicnn.errors import ArgumentError, WeightsError
+from minicnn.files import hdf5, make_folder
 
 __all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
 
@@ -20,6 +21,17 @@ __all__ = ["BackupAndRestore", "CSVLogger", "ModelCheckpoint"]
 def _broken(logs: Logs | None) -> bool:
     """Return whether the loss is no number: such a training is not worth keeping."""
     return not math.isfinite((logs or {}).get("loss", 0.0))
+
+
+def _checked_freq(callback: Callback, save_freq: Any) -> Any:
+    """Return "epoch" or a number of batches, else raise."""
+    whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq >= 1
+    if save_freq != "epoch" and not whole:
+        raise ArgumentError(
+            f"{type(callback).__name__}: save_freq={save_freq!r}, but it must be 'epoch' or a "
+            f"number of batches >= 1."
+        )
+    return save_freq
 
 
 class ModelCheckpoint(Monitor):
@@ -44,6 +56,8 @@ class ModelCheckpoint(Monitor):
         BackendError: the name asks for HDF5, and h5py is not installed.
     """
 
+    kept = ("best", "_batches")
+
     def __init__(
         self,
         filepath: str | Path,
@@ -58,11 +72,6 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode)
         self.filepath, self.verbose = str(filepath), verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq >= 1):
-            raise ArgumentError(
-                f"ModelCheckpoint: save_freq={save_freq!r}, but it must be 'epoch' or a number of "
-                f"batches >= 1."
-            )
         if not save_weights_only and not self.filepath.endswith(".keras"):
             raise ArgumentError(
                 f"ModelCheckpoint: filepath={self.filepath!r} must end in '.keras' for a whole "
@@ -70,7 +79,7 @@ class ModelCheckpoint(Monitor):
             )
         if self.filepath.endswith((".keras", ".h5")):
             hdf5(self.filepath)  # not only after the first epoch's work
-        self.save_freq = save_freq
+        self.save_freq = _checked_freq(self, save_freq)
         self.best = initial_value_threshold
         self._epoch, self._batches = 0, 0
         #: The file that was written last in this training.
@@ -122,41 +131,110 @@ class ModelCheckpoint(Monitor):
 
 
 class BackupAndRestore(Callback):
-    """Saves everything after each epoch, and continues from there if the file exists.
+    """Saves everything after each epoch, and continues from there after an interruption.
 
-    Weights, optimizer, history and random numbers are kept, so an interrupted training that is
-    started again ends with the same weights, bit for bit, as one without interruption.
+    Weights, optimizer, history, random numbers, what callbacks keep and the place within the data
+    are saved, so an interrupted training that is started again ends with the same weights, bit for
+    bit, as one without interruption. When the training is done the backup goes, so that the next
+    one begins anew.
 
     Args:
-        path: a safetensors file.
-        restore: continue from the file if it exists, default True.
+        backup_dir: a folder, in which `training.safetensors` is written; or this file itself, by a
+            name that ends in `.safetensors` or that is there already. Folders are made.
+        save_freq: `"epoch"` (default), or the number of batches from one save to the next.
+        double_checkpoint: keep the backup before the last one, too, as `NAME.previous`, and
+            continue from it should the last one be damaged; default False.
+        delete_checkpoint: remove the backup when the training ends of itself, default True. It
+            stays after an interruption, an error, and a loss that is no number.
+        restore: continue from the backup if there is one, default True.
 
     Raises:
+        ArgumentError: `save_freq` is outside its rule.
         WeightsError: the file is damaged or of another network.
     """
 
     #: It saves the history too, so it is told of an epoch after that one.
     needs_history = True
+    kept = ("_batches",)
 
-    def __init__(self, path: str | Path, restore: bool = True) -> None:
-        self.path, self.restore = Path(path), restore
+    def __init__(
+        self,
+        backup_dir: str | Path,
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+        *,
+        restore: bool = True,
+    ) -> None:
+        self.backup_dir = given = Path(backup_dir)
+        is_file = given.is_file() or (given.suffix == ".safetensors" and not given.is_dir())
+        self.path = given if is_file else given / "training.safetensors"
+        self.save_freq = _checked_freq(self, save_freq)
+        self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
+        self.restore = restore
         self.epochs_done = 0
+        self._epoch, self._batches = 0, 0
         #: The file, once it holds something of this training.
         self.saved: str | None = None
 
+    @property
+    def _previous(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.previous")
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Continue from the file if there is one."""
-        self.epochs_done, self.saved = 0, None
-        if self.restore and self.path.exists():
-            self.epochs_done = self.model.restore_training(self.path)
-            self.saved = str(self.path)
+        self.epochs_done, self._batches, self.saved = 0, 0, None
+        if not self.restore:
+            return
+        files = [path for path in (self.path, self._previous) if path.exists()]
+        for path in files:
+            try:
+                self.epochs_done = self.model.restore_training(path)
+            except WeightsError:
+                if path == files[-1]:
+                    raise
+            else:
+                self.saved = str(path)
+                return
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Note the epoch."""
+        self._epoch = epoch
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Save everything, if it is time."""
+        self._batches += 1
+        if self.save_freq != "epoch" and self._batches % self.save_freq == 0:
+            self._save(self._epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save everything, unless the loss is no number."""
+        if self.save_freq == "epoch":
+            self._save(epoch + 1, logs)
+
+    def _save(self, epochs: int, logs: Logs | None) -> None:
         if _broken(logs):
             return
-        self.model.save_training(self.path, epoch + 1)
-        self.epochs_done, self.saved = epoch + 1, str(self.path)
+        if not self.path.parent.exists():
+            make_folder(self.path.parent)
+        if self.double_checkpoint and self.path.exists():
+            self.path.replace(self._previous)
+        self.model.save_training(self.path, epochs)
+        self.epochs_done, self.saved = epochs, str(self.path)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Remove the backup of a training that is done."""
+        if not self.delete_checkpoint or _broken(logs):
+            return
+        for path in (self.path, self._previous):
+            path.unlink(missing_ok=True)
+        self.saved = None
+        if self.path.parent == self.backup_dir:
+            with contextlib.suppress(OSError):  # it was never made, or holds other files
+                self.backup_dir.rmdir()
+
+    def on_train_interrupted(self, logs: Logs | None = None) -> None:
+        """Leave the backup where it is."""
 
 
 class CSVLogger(Callback):
@@ -170,6 +248,8 @@ class CSVLogger(Callback):
         separator: between columns, default a comma.
         append: go on with a file that exists, default False: replace it.
     """
+
+    kept = ("written",)
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
         self.filename, self.separator, self.append = Path(filename), separator, append
@@ -196,6 +276,22 @@ class CSVLogger(Callback):
             self._headed = True
         writer.writerow([epoch, *(_text(logs.get(name, "NA")) for name in self._columns)])
         self._file.flush()
+
+    @property
+    def written(self) -> list[Any]:
+        """The text of the file so far, and its columns; a continued training sets them."""
+        text = self.filename.read_bytes().decode() if self.filename.exists() else ""
+        return [text, self._columns]
+
+    @written.setter
+    def written(self, value: list[Any]) -> None:
+        text, self._columns = value
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(text)
+            self._file.flush()
+            self._headed = bool(text)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close the file."""

@@ -87,6 +87,8 @@ class SwapEMAWeights(Callback):
         ArgumentError: the optimizer keeps no averages.
     """
 
+    kept = ("_swapped",)
+
     def __init__(self, swap_on_epoch: bool = False) -> None:
         self.swap_on_epoch = swap_on_epoch
         self._swapped = False

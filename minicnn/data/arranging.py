@@ -21,9 +21,9 @@ from minicnn.data.core import (
     UNKNOWN_CARDINALITY,
     Core,
     Key,
+    PassCounter,
     check_number,
     generator_of,
-    pass_number,
 )
 from minicnn.data.structure import (
     TensorSpec,
@@ -129,16 +129,15 @@ class Arranging(Core):
         start_of_orders = None if seed is None else check_number("shuffle", "seed", seed, 0)
         if start_of_orders is None and not reshuffle_each_iteration:
             start_of_orders = int(config.random_generator().integers(2**63))
-        passes = itertools.count()
+        passes = PassCounter(start_of_orders)
 
         def steps(source: Iterator[Any], key: Key) -> Iterator[Any]:
-            if start_of_orders is not None:
-                number = pass_number(key, passes) if reshuffle_each_iteration else 0
-                key = (start_of_orders, number)
+            if passes.start is not None:
+                key = (passes.start, passes.number(key) if reshuffle_each_iteration else 0)
             return iteration.shuffled(source, size, generator_of(key))
 
         draws = start_of_orders is None
-        return self._then(steps, self._cardinality, draws=draws, spec=self._spec)
+        return self._then(steps, self._cardinality, draws=draws, spec=self._spec, passes=passes)
 
     def repeat(self, count: int | None = None) -> Self:
         """Return the elements `count` times over, endlessly when None or negative.

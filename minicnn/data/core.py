@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -23,10 +22,10 @@ __all__ = [
     "UNKNOWN_CARDINALITY",
     "Core",
     "Key",
+    "PassCounter",
     "UserFunction",
     "check_number",
     "generator_of",
-    "pass_number",
 ]
 
 #: Where it is given instead of a number, a good number is taken.
@@ -46,9 +45,26 @@ LOOK: Key = (0,)
 _FUNCTIONS = 2**31
 
 
-def pass_number(key: Key, passes: Iterator[int]) -> int:
-    """Return the number of this pass through a step."""
-    return 0 if key[0] == LOOK[0] else next(passes)
+class PassCounter:
+    """Numbers the passes through one step, from which its own seed draws other numbers each.
+
+    A training that is continued sets both.
+
+    Args:
+        start: the step's own seed, None for the process's random numbers.
+    """
+
+    def __init__(self, start: int | None = None) -> None:
+        self.start = start
+        #: How many passes were begun.
+        self.begun = 0
+
+    def number(self, key: Key) -> int:
+        """Return the number of this pass."""
+        if key[0] == LOOK[0]:
+            return 0
+        self.begun += 1
+        return self.begun - 1
 
 
 def generator_of(key: Key) -> np.random.Generator:
@@ -70,11 +86,11 @@ class UserFunction:
             raise ArgumentError(f"{where}: a function is needed, but {function!r} came.")
         self.function = function
         self.drew = False
-        self._passes = itertools.count()
+        self.passes = PassCounter()
 
     def start(self, key: Key) -> Callable[[int, Any], Any]:
         """Return the function of (index, element) for one pass."""
-        number = pass_number(key, self._passes)
+        number = self.passes.number(key)
 
         def call(index: int, element: Any) -> Any:
             stream = config.RandomStream((*key, _FUNCTIONS), (number, index))
@@ -108,6 +124,7 @@ class Core:
         function: the user's function that makes the elements, if there is one.
         draws: whether this step draws random numbers of the process.
         spec: tells shapes and types; None to look at the first element.
+        passes: counts the passes through this step, if that makes a difference.
     """
 
     #: Whether the next element is copied to the GPU while the present one is in use.
@@ -121,6 +138,7 @@ class Core:
         function: UserFunction | None = None,
         draws: bool = False,
         spec: Callable[[], Any] | None = None,
+        passes: PassCounter | None = None,
     ) -> None:
         self._start = start
         self._cardinality = cardinality
@@ -128,6 +146,12 @@ class Core:
         self._function = function
         self._draws: bool = draws or function is not None or any(p._draws for p in parents)
         self._spec = spec
+        self._passes = function.passes if function is not None else passes
+
+    def pass_counters(self) -> list[PassCounter]:
+        """Return what counts the passes through this step and those further up."""
+        own = [] if self._passes is None else [self._passes]
+        return [*own, *(counter for p in self._parents for counter in p.pass_counters())]
 
     def _key(self) -> Key:
         """Return a key for one pass; the same after `set_random_seed`, whatever threads do."""

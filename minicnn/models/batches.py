@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,9 +14,10 @@ from minicnn import config
 from minicnn.autograd.tensor import Tensor, plain
 from minicnn.errors import ArgumentError, DataError, ShapeError
 from minicnn.kernels.placement import device_of, on_gpu, to_device, to_gpu
+from minicnn.utils.py_dataset import PyDataset
 
-__all__ = ["ArrayBatches", "Batch", "as_batches", "check_finite", "moved", "split_off",
-           "to_array", "to_arrays"]  # fmt: skip
+__all__ = ["ArrayBatches", "Batch", "as_batches", "moved", "not_finite", "split_off",
+           "to_array", "to_arrays", "to_weights"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -26,7 +28,23 @@ Batch = tuple[Any, Any, Any]
 def to_array(value: Any) -> Array:
     """Return what was given as an array, where it is."""
     given = plain(value)
-    return given if on_gpu(given) else np.asarray(given)
+    if on_gpu(given):
+        return given
+    known = (np.ndarray, np.generic, list, tuple, str, bytes, range)
+    if hasattr(given, "__getitem__") and not isinstance(given, known) and not _is_array(given):
+        raise ArgumentError(
+            f"a {type(given).__name__} came, which gives what it holds by number, but is no array "
+            f"and no batches: NumPy would walk through it without end. Derive it from "
+            f"keras.utils.PyDataset, whose __getitem__ gives a batch (x, y); or stack its samples "
+            f"into arrays."
+        )
+    return np.asarray(given)
+
+
+def _is_array(value: Any) -> bool:
+    """Return whether NumPy can take an object as an array without walking through it."""
+    names = ("__array__", "__array_interface__", "__array_struct__", "__buffer__", "shape")
+    return isinstance(value, array.array | memoryview) or any(hasattr(value, n) for n in names)
 
 
 def to_arrays(value: Any) -> Any:
@@ -36,6 +54,30 @@ def to_arrays(value: Any) -> Any:
     ):
         return [to_array(v) for v in value]
     return to_array(value)
+
+
+def to_weights(sample_weight: Any, y: Any) -> Any:
+    """Return sample weights as one array, or as a list with one, or None, for each of several y.
+
+    >>> y = [np.zeros(2), np.zeros(2)]
+    >>> [w.tolist() for w in to_weights((np.ones(2), [0.0, 2.0]), y)]
+    [[1.0, 1.0], [0.0, 2.0]]
+    >>> to_weights([1, 2], y).tolist()
+    [1, 2]
+    """
+    if isinstance(sample_weight, list | tuple):
+        dimensions = [None if w is None else np.ndim(plain(w)) for w in sample_weight]
+        if not all(n == 0 for n in dimensions):  # no plain list with a weight for each sample
+            truths = y if isinstance(y, list) else [y]
+            if len(sample_weight) == len(truths):
+                each = [None if w is None else to_array(w) for w in sample_weight]
+                return each if isinstance(y, list) else each[0]
+            if isinstance(y, list):
+                raise ArgumentError(
+                    f"sample_weight has {len(sample_weight)} parts, but y has {len(y)}; give an "
+                    f"array or None for each output, or one array for all."
+                )
+    return None if sample_weight is None else to_array(sample_weight)
 
 
 def moved(batch: Any, device: str) -> Any:
@@ -52,15 +94,16 @@ def moved(batch: Any, device: str) -> Any:
         return type(batch)(moved(part, device) for part in batch)
     if isinstance(batch, dict):
         return {name: moved(part, device) for name, part in batch.items()}
-    array = plain(batch)
-    if not hasattr(array, "shape") or device_of(array) == device or array.dtype.kind not in "biuf":
+    given = plain(batch)
+    if not hasattr(given, "shape") or device_of(given) == device or given.dtype.kind not in "biuf":
         return batch
-    there = to_device(array, device)
+    there = to_device(given, device)
     return Tensor(there) if isinstance(batch, Tensor) else there
 
 
 def _flat(value: Any) -> list[Array]:
-    return [] if value is None else value if isinstance(value, list) else [value]
+    parts = value if isinstance(value, list) else [value]
+    return [part for part in parts if part is not None]
 
 
 def _take(value: Any, key: Any, on_card: Any = None) -> Any:
@@ -72,21 +115,18 @@ def _take(value: Any, key: Any, on_card: Any = None) -> Any:
     return value[key if on_card is None or not on_gpu(value) else on_card]
 
 
-def check_finite(where: str, argument: str, value: Any) -> None:
-    """Refuse data that holds NaN or infinity, naming the first sample that does.
-
-    Raises:
-        DataError: as said.
-    """
-    for i, array in enumerate(_flat(value)):
-        if array.dtype.kind != "f" or np.isfinite(array).all():
+def not_finite(argument: str, value: Any) -> str | None:
+    """Return which samples of data hold NaN or infinity, in words; None if none does."""
+    for i, part in enumerate(_flat(value)):
+        if part.dtype.kind != "f" or np.isfinite(part).all():
             continue
-        bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
         name = f"{argument}[{i}]" if isinstance(value, list) else argument
-        raise DataError(
-            f"{where}: {name} holds NaN or infinity in {int(bad.sum())} of {len(array)} samples, "
-            f"the first at index {int(bad.argmax())}; leave these out or replace the values."
+        return (
+            f"{name} holds NaN or infinity in {int(bad.sum())} of {len(part)} samples, the first "
+            f"at index {int(bad.argmax())}"
         )
+    return None
 
 
 class ArrayBatches:
@@ -95,14 +135,14 @@ class ArrayBatches:
     Args:
         x: inputs, an array or a list of arrays with samples along the first axis.
         y: truth, likewise, or None.
-        weights: one weight for each sample, or None.
+        weights: one weight for each sample, or a list of such for several y, or None.
         batch_size: samples in a batch; the last batch may be smaller.
         shuffle: draw a new order for each epoch from the process's generator.
         where: the caller's name, for messages.
 
     Raises:
         ShapeError: the arrays have different numbers of samples.
-        DataError: there are no samples, or values that are NaN or infinite.
+        DataError: there are no samples.
     """
 
     def __init__(
@@ -119,8 +159,8 @@ class ArrayBatches:
         self.samples = counts.pop()
         if self.samples == 0:
             raise DataError(f"{where}: x has no samples; at least one is needed.")
-        check_finite(where, "x", x)
-        check_finite(where, "y", y)
+        #: Which samples hold NaN or infinity, in words: a layer or a loss may make up for it.
+        self.not_finite = not_finite("x", x) or not_finite("y", y)
 
     def __len__(self) -> int:
         return math.ceil(self.samples / self.batch_size)
@@ -139,8 +179,15 @@ class ArrayBatches:
             yield x, y, weights
 
 
-def elements_of(source: Any) -> Iterator[Any]:
-    """Return an iterator over batches as they were made; data sets leave theirs on the CPU."""
+def elements_of(source: Any, shuffle: bool = False) -> Iterator[Any]:
+    """Return an iterator over batches as they were made; data sets leave theirs on the CPU.
+
+    Args:
+        source: what gives batches.
+        shuffle: whether one that takes numbers, `PyDataset`, is asked in random order.
+    """
+    if isinstance(source, PyDataset):
+        return source.epoch(shuffle)
     in_memory = getattr(source, "as_numpy_iterator", None)
     return iter(source) if in_memory is None else in_memory()
 
@@ -148,15 +195,15 @@ def elements_of(source: Any) -> Iterator[Any]:
 class _IterableBatches:
     """Batches out of an iterable of x, (x, y) or (x, y, weights)."""
 
-    def __init__(self, source: Iterable[Any], where: str) -> None:
-        self.source, self.where = source, where
+    def __init__(self, source: Iterable[Any], where: str, shuffle: bool = False) -> None:
+        self.source, self.where, self.shuffle = source, where, shuffle
 
     def __len__(self) -> int:
         return len(self.source)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Batch]:
         empty = True
-        for item in elements_of(self.source):
+        for item in elements_of(self.source, self.shuffle):
             empty = False
             parts = item if isinstance(item, tuple) else (item,)
             if not 1 <= len(parts) <= 3:
@@ -165,7 +212,8 @@ class _IterableBatches:
                     f"(x, y, sample_weight)."
                 )
             x, y, w = (*parts, None, None)[:3]
-            yield to_arrays(x), None if y is None else to_arrays(y), plain(w)
+            y = None if y is None else to_arrays(y)
+            yield to_arrays(x), y, to_weights(w, y)
         if empty:
             raise DataError(
                 f"{self.where}: x gave no batches. A generator can be gone through only once; for "
@@ -196,28 +244,33 @@ def is_iterable_of_batches(x: Any) -> bool:
 def as_batches(
     x: Any, y: Any, weights: Any, batch_size: int | None, shuffle: bool, where: str
 ) -> Any:
-    """Return batches out of arrays, or of an iterable that gives them already."""
+    """Return batches out of arrays, or of an iterable that gives them already.
+
+    Those of a `PyDataset` are shuffled as wholes.
+    """
     if is_iterable_of_batches(x):
         if y is not None or weights is not None:
             raise ArgumentError(
                 f"{where}: x gives whole batches, so y and sample_weight must come in these."
             )
-        return _IterableBatches(x, where)
+        return _IterableBatches(x, where, shuffle)
+    y = None if y is None else to_arrays(y)
     return ArrayBatches(
         to_arrays(x),
-        None if y is None else to_arrays(y),
-        None if weights is None else to_array(weights),
+        y,
+        to_weights(weights, y),
         check_batch_size(where, batch_size),
         shuffle,
         where,
     )
 
 
-def split_off(share: float, *parts: Any) -> tuple[list[Any], list[Any]]:
+def split_off(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], list[Any]]:
     """Return the first samples of each part, and the last `share` of them."""
     if not 0 < share < 1:
         raise ArgumentError(f"fit: validation_split={share!r}, but it must be between 0 and 1.")
-    arrays = [None if p is None else to_arrays(p) for p in parts]
+    x, y = to_arrays(x), None if y is None else to_arrays(y)
+    arrays = [x, y, to_weights(weights, y)]
     samples = len(_flat(arrays[0])[0])
     cut = math.floor(samples * (1 - share))
     if cut == 0 or cut == samples:

@@ -6,16 +6,17 @@ import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.autograd.tensor import as_numpy
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels import backend_module
 from minicnn.kernels.placement import gpu_in_sight
 from minicnn.kernels.threads import one_blas_thread
-from minicnn.models.batches import moved, to_arrays
+from minicnn.models.batches import moved, to_arrays, to_weights
 from minicnn.models.choices import Choices
 from minicnn.models.faults import card_watched
 from minicnn.models.graph import as_list
@@ -122,11 +123,24 @@ class Compiled(Choices):
         """
         x, y, sample_weight = unpack(data)
         loss, y_pred, pairs, parts = self._computed(x, y, sample_weight)
+        if self._not_finite is not None:
+            self._check_loss(loss)  # before a weight becomes NaN
         if pairs:
             self.optimizer.apply_gradients(pairs)
         track(parts)
         self._update_metrics(x, loss, y, y_pred, sample_weight)
         return self.get_metrics_result()
+
+    #: Which samples of `fit` or `evaluate` hold NaN or infinity, in words; None if none does.
+    _not_finite: str | None = None
+
+    def _check_loss(self, loss: Any) -> None:
+        """Refuse a loss that is no number if some samples are not, and name these."""
+        if self._not_finite is not None and not np.isfinite(as_numpy(loss)).all():
+            raise DataError(
+                f"{self._not_finite}, and the loss became {float(as_numpy(loss))}; leave these out "
+                f"or replace the values, or use a loss that masks them."
+            )
 
     def _compute(self, x: Any, y: Any, sample_weight: Any) -> Computed:
         """Return the loss, the results, the gradients with their variables, the outputs' losses."""
@@ -210,7 +224,7 @@ class Compiled(Choices):
         trackers = [m for m in self._output_losses if m is not None]
         logs |= {m.name: m.result() for m in trackers}
         known = {id(m) for m in self._compiled_metrics()}
-        for metric in self._figures or self._all_figures():
+        for metric in self._figures or self.running_figures():
             if id(metric) not in known:  # kept as an attribute
                 logs[free_name(metric.name, logs)] = metric.result()
         return dict(sorted(logs.items()))
@@ -248,8 +262,9 @@ class Compiled(Choices):
     @one_blas_thread()
     def _on_batch(self, step: Any, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
         self.reset_metrics()
-        x, y = self.arranged(x, y)
+        x, y, sample_weight = self.arranged(x, y, sample_weight)
         x, y = to_arrays(x), None if y is None else to_arrays(y)
+        sample_weight = to_weights(sample_weight, y)
         logs = self._stepped(step, x, y, sample_weight)
         return logs if return_dict else self._in_order_of_compile(logs)
 

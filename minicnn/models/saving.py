@@ -66,7 +66,7 @@ def write_arrays(
 
     try:
         with replacing(path) as temporary:
-            here = {k: np.ascontiguousarray(as_numpy(v)) for k, v in arrays.items()}
+            here = {k: np.require(as_numpy(v), requirements="C") for k, v in arrays.items()}
             save_file(here, temporary, metadata)
     except SafetensorError as error:  # a full disk, for one
         raise OutputError(f"cannot write {path}: {error}.") from None

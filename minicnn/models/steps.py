@@ -71,6 +71,8 @@ class Limited:
             raise ArgumentError(f"{argument}={steps!r}, but it must be an integer >= 1.")
         self.batches, self.steps, self.argument = batches, int(steps), argument
         self.continued = continued
+        #: Batches of the next turn that were given before a training was continued.
+        self.done = 0
         self._running: Iterator[Batch] | None = None
 
     def __len__(self) -> int:
@@ -83,9 +85,9 @@ class Limited:
         if first is None:  # gone through: begin again; without batches that is an error
             self._running = iter(self.batches)
             first = next(self._running)
-        given = 1
+        given, self.done = self.done + 1, 0
         yield first
-        for batch in itertools.islice(self._running, self.steps - 1):
+        for batch in itertools.islice(self._running, self.steps - given):
             given += 1
             yield batch
         if given < self.steps:
@@ -116,18 +118,18 @@ def check_end(argument: str, batches: Any) -> None:
 class _Arranged:
     """Batches whose dictionaries are put into the model's order."""
 
-    def __init__(self, source: Iterable[Any], model: Any) -> None:
-        self.source, self.model = source, model
+    def __init__(self, source: Iterable[Any], model: Any, shuffle: bool) -> None:
+        self.source, self.model, self.shuffle = source, model, shuffle
 
     def __len__(self) -> int:
         return len(self.source)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Any]:
-        for item in elements_of(self.source):
+        for item in elements_of(self.source, self.shuffle):
             if isinstance(item, tuple) and len(item) in (2, 3):
-                yield (*self.model.arranged(item[0], item[1]), *item[2:])
+                yield self.model.arranged(*item)[: len(item)]
             else:
-                yield self.model.arranged(item, None)[0] if isinstance(item, dict) else item
+                yield self.model.arranged(item)[0] if isinstance(item, dict) else item
 
 
 class StepNames:
@@ -143,8 +145,12 @@ class StepNames:
     #: The running figures, since they were last begun anew by a model that was built.
     _figures: list[Metric] | None = None
 
-    def arranged(self, x: Any, y: Any) -> tuple[Any, Any]:
-        """Return inputs and truth given by name in the order of the model's inputs and outputs.
+    def arranged(
+        self, x: Any, y: Any = None, sample_weight: Any = None, shuffle: bool = False
+    ) -> tuple[Any, Any, Any]:
+        """Return inputs, truth and weights given by name in the order of the model's own.
+
+        Outputs without weights of their own have None. A `PyDataset` may be shuffled.
 
         Raises:
             ArgumentError: a name is unknown or missing, or the model has no names.
@@ -152,7 +158,7 @@ class StepNames:
         if x is None:
             raise ArgumentError(f"{self.name}: x is missing; give arrays, or batches (x, y).")
         if is_iterable_of_batches(x) and not isinstance(x, dict):
-            return _Arranged(x, self), y
+            return _Arranged(x, self, shuffle), y, sample_weight
         if isinstance(x, dict):
             if self.graph is None:
                 raise ArgumentError(
@@ -160,10 +166,16 @@ class StepNames:
                     f"of Inputs with names, or give a list."
                 )
             x = self._in_order("x", x, [place.name for place in self.graph.inputs])
+        names = self._output_names() if self.graph is not None or not isinstance(y, dict) else None
         if isinstance(y, dict):
-            names = sorted(y) if self.graph is None else self._output_names()
+            names = names or sorted(y)
             y = self._in_order("y", y, names)
-        return x, y
+        if isinstance(sample_weight, dict):
+            if self.graph is None and isinstance(y, list | tuple):
+                names = names if names and len(names) == len(y) else sorted(sample_weight)
+            whole = {**dict.fromkeys(names or []), **sample_weight}
+            sample_weight = self._in_order("sample_weight", whole, names or [])
+        return x, y, sample_weight
 
     def _in_order(self, argument: str, values: dict[str, Any], names: list[str]) -> Any:
         if sorted(values) != sorted(names):
@@ -171,7 +183,7 @@ class StepNames:
                 f"{self.name}: {argument} has the names {', '.join(map(repr, values))}, but the "
                 f"model has {', '.join(map(repr, names))}."
             )
-        ordered = [to_array(values[name]) for name in names]
+        ordered = [None if values[name] is None else to_array(values[name]) for name in names]
         return ordered[0] if len(ordered) == 1 else ordered
 
     def _output_names(self) -> list[str]:
@@ -183,9 +195,9 @@ class StepNames:
 
         Layers inside may keep some, too; models inside have theirs for trainings of their own.
         """
-        return self._all_figures()
+        return self.running_figures()
 
-    def _all_figures(self) -> list[Metric]:
+    def running_figures(self) -> list[Metric]:
         """Return them also where a subclass has a `metrics` of its own."""
         owners: list[Any] = [self]
         own: list[Metric] = []
@@ -212,7 +224,7 @@ class StepNames:
         """Begin all running figures anew."""
         for metric in self.metrics:
             metric.reset_state()
-        self._figures = self._all_figures() if self.built else None
+        self._figures = self.running_figures() if self.built else None
 
 
 def by_output(y_pred: Any) -> list[Any]:

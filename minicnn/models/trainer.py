@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from minicnn.callbacks import CallbackList, History
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
-from minicnn.models.batches import as_batches, is_iterable_of_batches, split_off
+from minicnn.models.batches import as_batches, is_iterable_of_batches, not_finite, split_off
 from minicnn.models.compiled import Compiled
+from minicnn.models.course import Course, Passes
 from minicnn.models.faults import card_watched, told
 from minicnn.models.progress import Progress
-from minicnn.models.steps import Limited, check_end
+from minicnn.models.steps import Limited, check_end, flat_logs
 from minicnn.models.weighting import WeightedByClass, class_weights
 
 __all__ = ["Trainer"]
@@ -27,6 +29,9 @@ class Trainer(Compiled):
 
     stop_training = False
     history: History
+    #: Where the `fit` that runs stands, and what it is to continue from; None at other times.
+    course: Course | None = None
+    resumed: dict[str, Any] | None = None
 
     def save_training(self, path: str | Path, epochs: int) -> None:
         """Write all that is needed to continue this training after so many epochs."""
@@ -76,11 +81,13 @@ class Trainer(Compiled):
                 terminal and in a notebook and 2 elsewhere.
             callbacks: objects that are told of each epoch and batch.
             validation_split: share of the samples, the last ones, kept for validation.
-            validation_data: (x, y) or (x, y, sample_weight) for validation.
+            validation_data: (x, y) or (x, y, sample_weight) for validation, or batches; x alone for
+                a model that brings its own loss.
             shuffle: draw a new order for each epoch, default True.
             class_weight: weight of each class number, for truth that holds such, also in batches;
-                validation is not weighted by it.
-            sample_weight: weight of each sample.
+                validation is not weighted by it. A class that is not named weighs 1.
+            sample_weight: weight of each sample; for several outputs also a list, or a dictionary
+                by the output's name, with such weights, or None, for each.
             initial_epoch: epochs that were done before, default 0.
             steps_per_epoch: batches in an epoch, which goes on where the last one ended; default
                 all. Where the data end first, so does the epoch, with a warning, and the next one
@@ -92,7 +99,8 @@ class Trainer(Compiled):
 
         Raises:
             ArgumentError: the model is not compiled, or an argument is outside its rule.
-            DataError: x or y holds NaN or infinity, or there are no samples.
+            DataError: there are no samples, or some hold NaN or infinity and the loss of a batch
+                becomes such, too; the weights stay as they were before it.
             DeviceError: some weights are on the GPU and some are not.
             DeviceMemoryError: the card has no room; smaller batches may follow.
             DeviceLostError: the card stopped answering; the message names the files that hold
@@ -100,7 +108,7 @@ class Trainer(Compiled):
         """
         self._check_compiled("fit")
         self._check_one_place()
-        x, y = self.arranged(x, y)
+        x, y, sample_weight = self.arranged(x, y, sample_weight, shuffle)
         if validation_split and validation_data is None:
             if is_iterable_of_batches(x):
                 raise ArgumentError("fit: validation_split needs arrays; give validation_data.")
@@ -110,9 +118,11 @@ class Trainer(Compiled):
         by_batch = class_weight if is_iterable_of_batches(x) else None
         if class_weight is not None and by_batch is None:
             sample_weight = class_weights(class_weight, y, sample_weight)
-        batches = as_batches(x, y, sample_weight, batch_size, shuffle, "fit")
+        batches: Any = as_batches(x, y, sample_weight, batch_size, shuffle, "fit")
+        doubt = getattr(batches, "not_finite", None)
         if by_batch is not None:
             batches = WeightedByClass(batches, by_batch)
+        batches = Passes(batches)
         if steps_per_epoch is not None:
             batches = Limited(batches, steps_per_epoch, "fit: steps_per_epoch")
         check_end("fit: steps_per_epoch", batches)
@@ -120,6 +130,8 @@ class Trainer(Compiled):
         if validation is not None and validation_steps is not None:
             validation = Limited(validation, validation_steps, "fit: validation_steps", False)
         check_end("fit: validation_steps", validation)
+        if (found := getattr(validation, "not_finite", None)) is not None:
+            self._look_at(validation, found)
         progress = Progress(verbose, epochs)
         self.stop_training = False
         self.history = History()
@@ -128,21 +140,29 @@ class Trainer(Compiled):
         tell.callbacks.append(self.history)
         self.history.set_model(self)
         self.history.set_params(params)
-        self._initial_epoch = initial_epoch
+        self._initial_epoch, self.resumed = initial_epoch, None
         logs: dict[str, Any] = {}
         tell.tell("train_begin", {})
+        self.course = Course(self, tell.callbacks, batches, validation)
+        last = epochs if self.course.resume(self.resumed) else 0
         try:
-            for epoch in range(self._initial_epoch, epochs):
+            for epoch in range(self._initial_epoch, last):
                 tell.tell("epoch_begin", epoch, {})
                 self.reset_metrics()
+                done = self.course.begin_epoch()
                 progress.start(epoch, _steps(batches))
-                for number, (xs, ys, weights) in enumerate(self._ahead(batches)):
+                logs = flat_logs(self.name, self.get_metrics_result()) if done else logs
+                for number, (xs, ys, weights) in enumerate(self._ahead(batches), done):
+                    self._not_finite = doubt and f"fit: {doubt}"
                     tell.tell("train_batch_begin", number, {})
                     logs = self._stepped(self.train_step, xs, ys, weights)
+                    self.course.step = number + 1
                     progress.step(logs)
                     tell.tell("train_batch_end", number, logs)
                     if self.stop_training:
                         break
+                self.course.end_epoch()
+                self._not_finite = None
                 if validation is not None and _is_among(epoch + 1, validation_freq):
                     logs |= self._measure(validation, tell, "val_")
                 logs = dict(sorted(logs.items()))
@@ -160,20 +180,34 @@ class Trainer(Compiled):
             if raised is error:
                 raise
             raise raised from None
+        finally:
+            self.course = self.resumed = self._not_finite = None
         progress.close()
         tell.tell("train_end", logs)
         return self.history
 
+    def _look_at(self, validation: Any, not_finite: str) -> None:
+        """Refuse, before the training, samples for validation whose loss is no number."""
+        self._not_finite = f"fit (validation_data): {not_finite}"
+        try:
+            self._measure(validation, CallbackList(None, self))
+        finally:
+            self._not_finite = None
+
     def _validation_batches(self, data: Any, batch_size: int | None) -> Any:
-        """Return batches of (x, y), (x, y, weights) or an iterable of batches; None of None."""
+        """Return batches of x, (x, y), (x, y, weights) or an iterable of batches; None of None."""
         if data is None:
             return None
         name = "fit (validation_data)"
-        if is_iterable_of_batches(data):
-            return as_batches(self.arranged(data, None)[0], None, None, None, False, name)
-        x, y, weights = (*data, None)[:3]
-        x, y = self.arranged(x, y)
-        return as_batches(x, y, weights, batch_size, False, name)
+        if is_iterable_of_batches(data) and not isinstance(data, dict):
+            return as_batches(self.arranged(data)[0], None, None, None, False, name)
+        parts = tuple(data) if isinstance(data, list | tuple) else (data,)
+        if not 1 <= len(parts) <= 3:
+            raise ArgumentError(
+                f"fit: validation_data has {len(parts)} parts, but must be x, (x, y) or "
+                f"(x, y, sample_weight)."
+            )
+        return as_batches(*self.arranged(*parts), batch_size, False, name)
 
     def _measure(
         self, batches: Any, tell: CallbackList, prefix: str = "", progress: Progress | None = None
@@ -184,6 +218,7 @@ class Trainer(Compiled):
         for number, (x, y, weights) in enumerate(self._ahead(batches)):
             tell.tell("test_batch_begin", number, {})
             logs = self._stepped(self.test_step, x, y, weights)
+            self._check_loss(logs.get("loss", 0.0))
             if progress is not None:
                 progress.step(logs)
             tell.tell("test_batch_end", number, logs)
@@ -210,15 +245,17 @@ class Trainer(Compiled):
             y: truth.
             batch_size: samples in a batch, default 32.
             verbose: as in `fit`.
-            sample_weight: weight of each sample.
+            sample_weight: as in `fit`.
             steps: batches, default all.
             callbacks: objects that are told of each batch.
             return_dict: return {name: value} instead.
         """
         self._check_compiled("evaluate")
         self._check_one_place()
-        x, y = self.arranged(x, y)
-        batches = as_batches(x, y, sample_weight, batch_size, False, "evaluate")
+        x, y, sample_weight = self.arranged(x, y, sample_weight)
+        batches: Any = as_batches(x, y, sample_weight, batch_size, False, "evaluate")
+        if (found := getattr(batches, "not_finite", None)) is not None:
+            self._not_finite = f"evaluate: {found}"
         if steps is not None:
             batches = Limited(batches, steps, "evaluate: steps", False)
         check_end("evaluate: steps", batches)
@@ -230,6 +267,7 @@ class Trainer(Compiled):
             progress.end(logs)
         finally:
             progress.close()
+            self._not_finite = None
         return logs if return_dict else self._in_order_of_compile(logs)
 
     @card_watched
@@ -252,10 +290,11 @@ class Trainer(Compiled):
             callbacks: objects that are told of each batch.
 
         Raises:
-            DataError: x holds NaN or infinity, or there are no samples.
+            DataError: there are no samples.
         """
         self._check_one_place()
-        batches = as_batches(self.arranged(x, None)[0], None, None, batch_size, False, "predict")
+        batches: Any = as_batches(self.arranged(x)[0], None, None, batch_size, False, "predict")
+        found = getattr(batches, "not_finite", None)
         if steps is not None:
             batches = Limited(batches, steps, "predict: steps", False)
         check_end("predict: steps", batches)
@@ -274,11 +313,23 @@ class Trainer(Compiled):
         finally:
             progress.close()
         tell.tell("predict_end", {})
-        if isinstance(results[0], dict):
-            return {name: np.concatenate([r[name] for r in results]) for name in results[0]}
-        if isinstance(results[0], list):
-            return [np.concatenate(parts) for parts in zip(*results, strict=True)]
-        return np.concatenate(results)
+        joined = _joined(results)
+        parts = list(joined.values()) if isinstance(joined, dict) else joined
+        if found is not None and not_finite("", parts):
+            warnings.warn(
+                f"predict: {found}, and so do the results; leave these out or replace the values.",
+                stacklevel=2,
+            )
+        return joined
+
+
+def _joined(results: list[Any]) -> Any:
+    """Return the results of batches as arrays over all samples."""
+    if isinstance(results[0], dict):
+        return {name: np.concatenate([r[name] for r in results]) for name in results[0]}
+    if isinstance(results[0], list):
+        return [np.concatenate(parts) for parts in zip(*results, strict=True)]
+    return np.concatenate(results)
 
 
 def _steps(batches: Any) -> int | None:

@@ -18,7 +18,10 @@ Array = NDArray[Any]
 
 
 def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
-    """Return the weight of each sample by its class, times its own weight if it has one."""
+    """Return the weight of each sample by its class, times its own weight if it has one.
+
+    Classes that the dictionary does not name weigh 1.
+    """
     if y is None or isinstance(to_arrays(y), list):
         raise ArgumentError(
             "fit: class_weight needs one array y of class numbers; use sample_weight."
@@ -32,11 +35,11 @@ def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) ->
             f"For maps of classes, give sample_weight with a weight for each pixel, such as "
             f"numpy.take(weights, y)."
         )
-    missing = sorted(set(np.unique(labels).tolist()) - set(class_weight))
-    if missing:
-        raise ArgumentError(f"fit: class_weight has no weight for the class {missing[0]}.")
-    weights = np.array([class_weight[int(c)] for c in labels])
-    return weights if sample_weight is None else weights * as_numpy(sample_weight)
+    weights = np.array([class_weight.get(int(c), 1.0) for c in labels])
+    if sample_weight is None:
+        return weights
+    given = as_numpy(sample_weight)
+    return weights.reshape(weights.shape + (1,) * (given.ndim - 1)) * given
 
 
 class WeightedByClass:

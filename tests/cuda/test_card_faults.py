@@ -147,7 +147,13 @@ def test_a_lost_card_says_which_files_are_intact(model, card, tmp_path):
     backup, whole = tmp_path / "training.safetensors", tmp_path / "{epoch}.keras"
     best = EarlyStopping("loss", restore_best_weights=True)
     table = CSVLogger(tmp_path / "figures.csv")
-    callbacks = [best, table, ModelCheckpoint(whole), BackupAndRestore(backup), At(5, lose)]
+    callbacks = [
+        best,
+        table,
+        ModelCheckpoint(whole),
+        BackupAndRestore(backup, delete_checkpoint=False),
+        At(5, lose),
+    ]
     with pytest.raises(DeviceLostError) as caught:
         model.fit(IMAGES, CODES, 16, epochs=3, callbacks=callbacks, verbose=0)
     assert str(caught.value) == (
@@ -163,7 +169,14 @@ def test_a_lost_card_says_which_files_are_intact(model, card, tmp_path):
     assert table._file is None
     card.lost = False
     assert read_arrays(backup)[1]["epochs"] == "1"
-    model.fit(IMAGES, CODES, 16, epochs=3, callbacks=[BackupAndRestore(backup)], verbose=0)
+    model.fit(
+        IMAGES,
+        CODES,
+        16,
+        epochs=3,
+        callbacks=[BackupAndRestore(backup, delete_checkpoint=False)],
+        verbose=0,
+    )
     assert model.history.epoch == [0, 1, 2]
 
 
@@ -236,7 +249,7 @@ def test_what_a_measurement_within_a_training_told_is_not_told_again(model, card
     assert str(caught.value).startswith(f"{model.name}: evaluate: ")
     assert str(caught.value).count("A smaller batch_size does so.") == 1
     stand_in.card.total_bytes = 1 << 30
-    callbacks = [BackupAndRestore(path := tmp_path / "backup"), Evaluating(lose)]
+    callbacks = [BackupAndRestore(path := tmp_path / "backup.safetensors"), Evaluating(lose)]
     callbacks.reverse()  # a backup is told of an epoch after all others, so nothing is written
     with pytest.raises(DeviceLostError) as caught:
         model.fit(IMAGES, CODES, 8, callbacks=callbacks, verbose=0)

@@ -259,8 +259,15 @@ def test_a_training_continues_on_the_other_device(cupy, tmp_path, first, then):
     backup = tmp_path / "training.safetensors"
     with config.use_floatx("float64"):
         whole = trained(classifier)
-        trained(classifier, first, epochs=2, callbacks=[BackupAndRestore(backup)])
-        other = trained(classifier, then, callbacks=[BackupAndRestore(backup)])
+        trained(
+            classifier,
+            first,
+            epochs=2,
+            callbacks=[BackupAndRestore(backup, delete_checkpoint=False)],
+        )
+        other = trained(
+            classifier, then, callbacks=[BackupAndRestore(backup, delete_checkpoint=False)]
+        )
     assert other.device == ("gpu" if then == "cupy" else "cpu")
     assert_same_training(whole, other, 1e-9)
 
