@@ -14,7 +14,6 @@ from minicnn import config
 from minicnn.autograd.tensor import Tensor, plain
 from minicnn.errors import ArgumentError, DataError, ShapeError
 from minicnn.kernels.placement import device_of, on_gpu, to_device, to_gpu
-from minicnn.utils.py_dataset import PyDataset
 
 __all__ = ["ArrayBatches", "Batch", "as_batches", "moved", "not_finite", "split_off",
            "to_array", "to_arrays", "to_weights"]  # fmt: skip
@@ -186,8 +185,8 @@ def elements_of(source: Any, shuffle: bool = False) -> Iterator[Any]:
         source: what gives batches.
         shuffle: whether one that takes numbers, `PyDataset`, is asked in random order.
     """
-    if isinstance(source, PyDataset):
-        return source.epoch(shuffle)
+    if hasattr(source, "one_pass"):
+        return source.one_pass(shuffle)
     in_memory = getattr(source, "as_numpy_iterator", None)
     return iter(source) if in_memory is None else in_memory()
 

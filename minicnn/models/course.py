@@ -99,23 +99,26 @@ class Passes:
         self.given = 0
         #: What began this pass: random numbers, and the numbers of passes of data sets.
         self.begun: State | None = None
-        self._resumed: tuple[State, int, State] | None = None
+        #: A pass to go on with: what began it, the batches given, the random numbers after them.
+        self.resumed: tuple[State, int, State] | None = None
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._resumed is None:
-            self.begun, skipped = self._beginning(), 0
-            batches = iter(self.source)
+        resumed, self.resumed = self.resumed, None
+        skipped = 0 if resumed is None else resumed[1]
+        if resumed is None:
+            self.begun = {"random": _random_now(), "passes": self.numbers()}
         else:
-            self.begun, skipped, now = self._resumed
-            self._resumed = None
-            self._begin_as(self.begun)
-            batches = iter(self.source)
-            for _ in itertools.islice(batches, skipped):
-                pass
-            _restore_random(now)
+            self.begun = resumed[0]
+            _restore_random(self.begun["random"])
+            self.set_numbers(self.begun["passes"])
+        batches = iter(self.source)
+        for _ in itertools.islice(batches, skipped):
+            pass
+        if resumed is not None:
+            _restore_random(resumed[2])
         self.given = skipped
         for batch in batches:
             self.given += 1
@@ -138,17 +141,6 @@ class Passes:
         """Go on counting passes from these numbers."""
         for counter, (start, begun) in zip(self._counters(), numbers, strict=False):
             counter.start, counter.begun = start, begun
-
-    def _beginning(self) -> State:
-        return {"random": _random_now(), "passes": self.numbers()}
-
-    def _begin_as(self, state: State) -> None:
-        _restore_random(state["random"])
-        self.set_numbers(state["passes"])
-
-    def resume(self, begun: State, given: int, now: State) -> None:
-        """Let the next pass be one that was begun before, behind the batches given already."""
-        self._resumed = begun, given, now
 
 
 class Course:
@@ -263,7 +255,7 @@ class Course:
             Passes(self.validation).set_numbers(state["validation"])
         if state["begun"] is not None:
             self.passes.given = state["given"]
-            self.passes.resume(state["begun"], state["given"], state["random"])
+            self.passes.resumed = state["begun"], state["given"], state["random"]
         if self.limited is not None:
             self.limited.done = self.step
         return not state["stopped"]

@@ -677,15 +677,19 @@ def test_values_that_are_no_numbers_are_named_with_their_place(value):
         text = (
             f"{action.__name__}: x holds NaN or infinity in 2 of 20 samples, the first at index 13,"
         )
-        with pytest.raises(DataError, match=text):
+        with pytest.raises(DataError, match=text), np.errstate(invalid="ignore"):
             action(bad_x, y)
     with pytest.raises(DataError, match=r"fit: y holds NaN or infinity in 1 of 20 .* index 5,"):
         model.fit(x, bad_y)
-    with pytest.raises(DataError, match=r"fit \(validation_data\): x holds NaN"):
+    named = r"fit \(validation_data\): x holds NaN"
+    with pytest.raises(DataError, match=named), np.errstate(invalid="ignore"):
         model.fit(x, y, validation_data=(bad_x, y), verbose=0)
     two = two_headed()
     two.compile("sgd", "mse")
-    with pytest.raises(DataError, match=r"x\[1\] holds NaN or infinity in 1 of 11 .* index 3,"):
+    with (
+        pytest.raises(DataError, match=r"x\[1\] holds NaN or infinity in 1 of 11 .* index 3,"),
+        np.errstate(invalid="ignore"),
+    ):
         two.fit([XS[0], np.where(np.arange(11)[:, None] == 3, value, XS[1])], YS)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -194,7 +194,7 @@ def test_nan_that_makes_the_loss_nan_is_told_with_its_samples_before_a_weight_ch
         model.fit(x, np.nan_to_num(y), validation_data=(x, y), verbose=0)
     for weight, value in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, value)
-    x[2] = np.inf
+    x[2] = np.nan
     with pytest.warns(UserWarning, match="predict: x holds .* the first at index 2, and so do the"):
         assert np.isfinite(model.predict(x, verbose=0)[:2]).all()
 
