@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -60,7 +61,13 @@ class SymbolicTensor:
         self.shape: Shape = tuple(shape)
         self.dtype = dtype or config.floatx()
         self.call = call
+        #: Weak references to the models that begin with this tensor.
+        self.entry_of: list[weakref.ref[Any]] = []
         call.outputs.append(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of; its models make themselves known when asked."""
+        return {**vars(self), "entry_of": []}
 
     @property
     def name(self) -> str:

@@ -61,22 +61,11 @@ def layer_of(entry: dict[str, Any], custom_objects: Mapping[str, Any] | None) ->
 
 
 def functional_config(graph: Graph) -> dict[str, Any]:
-    """Return the layers, calls, inputs and outputs of a drawn-up network.
-
-    Raises:
-        ArgumentError: two layers have the same name, by which calls are told apart.
-    """
+    """Return the layers, calls, inputs and outputs of a drawn-up network."""
     calls = sorted([*(x.call for x in graph.inputs), *graph.calls], key=lambda c: c.number)
     of_layer: dict[int, list[Call]] = {}
     for call in calls:
         of_layer.setdefault(id(call.layer), []).append(call)
-    names = [layer.name for layer in graph.layers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ArgumentError(
-                f"{graph.name}: {names.count(name)} layers are named {name!r}; to be stored, the "
-                f"layers of a model need different names."
-            )
     keys = {
         id(tensor): [call.layer.name, number, place]
         for several in of_layer.values()

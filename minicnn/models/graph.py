@@ -41,6 +41,62 @@ def _calls_between(
     return [found[number] for number in sorted(found)]
 
 
+def _leads(inputs: list[SymbolicTensor], output: SymbolicTensor) -> SymbolicTensor | None:
+    """Return the first tensor on the ways back from an output that is no input, but has none."""
+    known, seen, stack = {id(x) for x in inputs}, set(), [output]
+    while stack:
+        tensor = stack.pop()
+        if id(tensor) in known or id(tensor) in seen:
+            continue
+        if not tensor.call.input_list:
+            return tensor
+        seen.add(id(tensor))
+        stack.extend(tensor.call.input_list)
+    return None
+
+
+def _continued(inputs: list[SymbolicTensor], output: SymbolicTensor) -> SymbolicTensor:
+    """Return an output; that of a model inside, which has an Input of its own, as it is used here.
+
+    So `Model(whole.inputs, whole.layers[0].output)` is the first part of a whole made of models.
+    """
+    stray = _leads(inputs, output)
+    if stray is None:
+        return output
+    for model in [m for ref in stray.entry_of if (m := ref()) is not None]:
+        graph = model.graph
+        for call in model.calls if graph is not None and len(graph.inputs) == 1 else []:
+            if any(_leads(inputs, x) is not None for x in call.input_list):
+                continue
+            for place, found in zip(graph.outputs, call.outputs, strict=True):
+                if place is output:
+                    return found
+            # Something within that model: its layers are called once more, on what it gets here.
+            values = {id(graph.inputs[0]): call.input_list[0]}
+            for inner in _calls_between(model.name, graph.inputs, [output]):
+                given = [values[id(x)] for x in inner.input_list]
+                several = isinstance(inner.inputs, list | tuple)
+                result = inner.layer(given if several else given[0], training=inner.training)
+                values |= {id(x): y for x, y in zip(inner.outputs, as_list(result), strict=True)}
+            return values[id(output)]
+    return output
+
+
+def refuse_same_names(name: str, layers: list[Layer]) -> None:
+    """Refuse two layers of one name, by which they are told apart in files and figures.
+
+    Raises:
+        ArgumentError: as said.
+    """
+    twice = [n for n, count in Counter(x.name for x in layers).items() if count > 1]
+    if twice:
+        kinds = " and ".join(type(x).__name__ for x in layers if x.name == twice[0])
+        raise ArgumentError(
+            f"{name}: {kinds} are both named {twice[0]!r}; the layers of a model need different "
+            f"names: give one of them name='{twice[0]}_2', for example."
+        )
+
+
 def _joined(calls: list[Call], outputs: list[SymbolicTensor]) -> list[tuple[Call, Any, Call]]:
     """Return what to run: (first call, function, last call), two layers joined where they can be.
 
@@ -87,7 +143,10 @@ class Graph:
                         f"{name}: {argument} holds a {type(x).__name__}, but must hold what Input "
                         f"and layers called on it return."
                     )
+        self.outputs = [_continued(self.inputs, x) for x in self.outputs]
         self.calls = _calls_between(name, self.inputs, self.outputs)
+        layers = {id(c.layer): c.layer for c in [*(x.call for x in self.inputs), *self.calls]}
+        refuse_same_names(name, list(layers.values()))
 
     @functools.cached_property
     def steps(self) -> list[tuple[Call, Any, Call]]:

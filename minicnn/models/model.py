@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,15 @@ class Model(Trainer, Layer):
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         self.graph = Graph(inputs, outputs, self.name)
+        self._make_known()
         self.takes_list = len(self.graph.inputs) > 1
         self.built = True
+
+    def _make_known(self) -> None:
+        """Let the tensors that this model begins with know it."""
+        for x in [] if self.graph is None else self.graph.inputs:
+            x.entry_of = [ref for ref in x.entry_of if ref() is not None and ref() is not self]
+            x.entry_of.append(weakref.ref(self))
 
     @property
     def sublayers(self) -> list[Layer]:
@@ -139,6 +147,7 @@ class Model(Trainer, Layer):
                 f"{self.name} has no {what}: the shape of its input is not known; give it an "
                 f"Input or an input_shape."
             )
+        self._make_known()
         return self.graph
 
     def _output_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from minicnn.layers.core import Input, InputLayer
 from minicnn.layers.symbolic import SymbolicTensor
 from minicnn.layers.weights import members, unique
 from minicnn.models import configs, serialization
+from minicnn.models.graph import refuse_same_names
 from minicnn.models.model import Model
 
 __all__ = ["Sequential"]
@@ -74,6 +75,7 @@ class Sequential(Model):
             raise ArgumentError(
                 f"{self.name}: a Sequential holds layers, not a {type(layer).__name__}."
             )
+        refuse_same_names(self.name, unique([*self.chain, layer]))
         if not self.chain and self._entry is None:
             shape = layer.given_input_shape
             if shape is None and isinstance(layer, Model) and layer.graph is not None:

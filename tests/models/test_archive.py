@@ -222,10 +222,6 @@ def test_a_chain_that_is_not_built_yet():
 
 
 def test_what_cannot_be_stored():
-    x = Input((3,))
-    twice = Model(x, layers.Dense(2, name="d")(layers.Dense(2, name="d")(x)))
-    with pytest.raises(ArgumentError, match="2 layers are named 'd'"):
-        twice.to_json()
     with pytest.raises(ArgumentError, match="a lambda cannot be stored"):
         Sequential([layers.Dense(2, activation=lambda x: x, input_shape=(3,))]).to_json()
 

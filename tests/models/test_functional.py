@@ -1,9 +1,12 @@
 """Functional models: branches, several ends, shared layers, sub-models, and their summary."""
 
+import copy
+import gc
 import os
 import re
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -195,11 +198,9 @@ def test_outputs_that_do_not_come_from_the_inputs_are_refused():
     a, b = Input((3,), name="a"), Input((3,), name="b")
     with pytest.raises(ArgumentError, match=r"net: the outputs need the input 'b', .* \('a'\)"):
         Model(a, a + b, name="net")
-    # The classic mistake: the output of a sub-model belongs to its own input.
     encoder = Sequential([Dense(2, input_shape=(3,))], name="encoder")
-    whole = Model(a, encoder(a))
     with pytest.raises(ArgumentError, match="is not among the model's inputs"):
-        Model(whole.input, whole.get_layer("encoder").output)
+        Model(a, encoder.output)  # the encoder was never called on what comes from a
 
 
 def test_arguments_that_are_no_symbolic_tensors_are_refused():
@@ -385,3 +386,55 @@ def test_a_subclass_of_several_inputs():
 def test_a_model_without_call_says_so():
     with pytest.raises(ArgumentError, match="has no outputs"):
         Model()(np.ones((1, 2)))
+
+
+# Parts of a whole made of models, and names
+
+
+def halves():
+    """Return an encoder, a decoder, both together, and images for them."""
+    encoder = Sequential(
+        [Input((6, 9, 1)), layers.Conv2D(2, 3, padding="same"), layers.MaxPooling2D(3)]
+    )
+    decoder = Sequential([Input((2, 3, 2)), layers.UpSampling2D(3), layers.Conv2D(1, 1)])
+    images = np.random.default_rng(4).normal(size=(2, 6, 9, 1)).astype(np.float32)
+    return encoder, decoder, Sequential([encoder, decoder]), images
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_part_is_taken_out_of_a_whole_made_of_models(copied):
+    encoder, decoder, whole, images = halves()
+    if copied:
+        whole = copy.deepcopy(whole)
+    code, result = encoder(images), decoder(encoder(images))
+    first = Model(whole.inputs, whole.layers[0].output)
+    np.testing.assert_array_equal(first(images), code)
+    both = Model(whole.input, [whole.layers[0].output, whole.layers[1].output])
+    for found, expected in zip(both(images), (code, result), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    entry = Input((6, 9, 1))
+    drawn = Model(entry, decoder(encoder(entry)))
+    np.testing.assert_array_equal(Model(drawn.inputs, encoder.output)(images), code)
+    inside = Model(drawn.inputs, encoder.layers[0].output)
+    np.testing.assert_array_equal(inside(images), encoder.layers[0](images))
+    if not copied:
+        assert first.layers[-1] is encoder
+
+
+def test_a_model_lives_no_longer_than_it_is_used():
+    entry = Input((3,))
+    end = layers.Dense(2)(entry)
+    seen = weakref.ref(Model(entry, end))
+    gc.collect()
+    assert seen() is None
+
+
+def test_two_layers_of_one_name_are_refused_at_once():
+    x, text = Input((3,)), "Dense and Dense are both named 'd'; the layers of a model need"
+    with pytest.raises(ArgumentError, match=text):
+        Model(x, layers.Dense(2, name="d")(layers.Dense(2, name="d")(x)))
+    for more in ([], [Input((3,))]):
+        with pytest.raises(ArgumentError, match=text):
+            Sequential([*more, layers.Dense(2, name="d"), layers.Dense(2, name="d")])
+    dense = layers.Dense(3)  # called twice, it is still one layer
+    assert Model(x, dense(dense(x))).count_params() == 12
