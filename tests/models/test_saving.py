@@ -72,16 +72,21 @@ def test_given_names_and_sub_models_are_in_the_path():
 
 
 def test_paths_are_distinct_whatever_the_names():
-    model = Sequential(
-        [
-            Dense(1, input_shape=(3,)),
-            Dense(2, name="dense"),
-            Dense(3),
-            Dense(4, name="dense_1"),
-            Dense(5, name="same"),
-            Dense(6, name="same"),
-        ]
-    )
+    class Row(Model):
+        """Layers in a list, whose names nobody looked at."""
+
+        def __init__(self):
+            super().__init__()
+            names = (None, "dense", None, "dense_1", "same", "same")
+            self.row = [Dense(i, name=name) for i, name in enumerate(names, 1)]
+
+        def call(self, x):
+            for layer in self.row:
+                x = layer(x)
+            return x
+
+    model = Row()
+    model(np.ones((2, 3)))
     assert [path.removesuffix("/kernel") for path in paths(model)[::2]] == [
         *["dense", "dense_1", "dense_2", "dense_1_1", "same", "same_1"]
     ]
