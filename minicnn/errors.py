@@ -112,11 +112,11 @@ def suggestions(word: Any, known: Iterable[str]) -> list[str]:
     last = {name: name.rpartition(".")[2] for name in names}  # of `minicnn.layers.Conv2D`
     letters = {name: _letters(last[name]) for name in names}
     if same := [name for name in names if letters[name] == wanted]:
-        return sorted(same, key=lambda name: last[name] == word)[-1:]
+        return sorted(same, key=lambda name: (last[name] == word, len(last[name])))[-1:]
     around = [name for name in names if len(wanted) > 2 and wanted in letters[name]]
     around.sort(key=lambda name: ("2d" not in letters[name], len(name)))
     close = difflib.get_close_matches(wanted, list(letters.values()), n=1, cutoff=0.6)
-    found = [name for name in names if close and letters[name] == close[0]][-1:]
+    found = sorted((n for n in names if close and letters[n] == close[0]), key=len)[-1:]
     begins = [name for name in around if letters[name].startswith(wanted)]
     near = found and difflib.SequenceMatcher(None, wanted, close[0]).ratio() > 0.8
     return begins[:3] or (found if near else []) or around[:3] or found

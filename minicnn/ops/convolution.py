@@ -214,7 +214,7 @@ def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[A
 
     Returns:
         y (H-KH+1,W-KW+1), (H,W) or (H+KH-1,W+KW-1), of a colour image (...,C). Integers stay
-        integers, of 64 bits, or Python's own where a sum might not fit into these.
+        integers: short ones become int64, and Python's own where a sum might not fit into these.
 
     Raises:
         ShapeError: an argument has other axes, or the kernel does not fit in `"valid"` mode.
@@ -285,8 +285,12 @@ def _holding(image: NDArray[Any], kernel: NDArray[Any]) -> Any:
     if image.dtype.kind not in "biu" or kernel.dtype.kind not in "biu":
         return np.result_type(image, kernel)
     largest = [max(abs(int(a.min())), abs(int(a.max()))) for a in (image, kernel)]
+    bound = largest[0] * largest[1] * kernel.size
+    kind = np.result_type(image, kernel)
+    if kind.kind in "iu" and kind.itemsize >= 4 and bound <= np.iinfo(kind).max:
+        return kind
     # Beyond 64 bits they become Python's integers, which are as long as needed.
-    return np.dtype(np.int64 if largest[0] * largest[1] * kernel.size < 2**63 else object)
+    return np.dtype(np.int64 if bound < 2**63 else object)
 
 
 def _numbers(where: str, argument: str, value: Any) -> NDArray[Any]:
