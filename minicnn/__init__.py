@@ -25,6 +25,7 @@ from minicnn import (
 )
 from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
 from minicnn.autograd.check import check_gradients
+from minicnn.errors import attribute_error, suggest_attributes
 from minicnn.explain import explain
 from minicnn.kernels import backends
 from minicnn.layers import Input
@@ -52,6 +53,12 @@ __all__ = [
 
 #: Loaded when first asked for: they need Pillow, or few ask for them.
 _LATER = ("applications", "datasets", "keras")
+#: Where a name is looked for that somebody writes without its room, as `minicnn.Conv2D`.
+_ROOMS = (
+    *(layers, ops, losses, activations, optimizers, metrics, callbacks, models, initializers),
+    *(regularizers, constraints, utils, data),
+)
+suggest_attributes(*_ROOMS, geometry, config)
 
 tracebacks.install()
 
@@ -59,6 +66,19 @@ tracebacks.install()
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return importlib.import_module(f"minicnn.{name}")
-    if name.startswith("__"):
-        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
-    return getattr(importlib.import_module("minicnn.tensorflow"), name)
+    if not name.startswith("_"):
+        try:
+            return getattr(importlib.import_module("minicnn.tensorflow"), name)
+        except AttributeError:
+            pass
+    raise attribute_error("minicnn", name, [] if name.startswith("_") else _known())
+
+
+def _known() -> list[str]:
+    """Return the names among which one is looked for; those of the rooms with the room."""
+    found = [f"{r.__name__}.{n}" for r in _ROOMS[::-1] for n in getattr(r, "__all__", ())]
+    return [*__all__, *found]
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.errors import Worded
 from minicnn.registry import by_names, look_up, spelled
 
 __all__ = [
@@ -29,7 +30,7 @@ EPSILON = 1e-7
 Axis = int | Sequence[int]
 
 
-class Constraint:
+class Constraint(Worded):
     """The base of all constraints: called on a weight, it returns the weight within bounds."""
 
     def __call__(self, w: Any) -> Tensor:

@@ -7,8 +7,12 @@ and what would fit.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any, TypeVar
 
 __all__ = [
     "ArgumentError",
@@ -21,10 +25,21 @@ __all__ = [
     "MinicnnError",
     "OutputError",
     "ShapeError",
+    "SignatureError",
     "SymbolicError",
     "WeightsError",
+    "Worded",
+    "attribute_error",
+    "check_call",
     "check_choice",
+    "did_you_mean",
+    "suggest_attributes",
+    "suggestions",
+    "unknown_argument",
+    "worded",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class MinicnnError(Exception):
@@ -37,6 +52,10 @@ class ArgumentError(MinicnnError, ValueError):
 
 class ShapeError(ArgumentError):
     """Sizes that do not fit each other."""
+
+
+class SignatureError(ArgumentError, TypeError):
+    """A function that was called with other arguments than it has."""
 
 
 class SymbolicError(ArgumentError):
@@ -79,8 +98,57 @@ class ImageWarning(UserWarning):
     """What the reader of image files had to decide: what is white, which page, which channels."""
 
 
-def check_choice(where: str, argument: str, value: Any, choices: Iterable[str]) -> str:
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def suggestions(word: Any, known: Iterable[str]) -> list[str]:
+    """Return the known names that were probably meant, at most three.
+
+    >>> suggestions("Conv2d", ["Conv1D", "Conv2D"]), suggestions("glorot", ["glorot_normal"])
+    (['Conv2D'], ['glorot_normal'])
+    """
+    wanted, names = _letters(str(word)), list(known)
+    last = {name: name.rpartition(".")[2] for name in names}  # of `minicnn.layers.Conv2D`
+    letters = {name: _letters(last[name]) for name in names}
+    if same := [name for name in names if letters[name] == wanted]:
+        return sorted(same, key=lambda name: (last[name] == word, len(last[name])))[-1:]
+    around = [name for name in names if len(wanted) > 2 and wanted in letters[name]]
+    around.sort(key=lambda name: ("2d" not in letters[name], len(name)))
+    close = difflib.get_close_matches(wanted, list(letters.values()), n=1, cutoff=0.6)
+    found = sorted((n for n in names if close and letters[n] == close[0]), key=len)[-1:]
+    begins = [name for name in around if letters[name].startswith(wanted)]
+    near = found and difflib.SequenceMatcher(None, wanted, close[0]).ratio() > 0.8
+    return begins[:3] or (found if near else []) or around[:3] or found
+
+
+def did_you_mean(words: Sequence[str]) -> str:
+    """Return the question that stands first in a message; nothing for no words.
+
+    >>> did_you_mean(["strides"]), did_you_mean(["a", "b", "c"]), did_you_mean([])
+    ("did you mean 'strides'?", "did you mean 'a', 'b' or 'c'?", '')
+    """
+    if not words:
+        return ""
+    *first, last = map(repr, words)
+    return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
+
+
+def check_choice(
+    where: str,
+    argument: str,
+    value: Any,
+    choices: Iterable[str],
+    others: Mapping[str, str] | None = None,
+) -> str:
     """Return `value` in lower case if it is one of `choices`, else raise with a suggestion.
+
+    Args:
+        where: the caller's name, for messages.
+        argument: the argument's.
+        value: what came.
+        choices: what may come.
+        others: what people call some of them elsewhere: {their word: ours}.
 
     >>> check_choice("Conv2D", "padding", "SAME", ["same", "valid"])
     'same'
@@ -88,9 +156,139 @@ def check_choice(where: str, argument: str, value: Any, choices: Iterable[str]) 
     known = list(choices)
     if isinstance(value, str) and value.lower() in known:
         return value.lower()
-    near = difflib.get_close_matches(str(value).lower(), known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    word = (others or {}).get(str(value).lower())
+    hint = did_you_mean([word] if word else suggestions(value, known))
+    listed = [n for n in known if not any(n != m and n == m.replace("_", "") for m in known)]
+    choose = f"{'Choose' if hint else 'choose'} one of {', '.join(map(repr, listed))}."
     raise ArgumentError(
-        f"{where}: {argument}={value!r} is not known; choose one of "
-        f"{', '.join(map(repr, known))}{hint}."
+        f"{where}: {argument}={value!r} is not known{f'; {hint}' if hint else ';'} {choose}"
+    )
+
+
+#: What arguments are called elsewhere: for each such word the names that it may have here.
+_ELSEWHERE = {
+    "act": ("activation",), "batch": ("batch_size",), "bias": ("use_bias", "bias"),
+    "channels": ("filters", "units"), "criterion": ("loss",), "data": ("x", "inputs"),
+    "dilation": ("dilation_rate",), "dilations": ("dilation_rate",), "dropout": ("rate",),
+    "epoch": ("epochs",), "filter": ("kernel", "filters"), "filters": ("kernel",),
+    "image": ("x", "inputs"), "images": ("x", "inputs"), "input": ("x", "inputs", "image"),
+    "inputs": ("x",), "kernel": ("kernel_size", "pool_size"), "kernels": ("kernel",),
+    "kernel_size": ("pool_size", "size", "kernel"), "ksize": ("kernel_size", "pool_size"),
+    "labels": ("y",), "lr": ("learning_rate",), "method": ("interpolation",),
+    "n_epochs": ("epochs",), "nonlinearity": ("activation",), "num_epochs": ("epochs",),
+    "optim": ("optimizer",), "out_channels": ("filters",), "out_features": ("units",),
+    "p": ("rate",), "pad": ("padding",), "pads": ("padding",), "prob": ("rate",),
+    "scale_factor": ("size",), "size": ("kernel_size", "pool_size", "units"),
+    "stride": ("strides",), "target": ("y",), "targets": ("y",), "val_data": ("validation_data",),
+    "val_split": ("validation_split",), "weight": ("kernel",), "weights": ("kernel",),
+    "window": ("pool_size", "kernel_size"),
+}  # fmt: skip
+
+
+def unknown_argument(where: str, name: str, known: Sequence[str]) -> SignatureError:
+    """Return the error for an argument by a name that a function has not.
+
+    >>> print(unknown_argument("conv2d", "stride", ["x", "strides"]))
+    conv2d: the argument 'stride' is not known; did you mean 'strides'? It takes x, strides.
+    """
+    meant = [n for n in _ELSEWHERE.get(name.lower(), ()) if n in known][:1]
+    hint = did_you_mean(meant or suggestions(name, known))
+    takes = f"{'It' if hint else 'it'} takes {', '.join(known) or 'none'}."
+    return SignatureError(
+        f"{where}: the argument {name!r} is not known{f'; {hint}' if hint else ';'} {takes}"
+    )
+
+
+def check_call(
+    where: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """Raise if a function cannot be called so, with the name of the argument that was meant.
+
+    Args:
+        where: what messages call the function.
+        function: for its signature.
+        args: what it was called with, by place, `self` included where there is one.
+        kwargs: and by name.
+
+    Raises:
+        SignatureError: an argument is not known, missing, given twice, or one too many.
+    """
+    signature = inspect.signature(function)
+    parameters = [p for p in signature.parameters.values() if p.name != "self"]
+    known = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            for name in kwargs:
+                if name not in known:
+                    raise unknown_argument(where, name, known) from None
+        strange = [name for name in kwargs if name in _ELSEWHERE and name not in known]
+        meant = strange and [n for n in _ELSEWHERE[strange[0]] if n in known][:1]
+        if meant:
+            raise unknown_argument(where, strange[0], known) from None
+        reason = str(error).replace(" a required", " the")
+        raise SignatureError(f"{where}: {reason}; it takes {', '.join(known)}.") from None
+
+
+def worded(function: F) -> F:
+    """Let a method say which argument was meant if it is called with one that it has not."""
+
+    @functools.wraps(function)
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        except TypeError as error:
+            if not isinstance(error, MinicnnError):
+                name = type(self).__name__
+                where = name if function.__name__ == "__init__" else f"{name}.{function.__name__}"
+                check_call(where, function, (self, *args), kwargs)
+            raise
+
+    return called  # type: ignore[return-value]
+
+
+class Worded:
+    """A class whose subclasses say which argument was meant by one that they have not."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = worded(vars(cls)["__init__"])  # type: ignore[method-assign]
+
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        """Return the names of all arguments, those of the classes above included."""
+        found: dict[str, None] = {}
+        for part in cls.__mro__[:-1]:
+            for p in inspect.signature(part.__init__).parameters.values():  # type: ignore[misc]
+                if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                    found.setdefault(p.name)
+        return list(found)
+
+
+def suggest_attributes(*packages: ModuleType) -> None:
+    """Let packages say which of their names was meant by one that they have not.
+
+    A file that is called as what is in it, `optimizers.adam` beside `Adam`, is imported by its
+    name as ever, but is no attribute that a person finds instead.
+    """
+    for package in packages:
+        names = vars(package)
+        for name in [n for n, value in names.items() if isinstance(value, ModuleType)]:
+            if any(n != name and n.lower() == name for n in names):
+                del names[name]
+        names.setdefault("__getattr__", functools.partial(_missing, package))
+
+
+def _missing(package: ModuleType, name: str) -> Any:
+    known = [n for n, value in vars(package).items() if not isinstance(value, ModuleType)]
+    raise attribute_error(package.__name__, name, () if name.startswith("__") else known)
+
+
+def attribute_error(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """Return the error for a name that a module has not, with the one that was meant."""
+    hint = did_you_mean(suggestions(name, [n for n in known if not n.startswith("_")]))
+    return AttributeError(
+        f"module {module!r} has no attribute {name!r}{f'; {hint}' if hint else ''}"
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice
 from minicnn.registry import by_names, look_up, spelled
 
 __all__ = [
@@ -50,7 +50,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     return shape[-2] * field, shape[-1] * field
 
 
-class Initializer:
+class Initializer(Worded):
     """Makes the first value of a weight; draws from the process's generator unless seeded.
 
     Args:

@@ -13,7 +13,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from minicnn.errors import check_choice
+from minicnn.errors import attribute_error, check_choice
 from minicnn.layers.base import clear_names
 from minicnn.losses.base import EPSILON
 
@@ -145,7 +145,7 @@ class Namespace(ModuleType):
             return look_up(self._table[name])
         if self._rest is not None and not name.startswith("__"):
             return getattr(importlib.import_module(self._rest), name)
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        raise attribute_error(self.__name__, name, () if name.startswith("_") else self._table)
 
     def __dir__(self) -> list[str]:
         rest = dir(importlib.import_module(self._rest)) if self._rest else []
@@ -189,7 +189,7 @@ def __getattr__(name: str) -> Any:
         return look_up(NAMES[name])
     if name in MODULES or name in TABLES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise attribute_error(__name__, name, () if name.startswith("_") else __dir__())
 
 
 def __dir__() -> list[str]:

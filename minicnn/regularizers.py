@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice
 from minicnn.registry import by_names, look_up, spelled
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-class Regularizer:
+class Regularizer(Worded):
     """The base of all penalties: called on a tensor, it returns one number.
 
     As `activity_regularizer` of a layer it is called on what the layer gives out, and the number

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from minicnn.errors import SymbolicError
+from minicnn.errors import MinicnnError, SymbolicError, check_call
 
 if TYPE_CHECKING:
     from minicnn.autograd.tensor import Tensor
@@ -75,6 +75,10 @@ def drawable(function: F) -> F:
         except SymbolicError:
             if "draw" not in OPERATORS:
                 raise
+        except TypeError as error:
+            if not isinstance(error, MinicnnError):
+                check_call(function.__name__, function, args, kwargs)
+            raise
         return OPERATORS["draw"](operation, args, kwargs)
 
     return operation  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.recording import OPERATORS, Node, Vjp, is_recording, state
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, MinicnnError, ShapeError
 from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 from minicnn.kernels.probing import availability
 
@@ -23,6 +24,8 @@ __all__ = [
     "beside",
     "constant",
     "convert_to_tensor",
+    "given",
+    "in_one_type",
     "plain",
     "record",
 ]
@@ -381,16 +384,87 @@ def as_numpy(value: Any, dtype: Any = None) -> Array:
     return np.asarray(to_cpu(plain(value)), dtype)
 
 
-def as_array(value: Any, dtype: Any = None) -> Array:
-    """Return `value` as an array, where it is; Python floats become `config.floatx()`."""
-    given = plain(value)
-    kind = config.element_type("Tensor", dtype) if dtype else _float_type(value)
-    array = given.astype(kind, copy=False) if on_gpu(given) else np.asarray(given, dtype=kind)
+def as_array(value: Any, dtype: Any = None, what: str = "Tensor: data") -> Array:
+    """Return `value` as an array, where it is; Python floats become `config.floatx()`.
+
+    Args:
+        value: numbers, nested lists of them, or an array.
+        dtype: the element type, default the value's own.
+        what: how messages call it.
+
+    Raises:
+        ArgumentError: these are no numbers, or rows of different lengths.
+    """
+    array = plain(value)
+    try:
+        kind = config.element_type("Tensor", dtype) if dtype else _float_type(value)
+        array = array.astype(kind, copy=False) if on_gpu(array) else np.asarray(array, dtype=kind)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, MinicnnError) or not _is_strange(value, error):
+            raise
+        raise _no_numbers(what, value) from None
     if array.dtype.kind not in "biuf":
-        raise ArgumentError(
-            f"Tensor: data of type {array.dtype} cannot be used; it must be numbers or booleans."
-        )
+        raise _no_numbers(what, value)
     return array
+
+
+def _is_strange(value: Any, error: Exception) -> bool:
+    """Return whether NumPy could not read the value, not what was asked of it."""
+    return "inhomogeneous" in str(error) or np.asarray(value, object).dtype.kind in "OUS"
+
+
+def _no_numbers(what: str, value: Any) -> ArgumentError:
+    """Return the error for what is no array of numbers."""
+    cure = "numbers or booleans, in an array or nested lists"
+    if isinstance(value, str):
+        came = f"the text {value!r}"
+        if re.search(r"\.\w+$", value):
+            cure += "; minicnn.utils.img_to_array(minicnn.utils.load_img(path)) reads an image"
+    elif isinstance(value, list | tuple):
+        shapes = sorted({np.shape(v) for v in value if hasattr(v, "shape")})
+        came = f"a {type(value).__name__} of arrays of shapes {', '.join(map(str, shapes))}"
+        if len(shapes) < 2:
+            came = f"a {type(value).__name__} whose rows are of different lengths or no numbers"
+    elif hasattr(value, "dtype"):
+        came = f"an array of type {value.dtype}"
+    else:
+        came = "None" if value is None else f"of type {type(value).__name__}"
+    return ArgumentError(f"{what} is {came}, but it must be {cure}.")
+
+
+def given(where: str, argument: str, value: Any) -> Tensor:
+    """Return what was given for an argument as a tensor; messages name the argument.
+
+    >>> given("conv2d", "x", [[1.0, 2.0, 3.0]]).shape
+    (1, 3)
+    """
+    if isinstance(value, Tensor):
+        return convert_to_tensor(value)
+    return Tensor(placed(as_array(value, what=f"{where}: {argument}")))
+
+
+def in_one_type(*tensors: Tensor) -> Any:
+    """Return tensors of floats in the widest of their types, as NumPy would compute.
+
+    This is the rule wherever tensors meet: float32 beside float64 is computed in float64, and each
+    one's gradient comes back in its own type. So an array of `np.random.rand` may meet float32
+    images, and a check of gradients in float64 stays exact. A plain number has no type and takes
+    the other's. Layers do not meet it: they bring their inputs to the type of their weights, so
+    that training in float32 stays there. What is only added to a result follows it: a bias takes
+    the type of the images, and in a loss the truth that of the prediction.
+
+    >>> a, b = in_one_type(Tensor(np.ones((2, 3), "float32")), Tensor(np.ones(3)))
+    >>> a.dtype.name, b.dtype.name
+    ('float64', 'float64')
+    """
+    first, *others = (t.data.dtype for t in tensors)
+    if all(kind == first for kind in others):
+        return tensors
+    widest = np.result_type(first, *others)
+    return tuple(
+        convert_to_tensor(t, widest) if t.dtype.kind == "f" and t.dtype != widest else t
+        for t in tensors
+    )
 
 
 def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:

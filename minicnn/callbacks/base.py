@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from minicnn.callbacks.history import history_html, history_text
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, Worded
 
 __all__ = ["Callback", "CallbackList", "History", "LambdaCallback", "Logs"]
 
@@ -14,7 +14,7 @@ __all__ = ["Callback", "CallbackList", "History", "LambdaCallback", "Logs"]
 Logs = dict[str, Any]
 
 
-class Callback:
+class Callback(Worded):
     """The base of all callbacks: every method may be left as it is, doing nothing.
 
     `model` is the model, and `params` tells `"epochs"`, `"steps"` and `"verbose"`. A callback ends

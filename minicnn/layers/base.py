@@ -14,7 +14,7 @@ import numpy as np
 from minicnn import activations, config, constraints, initializers, ops, regularizers
 from minicnn.autograd.recording import no_recording, of_layers
 from minicnn.autograd.tensor import Tensor, Variable, beside, convert_to_tensor
-from minicnn.errors import ArgumentError, DeviceError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, DeviceError, ShapeError, check_choice, unknown_argument
 from minicnn.kernels.placement import gpu_in_sight, on_gpu
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.layers.weights import WeightOwner
@@ -38,11 +38,17 @@ def clear_names() -> None:
 
 def check_data_format(where: str, data_format: str | None) -> None:
     """Refuse any axis order but channels last, the only one here."""
-    if data_format not in (None, "channels_last"):
+    if data_format in (None, "channels_last"):
+        return
+    if data_format in activations.NAMES:
         raise ArgumentError(
-            f"{where}: data_format={data_format!r}, but images are channels last here; use "
-            f"'channels_last' and transpose the images to (N,H,W,C)."
+            f"{where}: data_format={data_format!r}; did you mean activation={data_format!r}? "
+            f"Arguments after padding are written with their names."
         )
+    raise ArgumentError(
+        f"{where}: data_format={data_format!r}, but images are channels last here, (N,H,W,C); "
+        f"leave data_format out, and turn images (N,C,H,W) by x.transpose(0, 2, 3, 1)."
+    )
 
 
 def _training_place(call: Any) -> int | None:
@@ -66,7 +72,7 @@ class _Mode(threading.local):
 _mode = _Mode()
 
 
-def _given_shape(where: str, arguments: dict[str, Any]) -> tuple[int | None, ...] | None:
+def _given_shape(layer: Layer, arguments: dict[str, Any]) -> tuple[int | None, ...] | None:
     """Take the shape of one sample out of a layer's other arguments, and refuse the rest."""
     shape = arguments.pop("input_shape", None)
     if (units := arguments.pop("input_dim", None)) is not None:
@@ -74,10 +80,7 @@ def _given_shape(where: str, arguments: dict[str, Any]) -> tuple[int | None, ...
     if (batch := arguments.pop("batch_input_shape", None)) is not None:
         shape = tuple(batch)[1:]
     if arguments:
-        raise ArgumentError(
-            f"{where}: the argument {next(iter(arguments))!r} is not known; look at "
-            f"help({where.split()[0]})."
-        )
+        raise unknown_argument(layer.where, next(iter(arguments)), layer.argument_names())
     return None if shape is None else tuple(shape)
 
 
@@ -138,7 +141,7 @@ class Layer(WeightOwner):
         self.name = name or _new_name(self._base_name())
         self._trainable = bool(trainable)
         self.dtype = config.element_type(self.where, dtype or config.floatx()).name
-        self.given_input_shape = _given_shape(self.where, kwargs)
+        self.given_input_shape = _given_shape(self, kwargs)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
         self._training_place = _training_place(self.call)

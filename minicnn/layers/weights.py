@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import constraints, initializers, ops, regularizers
 from minicnn.autograd.tensor import Tensor, Variable, as_numpy
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, Worded
 from minicnn.layers.moving import Movable
 
 __all__ = ["NOTES", "WeightOwner", "members", "parts_of", "unique"]
@@ -81,7 +81,7 @@ class _Penalties:
     exist = False
 
 
-class WeightOwner(Movable):
+class WeightOwner(Worded, Movable):
     """The weights, layers and penalties of a layer; `Layer` inherits it."""
 
     # What the other side, `Layer`, brings.

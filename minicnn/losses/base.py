@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn import config, configs, ops
 from minicnn.autograd.tensor import Tensor, beside, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, Worded
 from minicnn.kernels.placement import check_same_device, gpu_in_sight
 from minicnn.layers.base import snake_case
 
@@ -79,7 +79,7 @@ def kind_by_shape(true: tuple[int, ...], pred: tuple[int, ...]) -> str:
     return "categorical"
 
 
-class Loss:
+class Loss(Worded):
     """The base of all losses: a subclass writes `call`.
 
     Args:

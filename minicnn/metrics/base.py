@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from minicnn import config, configs, initializers, losses
 from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
-from minicnn.errors import ShapeError
+from minicnn.errors import ShapeError, Worded
 from minicnn.kernels.placement import gpu_in_sight, on_gpu, to_cpu, to_gpu
 from minicnn.layers.base import snake_case
 from minicnn.layers.weights import members, unique
@@ -72,7 +72,7 @@ def _in_memory(method: Callable[..., Any], brings: bool) -> Callable[..., Any]:
     return run
 
 
-class Metric:
+class Metric(Worded):
     """The base of all metrics: a figure that is brought up to date batch by batch.
 
     A subclass makes its variables by `add_weight` and writes `update_state` and `result`. Metrics

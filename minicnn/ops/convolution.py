@@ -6,18 +6,26 @@ The arithmetic and its derivatives are in `maps.py`; here arguments are checked 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn import config
-from minicnn.autograd.tensor import Tensor, as_numpy, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.autograd.tensor import Tensor, as_array, as_numpy, given
+from minicnn.errors import ShapeError, check_choice
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair
 from minicnn.kernels import kernel as kernel_function
-from minicnn.kernels.placement import check_same_device
+from minicnn.ops.arguments import (
+    check_bias,
+    check_channels,
+    check_transposed_channels,
+    image_and_kernel,
+    turned,
+    warn_of_order,
+)
 from minicnn.ops.fusion import convolution_layer, convolution_max_pool
+from minicnn.ops.shape import reshape
 from minicnn.ops.windows import remembered
 
 __all__ = [
@@ -26,31 +34,6 @@ __all__ = [
     "convolve2d",
     "cross_correlate2d",
 ]
-
-
-def _image_and_kernel(where: str, x: Any, kernel: Any) -> tuple[Tensor, Tensor]:
-    """Return two float tensors of four axes and one type; integers become floats."""
-    x, kernel = convert_to_tensor(x), convert_to_tensor(kernel)
-    floats = [t.dtype for t in (x, kernel) if t.dtype.kind == "f"]
-    dtype = floats[0] if floats else config.floatx()
-    x, kernel = (t if t.dtype.kind == "f" else Tensor(t.data.astype(dtype)) for t in (x, kernel))
-    for argument, tensor, axes in (("x", x, "(N,H,W,C)"), ("kernel", kernel, "(KH,KW,C/groups,F)")):
-        if tensor.ndim != 4:
-            raise ShapeError(
-                f"{where}: {argument} has shape {tensor.shape}, but must have four axes {axes}"
-                + ("; x[None, ..., None] adds the missing ones." if tensor.ndim == 2 else ".")
-            )
-    if kernel.size == 0:
-        raise ShapeError(
-            f"{where}: kernel has shape {kernel.shape}, but each axis must be at least 1."
-        )
-    if x.dtype != kernel.dtype:
-        raise ShapeError(
-            f"{where}: x is {x.dtype} and kernel {kernel.dtype}; both must be the same, so cast "
-            f"one of them."
-        )
-    check_same_device(where, x=x.data, kernel=kernel.data)
-    return x, kernel
 
 
 def conv2d(
@@ -72,8 +55,8 @@ def conv2d(
     y[n,oh,ow,f] = bias[f] + sum over i,j,c of x[n, oh*S - P + i*D, ow*S - P + j*D, c] * k[i,j,c,f]
 
     Args:
-        x: images (N,H,W,C).
-        kernel: (KH,KW,C/groups,F).
+        x: images (N,H,W,C); or a matrix (H,W), then the kernel and the result are matrices, too.
+        kernel: (KH,KW,C/groups,F). PyTorch's (F,C/groups,KH,KW) is `kernel.transpose(2, 3, 1, 0)`.
         bias: (F,) or None.
         strides: step of the window in pixels, default 1.
         padding: `"valid"`, `"same"`, an integer, a pair or ((top, bottom), (left, right)).
@@ -86,7 +69,7 @@ def conv2d(
         name: the caller's name, for messages.
 
     Returns:
-        y (N,OH,OW,F), or its max-pool.
+        y (N,OH,OW,F), or its max-pool; in the wider float type of x and the kernel.
 
     Raises:
         ShapeError: channels, groups or sizes do not fit.
@@ -98,58 +81,43 @@ def conv2d(
     >>> k = np.array([[1.0, 0.0, -1.0]]).reshape(1, 3, 1, 1)
     >>> conv2d(x, k).numpy()[0, :, :, 0].tolist()
     [[-2.0, -2.0], [-2.0, -2.0], [-2.0, -2.0]]
+    >>> conv2d([[0, 1, 2], [3, 4, 5]], [[1, 0, -1]]).numpy().tolist()
+    [[-2.0], [-2.0]]
     """
-    x, kernel = _image_and_kernel(name, x, kernel)
-    geometry = remembered(
-        conv2d_geometry,
-        x.shape[1:3],
-        kernel.shape[:2],
-        strides,
-        padding,
-        dilation_rate,
-        groups,
-        strict=strict,
-        where=name,
-    )
-    _check_channels(name, x.shape[3], kernel.shape[2], kernel.shape[3], geometry.groups)
-    bias = _bias(name, bias, kernel.shape[3], kernel)
+    x, kernel = given(name, "x", x), given(name, "kernel", kernel)
+    if x.ndim == kernel.ndim == 2:
+        y = conv2d(
+            *_as_images(name, x, kernel, bias), strides, padding, dilation_rate, groups,
+            relu=relu, max_pool=max_pool, strict=strict, name=name,
+        )  # fmt: skip
+        return reshape(y, y.shape[1:3])
+    x, kernel, bias = image_and_kernel(name, x, kernel, bias, groups)
+    if isinstance(groups, int | np.integer) and groups >= 1:  # else the geometry refuses it
+        check_channels(name, x, kernel, bias, int(groups))
+    try:
+        geometry = remembered(
+            conv2d_geometry,
+            x.shape[1:3],
+            kernel.shape[:2],
+            strides,
+            padding,
+            dilation_rate,
+            groups,
+            strict=strict,
+            where=name,
+        )
+    except ShapeError as error:  # the window is too large: it may be none
+        turn = turned(x, kernel, groups, fits=True)
+        if turn:
+            raise ShapeError(f"{error} {turn}") from None
+        raise
+    warn_of_order(name, x, kernel, geometry.groups)
     if max_pool is None:
         return convolution_layer(x, kernel, bias, geometry, relu=relu)
     size = pair(name, "max_pool", max_pool)
     pooled = (geometry.out_height, geometry.out_width)
     pool = remembered(conv2d_geometry, pooled, size, size, where=name)
     return convolution_max_pool(x, kernel, bias, geometry, pool, relu=relu)
-
-
-def _check_channels(name: str, channels: int, taken: int, filters: int, groups: int) -> None:
-    if channels % groups or filters % groups:
-        fitting = [
-            str(n)
-            for n in range(1, min(channels, filters) + 1)
-            if channels % n == 0 and filters % n == 0
-        ]
-        raise ShapeError(
-            f"{name}: groups={groups} must divide the {channels} input channels and the "
-            f"{filters} filters; fitting: {', '.join(fitting)}."
-        )
-    if channels != taken * groups:
-        rule = f"{taken}" if groups == 1 else f"{taken} * {groups} groups = {taken * groups}"
-        raise ShapeError(
-            f"{name}: x has {channels} channels, but the kernel takes {rule}; they must be equal."
-        )
-
-
-def _bias(name: str, bias: Any, filters: int, kernel: Tensor) -> Tensor | None:
-    if bias is None:
-        return None
-    bias = convert_to_tensor(bias)
-    if bias.shape != (filters,):
-        raise ShapeError(
-            f"{name}: bias has shape {bias.shape}, but there are {filters} filters; it must "
-            f"have shape ({filters},)."
-        )
-    check_same_device(name, bias=bias.data, kernel=kernel.data)
-    return bias if bias.dtype == kernel.dtype else Tensor(bias.data.astype(kernel.dtype))
 
 
 def conv2d_transpose(
@@ -171,7 +139,7 @@ def conv2d_transpose(
     y[n, h*S - P + i*D, w*S - P + j*D, f] += x[n,h,w,c] * k[i,j,f,c]   for all n,h,w,c,i,j,f
 
     Args:
-        x: images (N,H,W,C).
+        x: images (N,H,W,C); or a matrix (H,W), then the kernel and the result are matrices, too.
         kernel: (KH,KW,F/groups,C), as in Keras: it is the kernel of the convolution from y to x.
         bias: (F,) or None.
         strides: distance between neighbouring copies in pixels, default 1.
@@ -198,7 +166,14 @@ def conv2d_transpose(
     >>> conv2d_transpose(x, k).numpy()[0, :, :, 0].tolist()
     [[0.0, 1.0, 2.0, 4.0], [2.0, 7.0, 14.0, 12.0]]
     """
-    x, kernel = _image_and_kernel(name, x, kernel)
+    x, kernel = given(name, "x", x), given(name, "kernel", kernel)
+    if x.ndim == kernel.ndim == 2:
+        y = conv2d_transpose(
+            *_as_images(name, x, kernel, bias), strides, padding, dilation_rate, groups,
+            relu=relu, output_padding=output_padding, output_size=output_size, name=name,
+        )  # fmt: skip
+        return reshape(y, y.shape[1:3])
+    x, kernel, bias = image_and_kernel(name, x, kernel, bias, groups, transposed=True)
     geometry = remembered(
         conv2d_transpose_geometry,
         x.shape[1:3],
@@ -211,33 +186,38 @@ def conv2d_transpose(
         output_size=output_size,
         where=name,
     )
-    if kernel.shape[3] != x.shape[3] or x.shape[3] % geometry.groups:
-        raise ShapeError(
-            f"{name}: x has {x.shape[3]} channels and groups is {geometry.groups}, but the kernel "
-            f"(KH,KW,F/groups,C) takes {kernel.shape[3]}; the channels must be equal and a "
-            f"multiple of groups."
-        )
-    bias = _bias(name, bias, kernel.shape[2] * geometry.groups, kernel)
+    check_transposed_channels(name, x, kernel, geometry.groups)
+    if bias is not None:
+        check_bias(name, bias, kernel.shape[2] * geometry.groups)
     return convolution_layer(x, kernel, bias, geometry, relu=relu, transposed=True)
 
 
+def _as_images(name: str, x: Tensor, kernel: Tensor, bias: Any) -> tuple[Any, Any, Any]:
+    """Return a matrix, a kernel and a number to add as images of one channel and one filter."""
+    bias = None if bias is None else given(name, "bias", bias)
+    if bias is not None and bias.size == 1:
+        bias = reshape(bias, (1,))
+    return reshape(x, (1, *x.shape, 1)), reshape(kernel, (*kernel.shape, 1, 1)), bias
+
+
 def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[Any]:
-    """Return the cross-correlation of two plain matrices: the kernel slides as it stands.
+    """Return the cross-correlation of an image and a matrix: the kernel slides as it stands.
 
     y[r,s] = sum over i,j of image[r + i - P, s + j - P] * kernel[i,j], zero outside the image
 
     Args:
-        image: matrix (H,W).
+        image: matrix (H,W), or a colour image (H,W,C), each channel of which is taken by itself.
         kernel: matrix (KH,KW).
         mode: `"valid"` (default) where the kernel lies inside; `"same"` as large as the image, for
             an even kernel the odd padding last, as in `conv2d`, Keras and SciPy's `correlate2d`;
             `"full"` wherever they overlap.
 
     Returns:
-        y (H-KH+1,W-KW+1), (H,W) or (H+KH-1,W+KW-1); integers stay integers.
+        y (H-KH+1,W-KW+1), (H,W) or (H+KH-1,W+KW-1), of a colour image (...,C). Integers stay
+        integers: short ones become int64, and Python's own where a sum might not fit into these.
 
     Raises:
-        ShapeError: an argument is no matrix, or the kernel does not fit in `"valid"` mode.
+        ShapeError: an argument has other axes, or the kernel does not fit in `"valid"` mode.
 
     Source: Convolutional Autoencoder slides (Industrial AI Lab), "convolution and correlation".
 
@@ -250,22 +230,23 @@ def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[A
 
 
 def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
-    """Return the true convolution of two plain matrices: the kernel is turned by 180 degrees.
+    """Return the true convolution of an image and a matrix: the kernel is turned by 180 degrees.
 
     y[r,s] = sum over i,j of image[i,j] * kernel[r - i, s - j], zero outside the image
 
     Args:
-        image: matrix (H,W).
+        image: matrix (H,W), or a colour image (H,W,C), each channel of which is taken by itself.
         kernel: matrix (KH,KW).
         mode: `"full"` (default) wherever they overlap; `"same"` as large as the image, for an even
             kernel the odd padding first, as in SciPy's `convolve2d`; `"valid"` where the kernel
             lies inside.
 
     Returns:
-        y (H+KH-1,W+KW-1), (H,W) or (H-KH+1,W-KW+1); integers stay integers.
+        y (H+KH-1,W+KW-1), (H,W) or (H-KH+1,W-KW+1), of a colour image (...,C). Integers stay
+        integers, as in `cross_correlate2d`.
 
     Raises:
-        ShapeError: an argument is no matrix, or the kernel does not fit in `"valid"` mode.
+        ShapeError: an argument has other axes, or the kernel does not fit in `"valid"` mode.
 
     Source: Convolutional Autoencoder slides (Industrial AI Lab), "convolution and correlation".
 
@@ -276,31 +257,54 @@ def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
 
 
 def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDArray[Any]:
-    image, kernel = _matrix(where, "image", image), _matrix(where, "kernel", kernel)
-    for argument, matrix in (("image", image), ("kernel", kernel)):
-        if matrix.ndim != 2 or matrix.size == 0:
-            raise ShapeError(
-                f"{where}: {argument} has shape {matrix.shape}, but must be a matrix of at least "
-                f"one row and column."
-            )
-    geometry = slide_geometry(where, image.shape, kernel.shape, mode, flip=flip)
-    dtype = np.result_type(image, kernel)
+    image, kernel = _numbers(where, "image", image), _numbers(where, "kernel", kernel)
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise ShapeError(
+            f"{where}: image has shape {image.shape}, but must be a matrix (H,W) or one colour "
+            f"image (H,W,C), of at least one row and column."
+        )
+    if kernel.ndim != 2 or kernel.size == 0:
+        raise ShapeError(
+            f"{where}: kernel has shape {kernel.shape}, but must be a matrix (KH,KW) of at least "
+            f"one row and column; each channel of an image meets the same one."
+        )
+    geometry = slide_geometry(where, image.shape[:2], kernel.shape, mode, flip=flip)
+    dtype = _holding(image, kernel)
     turned = kernel[::-1, ::-1] if flip else kernel
     work = geometry.out_height * geometry.out_width * kernel.size
-    x = image.astype(dtype)[None, :, :, None]  # (1,H,W,1)
+    channels = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
+    x = channels.astype(dtype)[..., None]  # (C,H,W,1): each channel by itself
     function = kernel_function("conv2d", work, x)
     k = turned.astype(dtype)[:, :, None, None]  # (KH,KW,1,1)
-    return np.asarray(function(x, k, geometry)[0, :, :, 0])  # (OH,OW)
+    y = np.asarray(function(x, k, geometry)[..., 0])  # (C,OH,OW)
+    return y[0] if image.ndim == 2 else np.ascontiguousarray(np.moveaxis(y, 0, -1))
 
 
-def _matrix(where: str, argument: str, given: Any) -> NDArray[Any]:
+def _holding(image: NDArray[Any], kernel: NDArray[Any]) -> Any:
+    """Return the type of the result: of integers one that holds every sum."""
+    if image.dtype.kind not in "biu" or kernel.dtype.kind not in "biu":
+        return np.result_type(image, kernel)
+    largest = [max(abs(int(a.min())), abs(int(a.max()))) for a in (image, kernel)]
+    bound = largest[0] * largest[1] * kernel.size
+    kind = np.result_type(image, kernel)
+    if kind.kind in "iu" and kind.itemsize >= 4 and bound <= np.iinfo(kind).max:
+        return kind
+    # Beyond 64 bits they become Python's integers, which are as long as needed.
+    return np.dtype(np.int64 if bound < 2**63 else object)
+
+
+def _numbers(where: str, argument: str, value: Any) -> NDArray[Any]:
+    """Return an array of any numbers, also complex ones and fractions."""
     try:
-        matrix = as_numpy(given)
+        array = as_numpy(value)
     except ValueError:
         raise ShapeError(f"{where}: the rows of {argument} are of different lengths.") from None
-    if matrix.dtype.kind not in "biufcO":
-        raise ArgumentError(f"{where}: {argument} must hold numbers, not {matrix.dtype}.")
-    return matrix
+    exact = array.dtype == object and all(isinstance(v, Number) for v in array.flat)
+    return (
+        array
+        if array.dtype.kind in "biufc" or exact
+        else as_array(value, None, f"{where}: {argument}")
+    )
 
 
 def slide_geometry(

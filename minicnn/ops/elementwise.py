@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.recording import operator
-from minicnn.autograd.tensor import Tensor, alongside, as_array, convert_to_tensor, record
+from minicnn.autograd.tensor import (
+    Tensor,
+    alongside,
+    as_array,
+    convert_to_tensor,
+    in_one_type,
+    record,
+)
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels import memory, special
 from minicnn.kernels.placement import check_same_device, on_gpu
@@ -61,6 +68,8 @@ Array = NDArray[Any]
 def _operands(name: str, a: Any, b: Any, arrays: bool = False) -> tuple[Tensor, Tensor]:
     """Return two tensors that can meet: Python numbers take the other operand's float type.
 
+    What types the others take stands at `in_one_type`.
+
     Args:
         name: the operation's, for messages.
         a: one operand.
@@ -69,6 +78,8 @@ def _operands(name: str, a: Any, b: Any, arrays: bool = False) -> tuple[Tensor, 
     """
     a, b = _like(a, b, arrays), _like(b, a, arrays)
     check_same_device(name, a=a.data, b=b.data)
+    if a.data.dtype != b.data.dtype:
+        a, b = in_one_type(a, b)
     try:
         np.broadcast_shapes(a.shape, b.shape)
     except ValueError:

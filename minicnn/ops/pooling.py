@@ -7,11 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from minicnn import config
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
-from minicnn.errors import ShapeError, check_choice
+from minicnn.autograd.tensor import Tensor, record
+from minicnn.errors import check_choice
 from minicnn.geometry import Geometry, Resize, conv2d_geometry, pair
 from minicnn.kernels import kernel
+from minicnn.ops.arguments import images, on_matrices
 from minicnn.ops.windows import remembered
 
 __all__ = [
@@ -30,15 +30,6 @@ __all__ = [
 PASSES = 10
 
 
-def _images(where: str, x: Any) -> Tensor:
-    tensor = convert_to_tensor(x)
-    if tensor.ndim != 4:
-        raise ShapeError(f"{where}: x has shape {tensor.shape}, but must have axes (N,H,W,C).")
-    if tensor.dtype.kind != "f":
-        tensor = Tensor(tensor.data.astype(config.floatx()))
-    return tensor
-
-
 def _window(
     where: str, x: Tensor, pool_size: Any, strides: Any, padding: Any, strict: bool
 ) -> Geometry:
@@ -54,6 +45,7 @@ def _window(
     )
 
 
+@on_matrices
 def max_pool2d(
     x: Any,
     pool_size: int | Sequence[int] = 2,
@@ -71,7 +63,7 @@ def max_pool2d(
     gradient.
 
     Args:
-        x: images (N,H,W,C).
+        x: images (N,H,W,C), or a matrix (H,W), then so is the result.
         pool_size: rows and columns of the window, default 2.
         strides: step of the window in pixels, default `pool_size`.
         padding: as in `conv2d`, default `"valid"`.
@@ -88,7 +80,7 @@ def max_pool2d(
     >>> max_pool2d(x).numpy().ravel().tolist()
     [5.0, 9.0]
     """
-    x = _images(name, x)
+    x = images(name, x)
     g = _window(name, x, pool_size, strides, padding, strict)
     return max_pool_of(x, g)
 
@@ -111,6 +103,7 @@ def gather(x: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     return record("gather", value, (x, lambda dz, z: scatter(dz, where, g)))
 
 
+@on_matrices
 def average_pool2d(
     x: Any,
     pool_size: int | Sequence[int] = 2,
@@ -125,7 +118,7 @@ def average_pool2d(
     y[n,oh,ow,c] = mean over the i,j inside the image of x[n, oh*S - P + i, ow*S - P + j, c]
 
     Args:
-        x: images (N,H,W,C).
+        x: images (N,H,W,C), or a matrix (H,W), then so is the result.
         pool_size: rows and columns of the window, default 2.
         strides: step of the window in pixels, default `pool_size`.
         padding: as in `conv2d`, default `"valid"`.
@@ -140,7 +133,7 @@ def average_pool2d(
     >>> average_pool2d(x).numpy().ravel().tolist()
     [3.25, 3.25]
     """
-    x = _images(name, x)
+    x = images(name, x)
     g = _window(name, x, pool_size, strides, padding, strict)
     value = kernel("average_pool2d", x.size, x.data)(x.data, g)
     return record("average_pool2d", value, (x, lambda dy, y: average_pool2d_gradient(dy, g)))
@@ -161,11 +154,12 @@ def _average_again(x: Tensor, g: Geometry) -> Tensor:
     return record("average_pool2d", value, (x, lambda dy, y: average_pool2d_gradient(dy, g)))
 
 
+@on_matrices
 def resize2d(x: Any, size: Sequence[int], interpolation: str = "nearest") -> Tensor:
     """Return a batch of images resized to (N,OH,OW,C), pixel centres at half positions.
 
     Args:
-        x: images (N,H,W,C).
+        x: images (N,H,W,C), or a matrix (H,W), then so is the result.
         size: the new (height, width) in pixels.
         interpolation: `"nearest"` (default) or `"bilinear"`.
 
@@ -173,7 +167,7 @@ def resize2d(x: Any, size: Sequence[int], interpolation: str = "nearest") -> Ten
     >>> resize2d(np.array([[0.0, 4.0]]).reshape(1, 1, 2, 1), (1, 4), "bilinear").numpy().ravel()
     array([0., 1., 3., 4.])
     """
-    x = _images("resize2d", x)
+    x = images("resize2d", x)
     interpolation = check_choice(
         "resize2d", "interpolation", interpolation, ["nearest", "bilinear"]
     )
@@ -193,6 +187,7 @@ def resize2d_gradient(dy: Tensor, size: Resize, interpolation: str) -> Tensor:
     return record("resize2d_gradient", value, (dy, lambda dz, z: _resize(dz, size, interpolation)))
 
 
+@on_matrices
 def upsample2d(x: Any, size: int | Sequence[int] = 2, interpolation: str = "nearest") -> Tensor:
     """Return images enlarged by whole factors: with "nearest", each pixel copied into a block.
 
@@ -202,6 +197,6 @@ def upsample2d(x: Any, size: int | Sequence[int] = 2, interpolation: str = "near
     >>> upsample2d(np.array([[1.0, 2.0]]).reshape(1, 1, 2, 1), (2, 1)).numpy()[0, :, :, 0].tolist()
     [[1.0, 2.0], [1.0, 2.0]]
     """
-    x = _images("upsample2d", x)
+    x = images("upsample2d", x)
     rows, columns = pair("upsample2d", "size", size)
     return resize2d(x, (x.shape[1] * rows, x.shape[2] * columns), interpolation)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.recording import operator
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
+from minicnn.autograd.tensor import Tensor, convert_to_tensor, in_one_type, record
 from minicnn.errors import ShapeError
 from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.products import product
@@ -112,6 +112,7 @@ def matmul(a: Any, b: Any) -> Tensor:
             f"the last of the first must equal the last but one of the second."
         )
     check_same_device("matmul", a=a.data, b=b.data)
+    a, b = in_one_type(a, b)
     try:
         whole_ones = a.dtype.kind in "bui" and b.dtype.kind in "bui"
         value = product(*(map(whole, (a.data, b.data)) if whole_ones else (a.data, b.data)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.recording import operator
-from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, plain, record
+from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, in_one_type, plain, record
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.sums import add_at, column_sums
@@ -155,6 +155,7 @@ def _parts(where: str, tensors: Sequence[Any]) -> list[Tensor]:
     parts = [convert_to_tensor(t) for t in tensors]
     if not parts:
         raise ArgumentError(f"{where}: tensors is empty, but at least one is needed.")
+    parts = list(in_one_type(*parts))
     check_same_device(where, **{f"tensors[{i}]": p.data for i, p in enumerate(parts)})
     return parts
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import configs
 from minicnn.autograd.tensor import Variable, as_numpy, plain
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, Worded
 from minicnn.kernels.placement import device_of, to_device
 from minicnn.kernels.rows import joined
 from minicnn.optimizers import schedules
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 Rate = float | LearningRateSchedule | Callable[[], float]
 
 
-class Optimizer(Copied):
+class Optimizer(Worded, Copied):
     """Changes variables along their gradients; the base of all optimizers.
 
     A subclass names in `slots` what it keeps for each variable and writes `update`.

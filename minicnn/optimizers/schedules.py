@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import configs
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, Worded
 
 __all__ = [
     "CosineDecay",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(Worded):
     """The base of all schedules: a subclass writes `__call__`, and `get_config` to be saved."""
 
     def __call__(self, step: Any) -> float:

@@ -127,8 +127,8 @@ def test_the_environment_chooses_the_backend():
     done = run_python(show, MINICNN_BACKEND="nunpy")
     assert done.returncode == 1
     assert done.stderr.strip().endswith(
-        "MINICNN_BACKEND: value='nunpy' is not known; choose one of 'auto', 'loops', 'numpy', "
-        "'numba', 'cupy' (did you mean 'numpy'?)."
+        "MINICNN_BACKEND: value='nunpy' is not known; did you mean 'numpy'? Choose one of 'auto', "
+        "'loops', 'numpy', 'numba', 'cupy'."
     )
 
 

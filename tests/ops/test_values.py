@@ -191,8 +191,65 @@ def test_types_around_convolution():
     assert mc.conv2d(x, kernel.astype("int64")).dtype == np.float64  # whole kernels follow x
     x, kernel = x.astype("float32"), kernel.astype("float32")
     assert mc.conv2d(x, kernel, np.zeros(3)).dtype == np.float32  # so does the bias
-    with pytest.raises(ShapeError, match="conv2d: x is float32 and kernel float64; both must be"):
-        mc.conv2d(x, kernel.astype("float64"))
+    assert mc.conv2d(x, kernel.astype("float64")).dtype == np.float64  # the wider, as in NumPy
+
+
+@pytest.mark.parametrize("narrow", ["x", "kernel", "bias"])
+@pytest.mark.parametrize("operation", [mc.conv2d, mc.conv2d_transpose], ids=lambda f: f.__name__)
+def test_float32_meets_float64_and_gradients_keep_their_types(operation, narrow):
+    shapes = {"x": (1, 4, 6, 2), "kernel": (3, 2, 2, 2), "bias": (2,)}
+    exact = {name: rng_integers(i, shape) for i, (name, shape) in enumerate(shapes.items())}
+    wanted = [mc.Variable(a, dtype="float64") for a in exact.values()]
+    mixed = [
+        mc.Variable(a, dtype="float32" if name == narrow else "float64")
+        for name, a in exact.items()
+    ]
+    results = []
+    for variables in (wanted, mixed):
+        with mc.GradientTape() as tape:
+            y = ops.sum(ops.square(operation(*variables)))
+        results.append((y, tape.gradient(y, variables)))
+    assert results[1][0].dtype == np.float64
+    assert [g.dtype for g in results[1][1]] == [v.dtype for v in mixed]
+    for first, second in zip(*(gradients for _, gradients in results), strict=True):
+        np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        *(ops.add, ops.subtract, ops.multiply, ops.divide, ops.maximum, ops.power),
+        lambda a, b: ops.matmul(a, ops.transpose(b)),
+        lambda a, b: ops.concatenate([a, b]),
+        lambda a, b: ops.stack([a, b]),
+        lambda a, b: ops.where(np.array([True, False, True]), a, b),
+    ],
+)
+def test_two_float_types_meet_in_the_wider_one(operation):
+    a = mc.Variable([[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]], dtype="float32")
+    b = mc.Variable([[2.0, 1.0, 0.5], [3.0, 2.0, 1.0]], dtype="float64")
+    with mc.GradientTape() as tape:
+        y = operation(a, b)
+        total = ops.sum(y)
+    assert y.dtype == np.float64
+    assert [g.dtype for g in tape.gradient(total, [a, b])] == [np.float32, np.float64]
+
+
+@pytest.mark.parametrize(
+    ("operation", "value"),
+    [
+        (lambda u, v: u + v, [[400, 15]]),
+        (lambda u, v: v - u, [[0, -1]]),
+        (lambda u, v: u * v, [[40000, 56]]),
+        (lambda u, v: ops.square(u), [[40000, 64]]),
+        (lambda u, v: u @ ops.transpose(v), [[40056]]),
+        (lambda u, v: ops.sum(u + v, axis=1), [415]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["uint8", "int16"])
+def test_integers_do_not_wrap_round(operation, value, kind):
+    u, v = (mc.constant(np.array([a], kind)) for a in ([200, 8], [200, 7]))
+    assert operation(u, v).numpy().tolist() == value
 
 
 def zeros(*shape):
