@@ -19,7 +19,7 @@ from typing import Any
 
 from minicnn import config
 from minicnn.kernels.placement import on_gpu
-from minicnn.kernels.probing import MODULES, Availability, availability, backend_module, backends
+from minicnn.kernels.probing import MODULES, Availability, backend_module, backends, compiles
 
 __all__ = [
     "FUSED",
@@ -71,7 +71,7 @@ def _chosen(work: int, array: Any) -> str:
         return "cupy"
     choice = config.backend()
     if choice in ("auto", "cupy"):  # an array that was left in the computer's memory
-        return "numba" if work >= COMPILED_FROM and availability("numba").usable else "numpy"
+        return "numba" if work >= COMPILED_FROM and compiles() else "numpy"
     return choice
 
 

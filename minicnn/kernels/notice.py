@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from minicnn.workers import started
 
-__all__ = ["begin", "end", "seconds", "told_to", "while_compiling"]
+__all__ = ["begin", "end", "not_kept", "seconds", "slower", "told_to", "while_compiling"]
 
 #: Seconds of work after which it is plain that nothing was found on disk. Work, not waiting: where
 #: other programs take the cores, reading from disk may take long too.
@@ -19,6 +19,10 @@ PATIENCE = 1.0
 TEXT = (
     "minicnn: compiling kernels for this processor; this takes some seconds, once, and is kept on "
     "disk."
+)
+NOT_KEPT = (
+    "minicnn: compiling kernels for this processor; this takes some seconds in every process: no "
+    "folder for them can be written; set NUMBA_CACHE_DIR to one."
 )
 
 
@@ -34,6 +38,7 @@ class _Compiling:
     spent = 0.0
     done = threading.Event()
     said = False
+    kept = True
     listener: Callable[[str], None] = staticmethod(_to_standard_error)
 
 
@@ -52,7 +57,7 @@ def begin() -> None:
         while not done.wait(PATIENCE / 10):
             if time.process_time() - work >= PATIENCE:
                 _Compiling.said = True
-                _Compiling.listener(TEXT)
+                _Compiling.listener(TEXT if _Compiling.kept else NOT_KEPT)
                 return
 
     started(watch, "minicnn-notice")
@@ -64,6 +69,16 @@ def end() -> None:
     if _Compiling.depth == 0:
         _Compiling.done.set()
         _Compiling.spent += time.perf_counter() - _Compiling.began
+
+
+def not_kept() -> None:
+    """Be told that no folder for machine code can be written."""
+    _Compiling.kept = False
+
+
+def slower(reason: str) -> None:
+    """Say on the standard error stream that large work is done without compiled kernels."""
+    print(f"minicnn: NumPy does what compiled kernels would do faster: {reason}.", file=sys.stderr)
 
 
 def seconds() -> float:

@@ -197,7 +197,7 @@ def test_serial_code_calls_no_parallel_loop():
 def test_numba_runs_each_loop_in_parallel_from_its_cache(name):
     run("numba", name, arguments(name, case_of(name)))
     assert set(pooling.COMPILED) == {m for m in MAPS if not m.startswith("conv2d")}
-    dispatcher = pooling.COMPILED[name]
+    dispatcher = pooling.COMPILED[name].parallel
     assert dispatcher.targetoptions["parallel"] is True
     assert not dispatcher.targetoptions["fastmath"] - {"contract"}  # NaN and order stay as written
     codes = machine_code(dispatcher)
@@ -209,9 +209,9 @@ def test_numba_runs_convolutions_in_parallel():
     # One engine does all three maps; `_launch` starts its threads.
     for dtype in ("float32", "float64"):
         run("numba", "conv2d", arguments("conv2d", case_of("conv2d"), dtype))
-    assert contraction._launch.targetoptions["parallel"] is True
-    codes = machine_code(contraction._launch)
-    assert len(codes) >= len(contraction._launch.signatures) >= 2
+    assert contraction._launch.parallel.targetoptions["parallel"] is True
+    codes = machine_code(contraction._launch.parallel)
+    assert len(codes) >= len(contraction._launch.parallel.signatures) >= 2
     assert all(b"numba_parallel_for" in code for code in codes)
 
 

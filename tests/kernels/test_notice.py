@@ -26,6 +26,15 @@ def test_long_work_is_explained_once(monkeypatch, capsys):
     assert capsys.readouterr().err == f"{notice.TEXT}\n"
 
 
+def test_where_nothing_is_kept_the_notice_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(notice, "PATIENCE", 0.02)
+    monkeypatch.setattr(notice._Compiling, "kept", True)
+    notice.not_kept()
+    with notice.while_compiling():
+        work(0.2)
+    assert "in every process: no folder for them can be written" in capsys.readouterr().err
+
+
 def test_a_display_is_told_instead(monkeypatch, capsys):
     monkeypatch.setattr(notice, "PATIENCE", 0.02)
     told = []

@@ -8,6 +8,7 @@ import platform
 import pytest
 from llvmlite import binding
 
+from minicnn.kernels.compiled import tile
 from tests.helpers import run_python
 
 X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -32,6 +33,8 @@ def tile_of(dtypes, **environment):
 def test_on_the_processor_at_hand_nothing_outside_the_arrays_is_touched():
     lane_bytes, rows = tile_of(("float32", "float64"))
     assert lane_bytes in (16, 32, 64)
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        assert (lane_bytes, rows) == (16, 8)
     if X86:
         expected = (64, 8) if has("avx512f") else (32, 6) if has("avx2") else (16, 6)
         assert (lane_bytes, rows) == expected
@@ -52,3 +55,13 @@ def test_with_older_vectors_and_both_types(features, tmp_path):
     expected = {id(AVX2): (32, 6), id(SSE): (16, 6)}[id(features)]
     found = tile_of(("float32", "float64"), NUMBA_CACHE_DIR=str(tmp_path), **features)
     assert found == expected
+
+
+@pytest.mark.parametrize(("machine", "expected"), [("arm64", (16, 8)), ("x86_64", (16, 6))])
+def test_where_llvm_cannot_tell_the_processors_features(machine, expected, monkeypatch):
+    def unknown():
+        raise RuntimeError("failed to get host cpu features.")
+
+    monkeypatch.setattr(binding, "get_host_cpu_features", unknown)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert tile._registers() == expected

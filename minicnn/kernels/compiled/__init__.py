@@ -1,5 +1,6 @@
 """The maps compiled by Numba.
 
+compiling.py        where machine code is kept, and when loops run in parallel
 tile.py             registers as a type that Numba's functions can use
 bands.py            how rows of images come to a thread, and what becomes of its results
 contraction.py      the micro-kernel, and the one loop around it

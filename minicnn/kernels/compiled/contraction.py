@@ -17,8 +17,6 @@ stays in the cache, runs the tiles of all its strips, and finishes the rows.
 from __future__ import annotations
 
 import functools
-import hashlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
@@ -26,6 +24,7 @@ from numba import literal_unroll, prange, types
 from numpy.typing import NDArray
 
 from minicnn.kernels.compiled.bands import Finish, Image, copy_band, pool, spread
+from minicnn.kernels.compiled.compiling import kept_in, parallel, revision
 from minicnn.kernels.compiled.tile import (
     ROWS,
     add_outer_product,
@@ -202,23 +201,16 @@ def _share(revision, t, threads, sweep, strips, count, a_image, A, a_truth, a_wh
             pool(2, 2, finish, last - first, first, n, rows_of_c, out, where)
 
 
-def _revision() -> str:
-    """Return a digest of the files that the machine code is made of.
-
-    It stands in the type of an argument without meaning, and so in the key of Numba's disk cache,
-    which by itself looks at the file of the outer function alone.
-    """
-    folder = Path(__file__).parent
-    files = [folder / name for name in ("tile.py", "bands.py", "winograd.py", "contraction.py")]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-
-
 def _signature(number: Any) -> Any:
-    """Return the types of `_share`'s arguments for one type of numbers."""
+    """Return the types of `_share`'s arguments for one type of numbers.
+
+    The first has no meaning: its type's name brings the text of all files into the key by which
+    Numba finds the machine code on disk.
+    """
     numbers, places = types.CPointer(number), types.CPointer(types.int32)
     image = types.NamedUniTuple(types.int64, len(Image._fields), Image)
     return types.void(
-        types.Opaque(f"revision {_revision()}"), types.int64, types.int64,
+        types.Opaque(f"revision {revision(__name__)}"), types.int64, types.int64,
         types.NamedUniTuple(types.int64, len(Sweep._fields), Sweep),
         types.CPointer(types.int64), types.int64,
         image, numbers, numbers, places,
@@ -229,7 +221,7 @@ def _signature(number: Any) -> Any:
     )  # fmt: skip
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@parallel(error_model="numpy")
 def _launch(address, threads, sweep, strips, a_image, A, a_truth, a_where, b_image, B, b_truth,
             b_where, bias, C, finish, out, where, scratch):  # fmt: skip
     for t in prange(threads):
@@ -248,7 +240,7 @@ def _address(dtype: Any) -> int:
     """Return where the machine code for one type of numbers is, compiled when first asked for."""
     number = numba.from_dtype(dtype)
     with while_compiling():
-        compiled: Any = numba.cfunc(_signature(number), cache=True)(_share.py_func)
+        compiled: Any = numba.cfunc(_signature(number), cache=kept_in() is not None)(_share.py_func)
     return int(compiled.address)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from minicnn.kernels import memory
+from minicnn.kernels.compiled.compiling import parallel
 from minicnn.kernels.compiled.tile import pointer
 
 __all__ = ["batch_normalization", "batch_normalization_gradient"]
@@ -26,7 +26,7 @@ WIDTH = 256
 #: enough for float32; blocks are added in float64.
 BLOCK = 1 << 13
 
-_compile = numba.njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract"})
+_compile = parallel(error_model="numpy", fastmath={"contract"})
 
 
 @_compile

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry, Resize, resize_taps
 from minicnn.kernels import memory
+from minicnn.kernels.compiled.compiling import parallel
 from minicnn.kernels.compiled.tile import pointer
 
 Array = NDArray[Any]
 
-_compile = numba.njit(parallel=True, cache=True, fastmath={"contract"})
+_compile = parallel(fastmath={"contract"})
 
 
 @_compile

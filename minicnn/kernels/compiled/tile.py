@@ -12,6 +12,7 @@ arrays, which takes longer than a small tile's arithmetic.
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import numba
@@ -51,14 +52,18 @@ def _registers() -> tuple[int, int]:
 
     given = vars(numba.config)["CPU_FEATURES"]
     if given is None:
-        features = binding.get_host_cpu_features()
+        try:
+            features = binding.get_host_cpu_features()
+        except RuntimeError:  # LLVM cannot tell on every system
+            features = {}
     else:
         features = {name[1:]: name[0] == "+" for name in given.split(",") if name}
     if features.get("avx512f"):
         return 64, 8
     if features.get("avx2"):
         return 32, 6
-    return 16, 8 if "neon" in features else 6
+    arm = platform.machine().lower() in ("aarch64", "arm64")  # where NEON is never missing
+    return 16, 8 if arm or features.get("neon") else 6
 
 
 LANE_BYTES, ROWS = _registers()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
 from minicnn.kernels import memory
+from minicnn.kernels.compiled.compiling import parallel, serial
 
 __all__ = ["adam", "squared_error"]
 
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 BLOCK = 4096
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+@parallel(error_model="numpy", fastmath={"contract", "reassoc"})
 def _squared_error(prediction, truth, factor, difference, sums):
     for k in prange(len(sums)):
         total = prediction.dtype.type(0)
@@ -40,7 +40,7 @@ def squared_error(prediction: Array, truth: Array) -> tuple[Array, Array]:
     return np.asarray(sums.sum() / p.size, p.dtype), gradient
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract"})
+@serial(error_model="numpy", fastmath={"contract"})
 def _adam(weight, gradient, mean, square, rest_1, rest_2, rate, epsilon, new):
     for i in range(weight.size):
         g = gradient[i]

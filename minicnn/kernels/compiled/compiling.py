@@ -1,0 +1,142 @@
+"""How loops are compiled, where their machine code is kept, and when they run in parallel."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache
+
+from minicnn.kernels import notice
+
+__all__ = ["Compiled", "kept_in", "parallel", "revision", "serial"]
+
+#: Files of this package whose text may become machine code: imported by name, as the rule is here.
+_IMPORTS = re.compile(r"^from (minicnn\.(?:geometry|kernels\.compiled\.\w+)) import", re.MULTILINE)
+
+
+@functools.cache
+def revision(module: str) -> str:
+    """Return a digest of a file and of those that it imports, from which its machine code is made.
+
+    Numba's cache by itself looks at the file of the outer function alone.
+    """
+    texts: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in texts:
+            file = Path(__file__).parents[2].joinpath(*name.split(".")[1:]).with_suffix(".py")
+            texts[name] = file.read_text(encoding="utf-8")
+            waiting += _IMPORTS.findall(texts[name])
+    return hashlib.sha256("".join(texts[name] for name in sorted(texts)).encode()).hexdigest()[:16]
+
+
+class _Cache(FunctionCache):
+    """Numba's machine code on disk, found by the text of all files that it is made of, too."""
+
+    def __init__(self, function: Callable[..., Any], kind: str) -> None:
+        super().__init__(function)
+        self._more = kind, revision(function.__module__)
+
+    def _index_key(self, *asked: Any) -> Any:
+        return (*super()._index_key(*asked), *self._more)
+
+    def save_overload(self, *given: Any) -> None:
+        with contextlib.suppress(OSError):  # as when the disk is full: it is compiled again then
+            super().save_overload(*given)
+
+
+def _cache(function: Callable[..., Any], kind: str) -> _Cache | None:
+    try:
+        return _Cache(function, kind)
+    except RuntimeError:  # Numba found no folder that may be written
+        notice.not_kept()
+        return None
+
+
+@functools.cache
+def kept_in() -> Path | None:
+    """Return the folder for machine code, or None where none can be written."""
+    cache = _cache(kept_in.__wrapped__, "")
+    return None if cache is None else Path(cache.cache_path)
+
+
+#: Locked while a loop runs, where Numba's threads must not be asked by two at once.
+_turn: Any = None
+#: Whether this process was forked from one that had Numba's threads, which do not come along.
+_forked = False
+
+
+def _start() -> Any:
+    """Let Numba start its threads, and return what to enter for each loop."""
+    global _turn
+    if _turn is None:
+        numba.get_num_threads()
+        simple = numba.threading_layer() == "workqueue"
+        _turn = threading.Lock() if simple else contextlib.nullcontext()
+    return _turn
+
+
+def _after_fork() -> None:
+    global _turn, _forked
+    _turn = None
+    # GNU's OpenMP would end this process at its first parallel loop.
+    with contextlib.suppress(ValueError):  # raised where no thread was started yet
+        numba.threading_layer()
+        _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+class Compiled:
+    """A loop over `prange`, compiled when first called: for all cores, or for one.
+
+    A forked process computes on one core: its parent's threads did not come along. What a thread
+    computes does not depend on who else computes, so the bits are the same.
+
+    Args:
+        function: the loop.
+        options: Numba's.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.py_func = function
+        self.parallel = self._dispatcher("parallel", parallel=True, **options)
+        self.serial = self._dispatcher("serial", **options)
+
+    def _dispatcher(self, kind: str, **options: Any) -> Any:
+        dispatcher = numba.njit(**options)(self.py_func)
+        cache = _cache(self.py_func, kind)
+        if cache is not None:
+            dispatcher._cache = cache
+        return dispatcher
+
+    def __call__(self, *arguments: Any) -> None:
+        """Run the loop."""
+        if _forked:
+            self.serial(*arguments)
+            return
+        with _turn or _start():
+            self.parallel(*arguments)
+
+
+def parallel(**options: Any) -> Callable[[Callable[..., Any]], Compiled]:
+    """Return a decorator for loops over `prange`, with Numba's options."""
+    return lambda function: Compiled(function, options)
+
+
+def serial(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator for functions without `prange`, with Numba's options."""
+    return lambda function: Compiled(function, options).serial
