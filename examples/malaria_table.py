@@ -3,8 +3,9 @@
     python examples/malaria_table.py --data FOLDER
 
 trains the presets on a folder of class folders of cell images, split by slide, and measures on
-slides that no network has seen: reconstruction, denoising, and neighbours by code. Runs are kept
-in the output folder; a run that is there is continued or reused.
+slides that no network has seen: reconstruction, denoising, and neighbours by code; a second table
+has every fifth of these images at its own size. Runs are kept in the output folder; a run that is
+there is continued or reused.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import numpy as np
 
 from minicnn.applications.denoising import add_noise, best_gaussian_filter, median_filter, psnr
 from minicnn.applications.report import NOISES, encode
-from minicnn.applications.runs import PRESETS, Settings, TrainingRun
+from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
 from minicnn.applications.search import neighbour_class_share
-from minicnn.datasets import CellImages, load_cell_images, split_by_slide
+from minicnn.datasets import CellImages, load_cell_images, read_image, split_by_slide
 
 RUNS: dict[str, Settings] = {
     "standard": PRESETS["standard"],
@@ -85,6 +86,33 @@ def network(
     return name, [*cells, f"{share(train, test, codes, queries):.2f}"]
 
 
+def at_own_sizes(test: CellImages, folders: dict[str, Path]) -> list[tuple[str, list[str]]]:
+    """Return the rows of the images at their files' sizes, by the networks trained at one size."""
+    found: dict[str, list[np.ndarray]] = {}
+    for index, path in enumerate(test.files[::5]):
+        clean = read_image(path)  # (H,W,3)
+        images = np.stack([clean, *(add_noise(clean, sigma, seed=index) for sigma in NOISES)])
+        results = {"noisy image": images}
+        results |= {f"median filter {n} x {n}": median_filter(images, n) for n in (3, 5)}
+        for name, folder in folders.items():
+            results[name] = load_model(folder, clean.shape[:2]).predict(images, verbose=0)
+        for name, result in results.items():
+            found.setdefault(name, []).append(psnr(np.stack([clean] * len(images)), result))
+    rows = []
+    for name, decibels in found.items():
+        cells = [f"{value:.1f}" for value in np.mean(decibels, axis=0)]
+        rows.append((name, cells if name in folders else ["", *cells[1:]]))
+    return rows
+
+
+def print_table(titles: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> None:
+    """Print a table in Markdown."""
+    print("\n| | " + " | ".join(titles) + " |")
+    print("|---|" + "---|" * len(titles))
+    for name, cells in rows:
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Train what is missing, measure, and print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,6 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = filters(test)
     rows.append(("raw pixels", ["", "", "", f"{share(train, test, *raw):.2f}"]))
     rows.append(components(train, test, min(512, len(train))))
+    folders = {}
     for name, settings in RUNS.items():
         settings = replace(
             settings,
@@ -108,17 +137,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             limit=options.limit,
             epochs=options.epochs or settings.epochs,
         )
-        folder = options.output / name.replace(", ", "-").replace(" ", "-")
+        folder = folders[name] = options.output / name.replace(", ", "-").replace(" ", "-")
         rows.append(network(name, settings, folder, train, test))
     classes = len(cells.class_names)
     frequency = [np.bincount(x.labels, minlength=classes) / len(x) for x in (train, test)]
     chance = float(frequency[0] @ frequency[1])
     titles = ["reconstruction, dB", *(f"noise {s}, dB" for s in NOISES), "neighbours' class"]
-    print("\n| | " + " | ".join(titles) + " |")
-    print("|---|" + "---|" * len(titles))
-    for name, cells_of_row in rows:
-        print(f"| {name} | " + " | ".join(cells_of_row) + " |")
-    print(f"| chance | | | | {chance:.2f} |")
+    print_table(titles, [*rows, ("chance", ["", "", "", f"{chance:.2f}"])])
+    print("\nat the images' own sizes:")
+    print_table(titles[:-1], at_own_sizes(test, folders))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import minicnn
+from minicnn.applications.runs import load_settings
 from minicnn.cli import app
 from minicnn.datasets import read_image, save_rendered_cells
 from minicnn.models.saving import read_arrays
@@ -50,6 +51,15 @@ def test_train_writes_a_run_with_pictures(trained: Path) -> None:
         "settings.json", "training.safetensors", "model.safetensors", "loss.png",
         "reconstructions.png", "denoising.png", "search.png", "codes.png",
     }  # fmt: skip
+
+
+def test_a_run_knows_the_size_of_the_images_before_they_were_resized(
+    folder: Path, trained: Path
+) -> None:
+    sizes = [read_image(path).shape[:2] for path in folder.glob("*/*.png")]
+    settings = load_settings(trained)
+    assert settings.original_size == tuple(np.median(sizes, axis=0).astype(int))
+    assert settings.original_size != settings.image_size == (17, 17)
 
 
 def test_train_refuses_to_overwrite_and_to_change_what_it_resumes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.errors import ArgumentError
+from minicnn.images import resize
 from minicnn.layers import Layer
 from minicnn.metrics.base import together
+from minicnn.models import Model
 
 __all__ = [
     "GAUSSIAN_SIGMAS",
@@ -22,6 +24,7 @@ __all__ = [
     "add_noise",
     "best_gaussian_filter",
     "check_noise",
+    "denoise_at",
     "gaussian_filter",
     "median_filter",
     "psnr",
@@ -93,6 +96,22 @@ def add_noise(images: Array, sigma: float, seed: int | np.random.Generator = 0) 
     check_noise("add_noise", "sigma", sigma)
     noise = np.random.default_rng(seed).standard_normal(images.shape, np.float32)
     return np.clip(images + np.float32(sigma) * noise, 0, 1, dtype=np.float32)
+
+
+def denoise_at(scale: float, image: Array, network_of: Callable[[tuple[int, int]], Model]) -> Array:
+    """Return an image (H,W,3) denoised at a scale: resized by it before, and back after.
+
+    Args:
+        scale: the factor, which brings what the image shows to the size at which the network
+            learned it; 1 leaves the image as it is.
+        image: in [0, 1].
+        network_of: returns the network for a height and a width.
+    """
+    height, width = image.shape[:2]
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    resized = image if scale == 1 else resize(image, size)
+    result = network_of(size).predict(resized[None], verbose=0)[0]
+    return result if scale == 1 else resize(result, (height, width))
 
 
 class NoisyBatches:

@@ -11,6 +11,7 @@ A run's folder holds
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -30,7 +31,16 @@ from minicnn.layers import Layer, RandomFlip
 from minicnn.models import Model
 from minicnn.optimizers import Adam, CosineDecay
 
-__all__ = ["CHANGES", "PRESETS", "Settings", "TrainingRun", "load_model", "load_settings", "preset"]
+__all__ = [
+    "CHANGES",
+    "PRESETS",
+    "Settings",
+    "TrainingRun",
+    "fitting_scale",
+    "load_model",
+    "load_settings",
+    "preset",
+]
 
 Array = NDArray[Any]
 
@@ -190,6 +200,24 @@ def load_model(folder: str | Path, image_size: Sequence[int] | None = None) -> M
     model = build(settings, image_size)
     model.load_weights(Path(folder) / WEIGHTS)
     return model
+
+
+def fitting_scale(settings: Settings, size: Sequence[int]) -> float:
+    """Return the factor that brings an image of a size to the scale that the network learned.
+
+    An image counts as one like those of the training, which were resized as a whole. Only one of
+    more than four times their sides before that must be a wider view, taken like them.
+
+    >>> cells = Settings(image_size=(64, 64), original_size=(130, 126))
+    >>> [round(fitting_scale(cells, size), 2) for size in [(128, 128), (60, 70), (900, 1200)]]
+    [0.5, 0.99, 0.5]
+    """
+    side = math.prod(size) ** 0.5
+    learned = math.prod(settings.image_size) ** 0.5
+    # Rendered cells have been drawn at the size of the network.
+    before = settings.original_size or (None if settings.data else settings.image_size)
+    original = side if before is None else math.prod(before) ** 0.5
+    return learned / (side if side <= 4 * original else original)
 
 
 def _mean_psnr(y_true: Array, y_pred: Array) -> Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,6 +142,7 @@ def train(
         settings = _settings(output, preset, changes, resume)
         claim_folder(output, resume)
         cells = load_folder(Path(settings.data), settings)
+        settings = replace(settings, original_size=_middle_size(cells.files))
         train_cells, test_cells = split_by_slide(cells, 0.2, seed=settings.seed)
         run = TrainingRun(settings, output, train_cells.images, test_cells.images, resume)
         console.print(
@@ -172,6 +175,16 @@ def _settings(output: Path, name: str, changes: dict[str, Any], resume: bool) ->
             )
     # The folder of images may have moved; everything else must stay for the same result.
     return settings if changes["data"] is None else replace(settings, data=changes["data"])
+
+
+def _middle_size(files: Sequence[Path]) -> tuple[int, int]:
+    """Return the median height and width of at most a hundred of these image files."""
+    from minicnn.images import try_picture
+
+    pictures = map(try_picture, files[:: 1 + len(files) // 100])
+    sizes = [picture.pixels.shape for picture in pictures if not isinstance(picture, str)]
+    height, width = (int(statistics.median(axis)) for axis in list(zip(*sizes, strict=False))[:2])
+    return height, width
 
 
 def load_folder(folder: Path, settings: Settings) -> Any:

@@ -76,6 +76,23 @@ def test_a_picture_keeps_its_place_at_every_size(decoder: str, skips: bool) -> N
         np.testing.assert_allclose(part[near], expected[near], atol=1e-5)
 
 
+@pytest.mark.parametrize("decoder", ["transpose", "upsample"])
+@pytest.mark.parametrize("skips", [False, True])
+def test_every_size_gives_what_an_image_with_repeated_edges_gives(
+    decoder: str, skips: bool
+) -> None:
+    config.set_random_seed(4)
+    padded = cell_autoencoder((24, 32, 3), (4, 5, 6), 3, decoder, skips=skips)
+    for height, width in [(17, 32), (24, 25), (18, 27), (19, 31), (21, 26), (23, 30)]:
+        model = cell_autoencoder((height, width, 3), (4, 5, 6), 3, decoder, skips=skips)
+        model.set_weights(padded.get_weights())
+        image = np.random.default_rng(1).random((2, height, width, 3), np.float32)
+        sides = ((0, 0), (0, 24 - height), (0, 32 - width), (0, 0))
+        expected = padded.predict(np.pad(image, sides, "edge"), verbose=0)
+        result = model.predict(image, verbose=0)
+        np.testing.assert_allclose(result, expected[:, :height, :width], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
