@@ -1,5 +1,6 @@
 """The command, as somebody types it."""
 
+import io
 import os
 import re
 import signal
@@ -68,18 +69,24 @@ def test_train_refuses_to_overwrite_and_to_change_what_it_resumes(
     again = run("train", "--data", folder, "--output", trained)
     assert again.exit_code == 1
     assert "holds a run already; continue it with --resume" in again.output
-    other = run("train", "--resume", "--output", trained, "--epochs", 9)
-    assert other.exit_code == 1
-    assert "with epochs 2, not 9; leave --epochs out" in other.output
-    other = run("train", "--resume", "--output", trained, "--augment", "all")
-    assert other.exit_code == 1
-    assert "with augment none, not all; leave --augment out" in other.output
+    for option, value, kept in (
+        ("--augment", "all", "with --augment none"),
+        ("--preset", "denoiser", "with --preset standard"),
+        ("--image-size", 16, "with --image-size 17"),
+        ("--batch", 9, "with --batch 8"),
+        ("--limit", 9, "without --limit"),
+        ("--split", "random", "with --split auto"),
+    ):
+        other = run("train", "--resume", "--output", trained, option, value)
+        assert other.exit_code == 1
+        assert f"{kept}, not {value}; leave {option} out" in other.output
 
 
 def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:
     before = (trained / "model.safetensors").read_bytes()
     result = run("train", "--resume", "--output", trained)
     assert result.exit_code == 0, result.output
+    assert "this run of 2 epochs is finished; --epochs N, with N above 2" in result.output
     assert (trained / "model.safetensors").read_bytes() == before
 
 
@@ -88,21 +95,149 @@ def test_resuming_a_finished_run_changes_nothing(trained: Path) -> None:
     [
         (["--output", "out"], "train needs --data DIR"),
         (["--data", "nowhere", "--output", "out"], "there is no folder"),
-        (["--data", ".", "--output", "out"], "holds no images"),
+        (["--data", ".", "--output", "out"], r"holds nothing that is not hidden; expected are"),
         (["--resume", "--output", "out"], "out holds no run"),
-        (["--data", ".", "--preset", "standart"], "did you mean 'standard'"),
-        (["--data", ".", "--augment", "miror"], "did you mean 'mirror'"),
-        (["--data", ".", "--decoder", "unet", "--output", "o"], "holds no images|not known"),
+        (["--data", ".", "--preset", "standart"], "--preset='standart'.*did you mean 'standard'"),
+        (["--data", ".", "--augment", "miror"], "--augment='miror'.*did you mean 'mirror'"),
+        (["--data", ".", "--decoder", "unet"], "--decoder='unet' is not known"),
+        (["--data", ".", "--split", "slides"], "--split='slides'.*did you mean 'slide'"),
+        (["--data", ".", "--noise", "20"], r"--noise=20\.0, .* 0 and 1.*20 of 255 is 0\.08\."),
+        (["--data", ".", "--noise", "nan"], "--noise=nan, but it must lie between 0 and 1"),
     ],
 )
-def test_train_words_what_is_wrong(
+def test_train_words_what_is_wrong_and_leaves_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], text: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / ".hidden").touch()
     result = run("train", *arguments)
     assert result.exit_code == 1
     assert re.search(text, result.output), result.output
     assert "Traceback" not in result.output
+    assert [path.name for path in tmp_path.iterdir()] == [".hidden"]
+
+
+def folder_of(path: Path, *names: str) -> Path:
+    """Return a folder with the same picture under these names, or with broken files."""
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(PICTURE if "broken" not in name else PICTURE[:60])
+    return path
+
+
+def _picture() -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(np.arange(11 * 14 * 3, dtype=np.uint8).reshape(11, 14, 3)).save(written, "PNG")
+    return written.getvalue()
+
+
+PICTURE = _picture()
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "text"),
+    [
+        (["a/x.png"], [], "holds 1 image that can be read; 2 or more are needed"),
+        (["a/x.png", "a/y.png"], ["--limit", 1], "holds 1 image that can be read"),
+        (["a/x.png", "b/broken.png"], [], "holds 1 image that can be read"),
+        (["broken1.png", "broken2.png"], [], "none of the 2 images in"),
+        (["a/c_1.png", "b/c_2.png"], ["--split", "slide"], "--split slide: all names begin with"),
+        (["a/x.png", "y.png"], [], "holds 1 image of its own beside 1 folder with images"),
+        (["a/.x.png", ".y.png"], [], "holds no images but 1 folder without images"),
+    ],
+)
+def test_faults_of_the_data_are_told_and_leave_no_folder(
+    tmp_path: Path, names: list[str], options: list[object], text: str
+) -> None:
+    data = folder_of(tmp_path / "data", *names)
+    output = tmp_path / "new" / "run"
+    result = run("train", "--data", data, "--output", output, "--image-size", 8, *options)
+    assert result.exit_code == 1
+    assert text in result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_faults_of_the_data_come_before_those_of_the_folder_for_the_run(
+    tmp_path: Path, trained: Path
+) -> None:
+    for names, text in ((["notes.txt"], "holds no images"), (["a/x.png"], "holds 1 image")):
+        data = folder_of(tmp_path / names[0].replace("/", "-"), *names)
+        result = run("train", "--data", data, "--output", trained)
+        assert result.exit_code == 1
+        assert text in result.output
+        assert "holds a run already" not in result.output
+
+
+def test_a_run_among_the_images_is_refused(tmp_path: Path) -> None:
+    data = folder_of(tmp_path / "cells", "a/x.png", "a/y.png")
+    for output in (data, data / "run"):
+        result = run("train", "--data", data, "--output", output)
+        assert result.exit_code == 1
+        assert "lies among the images" in result.output
+    assert [path.name for path in data.iterdir()] == ["a"]
+
+
+def test_train_takes_any_file_names_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    data = folder_of(
+        tmp_path / "cells",
+        *(f"{c}/cell_{i}.png" for c in "ab" for i in range(1, 6)),
+        "a/.cell_6.png", ".git/x.png", "a/deep/cell_7.png", "a/notes.csv", "c/broken.png",
+    )  # fmt: skip
+    (data / "d").mkdir()
+    small = ["--data", data, "--image-size", 8, "--epochs", 1]
+    result = run("train", *small, "--output", tmp_path / "auto")
+    assert result.exit_code == 0, result.output
+    for text in (
+        "read 10 images: 5 a, 5 b, 0 c\n",
+        "note: no image of c can be read.",
+        "note: 1 file was not read (1 .csv).",
+        "note: folders inside class folders were not read: a/deep.",
+        "note: 1 folder without images: d.",
+        "file names tell no slides (all names begin with 'cell'), so the test images are chosen",
+        "training on 8 images, testing on 2 chosen at random",
+        "PSNR in dB on the 2 test images",
+    ):
+        assert text in result.output, result.output
+    asked = run("train", *small, "--output", tmp_path / "random", "--split", "random")
+    assert "chosen at random" in asked.output
+    assert "tell no slides" not in asked.output
+    first, second = (
+        read_arrays(tmp_path / name / "model.safetensors")[0] for name in ("auto", "random")
+    )
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_train_says_when_a_median_filter_denoises_better_and_what_to_do(
+    folder: Path, tmp_path: Path
+) -> None:
+    small = ["--data", folder, "--image-size", 16, "--epochs", 1, "--limit", 6]
+    for options, remedy in (
+        ([], "it was trained without noise; to denoise, train with --preset denoiser"),
+        (["--noise", 0.05], "it was trained with noise up to 0.05 only; raise --noise"),
+        (["--noise", 0.2], "--preset denoiser hands details past the code; or train longer"),
+        (["--preset", "denoiser"], "train longer, with"),
+    ):
+        output = tmp_path / "-".join(map(str, ["run", *options]))
+        result = run("train", *small, *options, "--output", output)
+        assert result.exit_code == 0, result.output
+        assert "the network is still worse than a median filter: " + remedy in result.output
+        if "longer" in remedy:
+            assert f"minicnn train --output {output} --resume --epochs 2" in result.output
+
+
+def test_a_finished_run_goes_on_to_more_epochs(folder: Path, tmp_path: Path) -> None:
+    options = ["--data", folder, "--image-size", 8, "--limit", 6, "--output", tmp_path / "run"]
+    run("train", *options, "--epochs", 2)
+    longer = run("train", "--resume", "--output", tmp_path / "run", "--epochs", 4)
+    assert longer.exit_code == 0, longer.output
+    assert "continuing to 4 epochs; so far the learning rate fell as in a run of 2" in longer.output
+    assert "Epoch 3/4" in longer.output
+    assert "Epoch 2/4" not in longer.output
+    again = run("train", "--resume", "--output", tmp_path / "run", "--epochs", 4)
+    assert "this run of 4 epochs is finished" in again.output
+    fewer = run("train", "--resume", "--output", tmp_path / "run", "--epochs", 3)
+    assert fewer.exit_code == 1
+    assert "has 4 epochs done already, and --epochs counts all; give more than 4" in fewer.output
 
 
 def test_train_names_unreadable_files_and_goes_on(tmp_path: Path) -> None:

@@ -23,19 +23,22 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.applications.augmentation import cell_changes
 from minicnn.applications.cell_autoencoder import cell_autoencoder, displaced_by
-from minicnn.applications.denoising import NoisyBatches, add_noise, psnr
+from minicnn.applications.denoising import NoisyBatches, add_noise, check_noise, psnr
 from minicnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint, TerminateOnNaN
 from minicnn.errors import ArgumentError, DataError, check_choice
 from minicnn.files import make_folder, replacing
 from minicnn.layers import Layer, RandomFlip
 from minicnn.models import Model
+from minicnn.models.saving import read_arrays
 from minicnn.optimizers import Adam, CosineDecay
 
 __all__ = [
     "CHANGES",
     "PRESETS",
+    "SPLITS",
     "Settings",
     "TrainingRun",
+    "epochs_done",
     "fitting_scale",
     "load_model",
     "load_settings",
@@ -66,6 +69,8 @@ class Settings:
         seed: of weights, order, noise, augmentation and split.
         data: folder of the images, empty for rendered cells.
         limit: images taken of each class, None for all.
+        split: how images are chosen to test on: whole slides (`"slide"`), at random (`"random"`),
+            or by slide where file names tell slides, else at random (`"auto"`).
         preset: the name of the preset that these settings came from.
         original_size: the middle height and width of the training images before they were resized,
             None where nobody knows. It says at what scale the network saw them.
@@ -86,6 +91,7 @@ class Settings:
     seed: int = 0
     data: str = ""
     limit: int | None = None
+    split: str = "auto"
     preset: str = "standard"
     original_size: tuple[int, int] | None = None
     filled: bool = True
@@ -98,6 +104,9 @@ CHANGES: dict[str, Callable[[], Layer | None]] = {
     "mirror": RandomFlip,
     "all": cell_changes,
 }
+
+#: What `split` may be, and what `decoder`.
+SPLITS, DECODERS = ("slide", "random", "auto"), ("transpose", "upsample")
 
 #: Named settings; each says what it is for. See the README's table for what they reach.
 PRESETS: dict[str, Settings] = {
@@ -119,9 +128,9 @@ def preset(name: str, **changes: Any) -> Settings:
     for key in ("epochs", "batch_size", "code_channels"):
         if getattr(settings, key) < 1:
             raise ArgumentError(f"{key}={getattr(settings, key)}, but it must be at least 1.")
-    if not settings.noise >= 0:
-        raise ArgumentError(f"noise={settings.noise}, but it must be >= 0.")
-    check_choice("preset", "augment", settings.augment, CHANGES)
+    check_noise("preset", "noise", settings.noise)
+    for key, choices in (("augment", CHANGES), ("decoder", DECODERS), ("split", SPLITS)):
+        check_choice("preset", key, getattr(settings, key), choices)
     return settings
 
 
@@ -140,6 +149,7 @@ def load_settings(folder: str | Path) -> Settings:
     path = Path(folder) / SETTINGS
     try:
         found = json.loads(path.read_text())
+        found.setdefault("split", "slide")  # as runs were split before one could choose
         known = {f.name for f in fields(Settings)}
         unknown = set(found) - known
         if unknown:
@@ -156,6 +166,16 @@ def load_settings(folder: str | Path) -> Settings:
         ) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path} is damaged: {error}.") from None
+
+
+def epochs_done(folder: str | Path) -> int:
+    """Return the number of epochs of a run that are finished and saved.
+
+    Raises:
+        WeightsError: what is saved is damaged.
+    """
+    path = Path(folder) / BACKUP
+    return int(read_arrays(path)[1].get("epochs", 0)) if path.exists() else 0
 
 
 def claim_folder(folder: str | Path, resume: bool) -> Path:
@@ -233,7 +253,8 @@ class TrainingRun:
         folder: where everything is written; made if need be.
         train: images to learn from (N,H,W,3).
         test: images to measure on.
-        resume: continue a run of the same settings in this folder.
+        resume: continue a run of the same settings in this folder. With more epochs it goes on
+            where the run ended; the learning rate then falls along the longer curve.
 
     Raises:
         ArgumentError: the folder holds a run already and `resume` is not asked for.
@@ -245,12 +266,12 @@ class TrainingRun:
     ) -> None:
         self.settings, self.train_images, self.test_images = settings, train, test
         self.folder = claim_folder(folder, resume)
-        save_settings(settings, self.folder)
         config.set_random_seed(settings.seed)
         self.model = build(settings)
         steps = len(self.batches()) * settings.epochs
         rate = CosineDecay(settings.learning_rate, steps, alpha=0.01)
         self.model.compile(Adam(rate), "mse", metrics=[named("psnr", _mean_psnr)])
+        save_settings(settings, self.folder)
         self.backup = BackupAndRestore(self.folder / BACKUP, delete_checkpoint=False)
 
     def batches(self) -> NoisyBatches:

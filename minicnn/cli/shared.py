@@ -6,6 +6,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from minicnn import config
 from minicnn.errors import BackendError, ImageWarning, MinicnnError, check_choice
 from minicnn.kernels import backends
 
-__all__ = ["Device", "computing_on", "console", "errors", "step", "told"]
+__all__ = ["Device", "computing_on", "console", "errors", "removed_if_empty", "step", "told"]
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -83,3 +84,16 @@ def step(text: str) -> Iterator[None]:
     console.print(f"{text} ...", end=" " if console.is_terminal else "\n", markup=False)
     yield
     console.print(f"{'' if console.is_terminal else '  '}{time.perf_counter() - began:.1f} s")
+
+
+@contextlib.contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """Remove the folders that a block made for its results if it fails before there is one."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]  # innermost first
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty
+            for path in made:
+                path.rmdir()
+        raise

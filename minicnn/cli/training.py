@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from minicnn.cli.shared import Device, computing_on, console, errors, step, told
-from minicnn.errors import ArgumentError
+from minicnn.cli.shared import (
+    Device,
+    computing_on,
+    console,
+    errors,
+    removed_if_empty,
+    step,
+    told,
+)
+from minicnn.errors import ArgumentError, DataError, check_choice
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from minicnn.applications.report import Denoising
     from minicnn.applications.runs import Settings, TrainingRun
+    from minicnn.datasets import CellImages
+
+    Array = NDArray[Any]
 
 __all__ = ["code_text", "fit", "load_folder", "report", "train"]
 
@@ -68,10 +82,31 @@ def report(
         filters = (f"{d.gaussian:.1f} (sigma {d.gaussian_sigma:.1f})", f"{d.median:.1f}")
         table.add_row(f"denoising {d.sigma:.1f}", f"{d.noisy:.1f}", *filters, f"{d.network:.1f}")
     console.print(table)
+    if denoiser is None and (advice := _advice(run, numbers["denoising"])):
+        errors.print(advice, style="yellow", markup=False)
     console.print(f"written to {run.folder}/ in {time.perf_counter() - began:.0f} s:")
     more = [] if denoiser is None else [f"{denoiser.folder.name}/{WEIGHTS}"]
     for name in [*(f.name for f in files), WEIGHTS, SETTINGS, *more]:
         console.print(f"  {name}", markup=False)
+
+
+def _advice(run: TrainingRun, denoised: list[Denoising]) -> str:
+    """Return what to do if the network denoises worse than a median filter, else nothing."""
+    worse = [d for d in denoised if d.network < d.median]
+    if not worse:
+        return ""
+    settings, sigma = run.settings, worse[-1].sigma
+    strengths = " and ".join(f"{d.sigma:.1f}" for d in worse)
+    longer = f"with\n  minicnn train --output {run.folder} --resume --epochs {2 * settings.epochs}"
+    if settings.noise == 0:
+        remedy = "it was trained without noise; to denoise, train with --preset denoiser"
+    elif settings.noise < sigma:
+        remedy = f"it was trained with noise up to {settings.noise:g} only; raise --noise"
+    elif settings.skips:
+        remedy = f"train longer, {longer}"
+    else:
+        remedy = f"--preset denoiser hands details past the code; or train longer, {longer}"
+    return f"note: at noise {strengths} the network is still worse than a median filter: {remedy}"
 
 
 def code_text(run: TrainingRun) -> str:
@@ -87,20 +122,28 @@ def code_text(run: TrainingRun) -> str:
 def train(
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of class folders of PNG or JPEG images; only --resume knows it."),
+        typer.Option(help="Folder of class folders of images; only --resume knows it."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the run.")] = RUN_FOLDER,
     preset: Annotated[
-        str, typer.Option(help="standard (small and fast), faithful (finer), denoiser (skips).")
-    ] = "standard",
+        str | None,
+        typer.Option(
+            help="standard (small and fast), faithful (finer), denoiser (skips).",
+            show_default="standard",
+        ),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(min=8, help="Side of the square images in pixels.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the images.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the images; with --resume, in all.")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images in a step.")] = None,
     noise: Annotated[
         float | None,
-        typer.Option(min=0, help="Largest standard deviation of noise in training, e.g. 0.2."),
+        typer.Option(
+            help="Largest standard deviation of noise in training, from 0 to 1 (white), e.g. 0.2."
+        ),
     ] = None,
     augment: Annotated[
         str | None,
@@ -112,69 +155,151 @@ def train(
         int | None, typer.Option(min=1, help="Channels of the code: its size.")
     ] = None,
     decoder: Annotated[str | None, typer.Option(help="transpose or upsample.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Test on whole slides (the file name up to _): slide, on images chosen at: "
+            "random, or on slides where the names tell them: auto.",
+            show_default="auto",
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Start of the random numbers.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take so many images of each class.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in the output folder.")
+        bool,
+        typer.Option("--resume", help="Continue the run in the output folder, finished or not."),
     ] = False,
     device: Device = None,
 ) -> None:
     """Train an autoencoder on a folder of images; Ctrl-C keeps the last finished epoch."""
     from minicnn.applications.runs import TrainingRun, claim_folder
-    from minicnn.datasets import split_by_slide
+    from minicnn.datasets.cell_images import evenly_spaced, find_classes, slide_of
 
     began = time.perf_counter()
-    changes = {
-        "image_size": None if image_size is None else (image_size, image_size),
-        "epochs": epochs,
-        "batch_size": batch,
-        "noise": noise,
-        "augment": augment,
-        "code_channels": code_channels,
-        "decoder": decoder,
-        "seed": seed,
-        "limit": limit,
-        "data": None if data is None else str(data.resolve()),
+    asked = {
+        "--image-size": image_size,
+        "--epochs": epochs,
+        "--batch": batch,
+        "--noise": noise,
+        "--augment": augment,
+        "--code-channels": code_channels,
+        "--decoder": decoder,
+        "--split": split,
+        "--seed": seed,
+        "--limit": limit,
+        "--preset": preset,
+        "--data": None if data is None else str(data.resolve()),
     }
-    with told(), computing_on(device):
-        settings = _settings(output, preset, changes, resume)
+    with told(), computing_on(device), removed_if_empty(output):
+        asked = _checked({option: value for option, value in asked.items() if value is not None})
+        settings = _resumed(output, asked) if resume else _begun(asked)
+        folder = Path(settings.data)
+        # Faults of the data come before those of the run's folder.
+        slides: list[str] = []
+        labels: list[int] = []
+        for label, paths in enumerate(find_classes(folder)[0].values()):
+            slides += [slide_of(path) for path in evenly_spaced(paths, settings.limit)]
+            labels += [label] * (len(slides) - len(labels))
+        _split_by_chance(slides, labels, settings)
+        if not resume and folder in (output.resolve(), output.resolve().parent):
+            raise ArgumentError(
+                f"--output {output} lies among the images of {folder}: the run's pictures would "
+                f"be read as images the next time; choose a folder outside."
+            )
         claim_folder(output, resume)
-        cells = load_folder(Path(settings.data), settings)
+        cells = load_folder(folder, settings)
         settings = replace(settings, original_size=_middle_size(cells.files))
-        train_cells, test_cells = split_by_slide(cells, 0.2, seed=settings.seed)
-        run = TrainingRun(settings, output, train_cells.images, test_cells.images, resume)
+        train_images, test_images, tested = _split(cells, settings)
+        del cells  # the whole of what now stands in two parts
+        run = TrainingRun(settings, output, train_images, test_images, resume)
         console.print(
-            f"training on {len(train_cells)} images, testing on {len(test_cells)} of other "
-            f"slides: {code_text(run)}, {run.model.count_params():,} parameters"
+            f"training on {counted(train_images, 'image')}, testing on {len(test_images)} "
+            f"{tested}: {code_text(run)}, {run.model.count_params():,} parameters"
         )
         report(run, fit(run, output), began)
 
 
-def _settings(output: Path, name: str, changes: dict[str, Any], resume: bool) -> Settings:
-    """Return the settings of a new run, or those of the run that is resumed."""
+#: The settings that options of another name stand for.
+_KEYS = {"--batch": "batch_size"}
+
+
+def _key(option: str) -> str:
+    return _KEYS.get(option, option[2:].replace("-", "_"))
+
+
+def _checked(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return the options with names in lower case, or say which is wrong, as it was typed."""
+    from minicnn.applications.denoising import check_noise
+    from minicnn.applications.runs import CHANGES, DECODERS, PRESETS, SPLITS
+
+    names: dict[str, Iterable[str]] = {
+        "--preset": PRESETS,
+        "--augment": CHANGES,
+        "--decoder": DECODERS,
+        "--split": SPLITS,
+    }
+    for option in asked.keys() & names.keys():
+        asked[option] = check_choice("minicnn train", option, asked[option], names[option])
+    if "--noise" in asked:
+        check_noise("minicnn train", "--noise", asked["--noise"])
+    return asked
+
+
+def _begun(asked: dict[str, Any]) -> Settings:
+    """Return the settings of a new run."""
     from minicnn.applications import runs
 
-    if not resume:
-        if changes["data"] is None:
-            raise ArgumentError("train needs --data DIR, a folder of class folders of images.")
-        return runs.preset(name, **changes)
+    if "--data" not in asked:
+        raise ArgumentError("train needs --data DIR, a folder of class folders of images.")
+    changes = {_key(option): value for option, value in asked.items()}
+    if side := changes.get("image_size"):
+        changes["image_size"] = (side, side)
+    return runs.preset(changes.pop("preset", "standard"), **changes)
+
+
+def _resumed(output: Path, asked: dict[str, Any]) -> Settings:
+    """Return the settings of the run that is resumed, perhaps of more epochs than before."""
+    from minicnn.applications import runs
+
     settings = runs.load_settings(output)
     if not settings.data:
         raise ArgumentError(
             f"the run in {output} is a demo's, which is not resumed; run minicnn demo again."
         )
-    kept = asdict(settings)
-    for key, value in changes.items():
-        if value is not None and value != kept[key] and key != "data":
-            option = {"batch_size": "batch"}.get(key, key).replace("_", "-")
+    kept = {**asdict(settings), "image_size": settings.image_size[0]}
+    for option, value in asked.items():
+        before = kept[_key(option)]
+        if value != before and option not in ("--data", "--epochs"):
+            begun = f"without {option}" if before is None else f"with {option} {before}"
             raise ArgumentError(
-                f"--resume continues the run in {output} as it was begun, with {option} "
-                f"{kept[key]}, not {value}; leave --{option} out, or start a new run."
+                f"--resume continues the run in {output} as it was begun, {begun}, not {value}; "
+                f"leave {option} out, or start a new run."
             )
+    done, before, epochs = runs.epochs_done(output), settings.epochs, asked.get("--epochs")
+    if epochs is None or epochs == before:
+        if done == before:
+            console.print(
+                f"this run of {counted(done, 'epoch')} is finished; --epochs N, with N above "
+                f"{done}, continues it",
+                markup=False,
+            )
+    elif epochs <= done:
+        raise ArgumentError(
+            f"--epochs {epochs}: the run in {output} has {counted(done, 'epoch')} done already, "
+            f"and --epochs counts all; give more than {done}."
+        )
+    elif done:
+        console.print(
+            f"continuing to {epochs} epochs; so far the learning rate fell as in a run of "
+            f"{before}, so the result differs a little from that of a run begun with {epochs}",
+            markup=False,
+        )
     # The folder of images may have moved; everything else must stay for the same result.
-    return settings if changes["data"] is None else replace(settings, data=changes["data"])
+    return replace(
+        settings, data=asked.get("--data", settings.data), epochs=epochs or settings.epochs
+    )
 
 
 def _middle_size(files: Sequence[Path]) -> tuple[int, int]:
@@ -187,11 +312,48 @@ def _middle_size(files: Sequence[Path]) -> tuple[int, int]:
     return height, width
 
 
-def load_folder(folder: Path, settings: Settings) -> Any:
+def _split_by_chance(
+    slides: Sequence[str], labels: Sequence[int], settings: Settings
+) -> tuple[bool, str | None]:
+    """Return whether test images are chosen at random, and why file names tell no slides."""
+    from minicnn.datasets.cell_images import why_no_slides
+
+    if len(slides) < 2:
+        raise DataError(
+            f"train: {settings.data} holds 1 image that can be read; 2 or more are needed, one to "
+            f"learn from and one to test on."
+        )
+    reason = why_no_slides(slides, labels)
+    if settings.split == "slide" and len(set(slides)) == 1:
+        raise DataError(
+            f"--split slide: {reason} (a file's slide is its name up to the first "
+            f"underscore), but two slides or more are needed; --split random needs none."
+        )
+    return settings.split == "random" or (settings.split == "auto" and reason is not None), reason
+
+
+def _split(cells: CellImages, settings: Settings) -> tuple[Array, Array, str]:
+    """Return the images to learn from and to test on, and in words which these are."""
+    from minicnn.datasets import split_at_random, split_by_slide
+
+    by_chance, reason = _split_by_chance(cells.slides, cells.labels.tolist(), settings)
+    if by_chance and settings.split == "auto":
+        console.print(
+            f"file names tell no slides ({reason}), so the test images are chosen at random; "
+            f"images of one slide may be in both parts, which flatters the figures",
+            markup=False,
+        )
+    split = split_at_random if by_chance else split_by_slide
+    train, test = split(cells, 0.2, seed=settings.seed)
+    return train.images, test.images, "chosen at random" if by_chance else "of other slides"
+
+
+def load_folder(folder: Path, settings: Settings) -> CellImages:
     """Load a folder of images with a progress bar, and name the files that cannot be read."""
     from rich.progress import Progress
 
     from minicnn.datasets import load_cell_images
+    from minicnn.datasets.cell_images import why_no_slides
 
     with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("reading images", total=None)
@@ -204,9 +366,26 @@ def load_folder(folder: Path, settings: Settings) -> Any:
     counts = ", ".join(
         f"{int((cells.labels == i).sum())} {name}" for i, name in enumerate(cells.class_names)
     )
-    console.print(f"read {len(cells)} images of {len(set(cells.slides))} slides: {counts}")
+    slides = (
+        ""
+        if why_no_slides(cells.slides, cells.labels.tolist())
+        else (f" of {counted(set(cells.slides), 'slide')}")
+    )
+    console.print(f"read {counted(cells, 'image')}{slides}: {counts}", markup=False)
     for path, reason in cells.unreadable[:10]:
         errors.print(f"skipped {path}: {reason}", style="yellow", markup=False)
     if len(cells.unreadable) > 10:
         errors.print(f"skipped {len(cells.unreadable) - 10} more", style="yellow")
+    for note in cells.notes:
+        errors.print(f"note: {note}", style="yellow", markup=False)
     return cells
+
+
+def counted(things: Sized | int, noun: str) -> str:
+    """Return how many there are, in words.
+
+    >>> counted(1, "image"), counted(range(3), "image")
+    ('1 image', '3 images')
+    """
+    number = things if isinstance(things, int) else len(things)
+    return f"{number} {noun}{'' if number == 1 else 's'}"

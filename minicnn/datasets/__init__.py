@@ -1,7 +1,13 @@
 """Images to learn from: loaders for files, and rendered stand-ins that need no download."""
 
 from minicnn.datasets import landcover, malaria, mnist, nuclei, signs
-from minicnn.datasets.cell_images import CellImages, load_cell_images, slide_of, split_by_slide
+from minicnn.datasets.cell_images import (
+    CellImages,
+    load_cell_images,
+    slide_of,
+    split_at_random,
+    split_by_slide,
+)
 from minicnn.datasets.download import download
 from minicnn.datasets.image_files import read_image, write_image
 from minicnn.datasets.registry import DATASETS, DataSet, cache_folder, data_folder, find_folder
@@ -36,6 +42,7 @@ __all__ = [
     "save_rendered_landcover",
     "signs",
     "slide_of",
+    "split_at_random",
     "split_by_slide",
     "write_image",
 ]

@@ -8,6 +8,7 @@ test set shares no slide with the training set: `split_by_slide` keeps them apar
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,16 @@ from minicnn.images import (
     try_picture,
 )
 
-__all__ = ["CellImages", "load_cell_images", "slide_of", "split_by_slide"]
+__all__ = [
+    "CellImages",
+    "evenly_spaced",
+    "find_classes",
+    "load_cell_images",
+    "slide_of",
+    "split_at_random",
+    "split_by_slide",
+    "why_no_slides",
+]
 
 _THREADS = 4  # more wait for each other: only decoding and resizing run outside Python's lock
 
@@ -155,11 +165,11 @@ def load_cell_images(
         raise ArgumentError(f"load_cell_images: limit={limit} must be at least 1, or None for all.")
     value_range = check_value_range("load_cell_images", value_range)
     root = Path(folder).expanduser()
-    classes, left = _find_classes(root)
+    classes, left = find_classes(root)
     labelled = [
         (path, label)
         for label, paths in enumerate(classes.values())
-        for path in _evenly_spaced(paths, limit)
+        for path in evenly_spaced(paths, limit)
     ]
     images = np.empty((len(labelled), height, width, 3), np.float32)
     good: list[int] = []
@@ -202,6 +212,11 @@ def load_cell_images(
             f"load_cell_images: none of the {len(labelled)} images in {root} can be read; "
             f"the first, {path.relative_to(root)}, is unreadable: {reason}."
         )
+    lost = [
+        f"no image of {name} can be read."
+        for label, name in enumerate(classes)
+        if not any(labelled[i][1] == label for i in good)
+    ]
     decided = [f"{_some([str(p) for p in paths], 2)}: {note}." for note, paths in told.items()]
     files = tuple(labelled[i][0] for i in good)
     return CellImages(
@@ -211,7 +226,7 @@ def load_cell_images(
         slides=tuple(slide_of(path) for path in files),
         files=files,
         unreadable=tuple(unreadable),
-        notes=(*_scale_together(images, kinds), *decided, *left),
+        notes=(*_scale_together(images, kinds), *decided, *lost, *left),
     )
 
 
@@ -276,27 +291,96 @@ def split_by_slide(
     >>> sorted([set(train.slides), set(test.slides)], key=min)
     [{'C1'}, {'C2'}]
     """
-    if not 0 < test_fraction < 1:
-        raise ArgumentError(
-            f"split_by_slide: test_fraction={test_fraction} must lie between 0 and 1, such as 0.2."
-        )
     names = sorted(set(cells.slides))
     if len(names) < 2:
         found = f"all {len(cells)} images are of slide {names[0]!r}" if names else "no images came"
         raise DataError(
             f"split_by_slide: {found}; a split without a common slide needs two slides or more "
-            "(a file's slide is its name up to the first underscore)."
+            "(a file's slide is its name up to the first underscore); split_at_random needs none."
         )
-    # Less a little, since 0.7 * 10 is above 7 in floating point and would ask for 8 of 10.
-    wanted = int(np.ceil(len(names) * test_fraction - 1e-9))
-    shuffled = np.random.default_rng(seed).permutation(len(names))
-    test_names = {names[i] for i in shuffled[: min(wanted, len(names) - 1)]}
+    test_names = set(_test_part(np.array(names), "split_by_slide", test_fraction, seed).tolist())
     in_test = np.array([slide in test_names for slide in cells.slides])
     return cells.take(~in_test), cells.take(in_test)
 
 
-def _find_classes(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
-    """Return the image files of each class and what is not read, or raise what is wrong."""
+def split_at_random(
+    cells: CellImages, test_fraction: float = 0.2, *, seed: int = 0
+) -> tuple[CellImages, CellImages]:
+    """Split images into a training and a test part, whatever slides they are of.
+
+    Args:
+        cells: the images, two or more.
+        test_fraction: share of the images that goes to the test part, between 0 and 1; rounded
+            up, but at least one image stays in each part.
+        seed: chooses the images.
+
+    Returns:
+        The training part and the test part, each in the order of `cells`.
+
+    Raises:
+        DataError: there are fewer than two images.
+        ArgumentError: a fraction outside 0 to 1.
+
+    >>> cells = CellImages(
+    ...     np.zeros((5, 4, 6, 3), np.float32), np.zeros(5, int), ("a",), ("cell",) * 5,
+    ...     tuple(Path(f"a/cell_{i}.png") for i in range(5)),
+    ... )
+    >>> [len(part) for part in split_at_random(cells, 0.3)]
+    [3, 2]
+    """
+    if len(cells) < 2:
+        raise DataError(
+            f"split_at_random: {_count(cells, 'image')} came; a split needs 2 or more, one to "
+            f"learn from and one to test on."
+        )
+    chosen = np.arange(len(cells))
+    in_test = np.isin(chosen, _test_part(chosen, "split_at_random", test_fraction, seed))
+    return cells.take(~in_test), cells.take(in_test)
+
+
+def _test_part(things: NDArray[Any], where: str, test_fraction: float, seed: int) -> NDArray[Any]:
+    """Return the things, of two or more, that go to the test part."""
+    if not 0 < test_fraction < 1:
+        raise ArgumentError(
+            f"{where}: test_fraction={test_fraction} must lie between 0 and 1, such as 0.2."
+        )
+    # Less a little, since 0.7 * 10 is above 7 in floating point and would ask for 8 of 10.
+    wanted = int(np.ceil(len(things) * test_fraction - 1e-9))
+    shuffled = np.random.default_rng(seed).permutation(len(things))
+    return things[shuffled[: min(wanted, len(things) - 1)]]
+
+
+def why_no_slides(slides: Sequence[str], labels: Sequence[int]) -> str | None:
+    """Return why the first parts of file names tell no slides by which to split, None if they do.
+
+    Args:
+        slides: of each image, as `slide_of` says.
+        labels: the class of each image.
+
+    >>> why_no_slides(["cell", "cell", "cell"], [0, 0, 1])
+    "all names begin with 'cell'"
+    >>> why_no_slides(["C1", "C1", "C2", "C2"], [0, 1, 0, 1]) is None
+    True
+    """
+    counts = Counter(slides)
+    if len(counts) == 1:
+        return f"all names begin with {slides[0]!r}"
+    if len(counts) == len(slides):
+        return "no two names begin alike"
+    if len(counts) == len(set(labels)) == len(set(zip(slides, labels, strict=True))):
+        return "names begin alike within a class only"
+    slide, most = counts.most_common(1)[0]
+    # Such a slide would be nearly all that is learned from, or all that is tested on.
+    return f"more than half of the names begin with {slide!r}" if 2 * most > len(slides) else None
+
+
+def find_classes(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the image files of each class and sentences on what is not read.
+
+    Raises:
+        DataError: the folder is missing, is a file, holds no images, or holds both images and
+            class folders.
+    """
     expected = (
         "expected are class folders, such as Parasitized and Uninfected, with images in them "
         f"({', '.join(ENDINGS)}), or such files directly"
@@ -328,8 +412,10 @@ def _find_classes(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
         if there.others:
             names = [path.name for path in there.others]
             parts.append(f"{_count(names, 'other file')} ({_some(names)})")
-        found = " and ".join(parts) or "nothing"
-        raise DataError(f"load_cell_images: {root} holds no images but {found}; {expected}.")
+        found = f"no images but {' and '.join(parts)}" if parts else "nothing that is not hidden"
+        if not any(root.iterdir()):
+            found = "nothing"
+        raise DataError(f"load_cell_images: {root} holds {found}; {expected}.")
     left = []
     others = [*there.others, *(path for found in inside.values() for path in found.others)]
     if others:
@@ -339,6 +425,8 @@ def _find_classes(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
         names = [str(path.relative_to(root)) for path in deeper]
         which = "folders beside the images" if direct else "folders inside class folders"
         left.append(f"{which} were not read: {_some(names)}.")
+    if empty := [path.name for path, found in inside.items() if classes and not found.images]:
+        left.append(f"{_count(empty, 'folder')} without images: {_some(empty)}.")
     return ({root.resolve().name: direct} if direct else classes), left
 
 
@@ -351,7 +439,8 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _evenly_spaced(paths: list[Path], limit: int | None) -> list[Path]:
+def evenly_spaced(paths: list[Path], limit: int | None) -> list[Path]:
+    """Return at most so many paths, evenly spaced among all."""
     if limit is None or limit >= len(paths):
         return paths
     return [paths[i * len(paths) // limit] for i in range(limit)]

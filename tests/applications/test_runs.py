@@ -25,6 +25,7 @@ from minicnn.applications.runs import (
     Settings,
     TrainingRun,
     build,
+    epochs_done,
     load_model,
     load_settings,
     preset,
@@ -84,6 +85,45 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(
     assert_same_arrays(tmp_path / "whole" / BACKUP, tmp_path / "broken" / BACKUP)
 
 
+def test_more_epochs_go_on_where_a_run_ended(tmp_path: Path, images: np.ndarray) -> None:
+    longer = replace(SMALL, epochs=6)
+    short = TrainingRun(SMALL, tmp_path / "run", images[:32], images[32:], resume=False)
+    first = short.fit(verbose=0)
+    assert epochs_done(tmp_path / "run") == SMALL.epochs == 4
+    run = TrainingRun(longer, tmp_path / "run", images[:32], images[32:], resume=True)
+    rates: list[float] = []
+    interrupt = _InterruptIn(5)
+    interrupt.on_train_batch_end = lambda batch, logs=None: rates.append(  # type: ignore[method-assign]
+        float(run.model.optimizer.learning_rate)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run.fit(verbose=0, callbacks=[interrupt])
+    # The rate of the longer curve, half a cosine down to a hundredth, after 9 of 12 steps.
+    assert rates[0] == pytest.approx(
+        6e-3 * (0.01 + 0.99 * (1 + np.cos(np.pi * 9 / 12)) / 2), rel=1e-5
+    )
+    assert (epochs_done(tmp_path / "run"), load_settings(tmp_path / "run")) == (5, longer)
+    again = TrainingRun(longer, tmp_path / "run", images[:32], images[32:], resume=True)
+    history = again.fit(verbose=0)
+    assert [len(values) for values in history.values()] == [6] * len(history)
+    assert history["loss"][:4] == first["loss"]
+
+
+def test_more_epochs_for_a_run_of_none_are_as_if_begun_with_them(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    short = TrainingRun(SMALL, tmp_path / "run", images[:32], images[32:], resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        short.fit(verbose=0, callbacks=[_InterruptIn(0)])
+    assert epochs_done(tmp_path / "run") == 0
+    longer = replace(SMALL, epochs=6)
+    run = TrainingRun(longer, tmp_path / "run", images[:32], images[32:], resume=True)
+    run.fit(verbose=0)
+    whole = TrainingRun(longer, tmp_path / "whole", images[:32], images[32:], resume=False)
+    whole.fit(verbose=0)
+    assert_same_arrays(tmp_path / "run" / BACKUP, tmp_path / "whole" / BACKUP)
+
+
 def differences(tmp_path: Path, images: np.ndarray, augment: str) -> np.ndarray:
     """How far each image of the first batch (row) is from those in the set, and from mirrored ones.
 
@@ -140,6 +180,16 @@ def test_weights_of_an_older_run_keep_the_picture_in_its_place(tmp_path: Path) -
             moved = Model(inner.input, model.get_layer("decoder2_norm").input)
             result = moved.predict(code, verbose=0)
             assert np.argwhere(result[0, :, :, 0]).tolist() == [[4, 6]], (filled, size)
+
+
+def test_runs_from_before_one_could_choose_were_split_by_slide(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    TrainingRun(SMALL, tmp_path, images, images, resume=False)
+    found = json.loads((tmp_path / SETTINGS).read_text())
+    assert found.pop("split") == "auto"
+    (tmp_path / SETTINGS).write_text(json.dumps(found))
+    assert load_settings(tmp_path).split == "slide"
 
 
 def test_an_interrupt_before_the_first_epoch_loses_only_that(
@@ -216,6 +266,10 @@ def test_presets_take_changes_and_check_them() -> None:
         preset("standard", noise=-1)
     with pytest.raises(ArgumentError, match="augment='turn' is not known"):
         preset("standard", augment="turn")
+    with pytest.raises(ArgumentError, match="decoder='up' is not known"):
+        preset("standard", decoder="up")
+    with pytest.raises(ArgumentError, match="split='all' is not known"):
+        preset("standard", split="all")
 
 
 def test_the_report_measures_and_draws(tmp_path: Path, images: np.ndarray) -> None:

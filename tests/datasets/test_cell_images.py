@@ -1,5 +1,6 @@
 """The loader of image folders, beside Pillow called by hand, and with every kind of bad file."""
 
+import math
 import os
 import re
 import time
@@ -17,8 +18,10 @@ from minicnn.datasets import (
     load_cell_images,
     read_image,
     slide_of,
+    split_at_random,
     split_by_slide,
 )
+from minicnn.datasets.cell_images import why_no_slides
 from minicnn.errors import ArgumentError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -287,7 +290,10 @@ def test_a_file_instead_of_a_folder_is_named(folder):
 
 
 def test_a_folder_without_images_tells_what_it_holds(tmp_path):
-    with pytest.raises(DataError, match="holds no images but nothing; expected are"):
+    with pytest.raises(DataError, match="holds nothing; expected are"):
+        load_cell_images(tmp_path)
+    (tmp_path / ".hidden").touch()
+    with pytest.raises(DataError, match="holds nothing that is not hidden; expected are"):
         load_cell_images(tmp_path)
     for name in ("cell_images", "masks"):
         (tmp_path / name / "deeper").mkdir(parents=True)
@@ -441,3 +447,40 @@ def test_the_real_cells_load_and_split(malaria):
     assert set(train.slides).isdisjoint(test.slides)
     assert len(train) + len(test) == 300
     assert 20 < len(test) < 110
+
+
+# Splits that know no slides
+
+
+@given(st.integers(2, 40), st.floats(0.01, 0.99), st.integers(0, 5))
+def test_a_random_split_takes_every_image_once(count, fraction, seed):
+    cells = made(["cell"] * count)
+    train, test = split_at_random(cells, fraction, seed=seed)
+    assert sorted(train.files + test.files) == sorted(cells.files)
+    assert len(train) >= 1
+    assert len(test) == min(max(1, math.ceil(count * fraction - 1e-9)), count - 1)
+    assert split_at_random(cells, fraction, seed=seed)[1].files == test.files
+
+
+def test_a_random_split_depends_on_its_seed_and_names_what_is_wrong():
+    cells = made(["cell"] * 20)
+    assert len({split_at_random(cells, seed=seed)[1].files for seed in range(6)}) == 6
+    with pytest.raises(DataError, match="1 image came; a split needs 2 or more"):
+        split_at_random(made(["cell"]))
+    with pytest.raises(ArgumentError, match=r"split_at_random: test_fraction=1\.5 must lie"):
+        split_at_random(cells, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "reason"),
+    [
+        (["cell_1", "cell_2", "cell_3", "cell_4"], [0, 0, 1, 1], "all names begin with 'cell'"),
+        (["1", "2", "3", "4"], [0, 0, 1, 1], "no two names begin alike"),
+        (["a_1", "a_2", "b_1", "b_2"], [0, 0, 1, 1], "names begin alike within a class only"),
+        (["x_1", "x_2", "x_3", "y_1", "z"], [0] * 5, "more than half of the names begin with 'x'"),
+        (["C1_1", "C1_2", "C2_1", "C2_2"], [0, 0, 0, 0], None),
+        (["C1_1", "C1_2", "C2_1", "C2_2", "C3_1"], [0, 1, 0, 1, 1], None),
+    ],
+)  # fmt: skip
+def test_names_that_tell_no_slides_are_recognised(names, labels, reason):
+    assert why_no_slides([slide_of(f"{name}.png") for name in names], labels) == reason
