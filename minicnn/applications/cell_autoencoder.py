@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers import (
     Activation,
@@ -22,6 +24,9 @@ from minicnn.models import Model
 
 __all__ = ["cell_autoencoder", "displaced_by", "encoder_of"]
 
+#: Brightness, red against blue and green against both, from red, green and blue: one a column.
+OPPONENT = np.array([[1 / 3, 4, -2], [1 / 3, 0, 4], [1 / 3, -4, -2]])
+
 
 def cell_autoencoder(
     input_shape: Sequence[int] = (64, 64, 3),
@@ -30,6 +35,7 @@ def cell_autoencoder(
     decoder: str = "transpose",
     *,
     skips: bool = False,
+    opponent: bool = False,
     displaced: Sequence[tuple[int, int]] = (),
     name: str = "cell_autoencoder",
 ) -> Model:
@@ -51,6 +57,9 @@ def cell_autoencoder(
         skips: hand each encoder stage's result, before its pool, to the decoder stage of its size
             (a U-Net). The code then no longer limits what the output can show: for denoising,
             not for search.
+        opponent: mix red, green and blue into brightness and two differences of colours before the
+            first stage. Cells differ from the background twenty times as much as from each other in
+            tint; on these axes the tint is as large as the rest and is learned as early.
         displaced: for weights that were learned before the sizes were filled up: the rows and
             columns (0 or 1) by which each stage's transposed convolution was displaced, from the
             first stage on; `displaced_by` counts them. Default nowhere.
@@ -77,6 +86,11 @@ def cell_autoencoder(
     if not filters:
         raise ArgumentError(f"{where}: filters is empty, but at least one stage is needed.")
     channels = input_shape[2]
+    if opponent and channels != 3:
+        raise ArgumentError(
+            f"{where}: opponent=True, but the images have {channels} channels; it mixes three, "
+            "red, green and blue."
+        )
     image = Input(tuple(input_shape), name="image")
     size = spatial(image.shape, where)
     surplus = [-n % 2 ** len(filters) for n in size]
@@ -85,6 +99,10 @@ def cell_autoencoder(
         if surplus[axis]:
             x = _with_last_repeated(x, axis, surplus[axis], name_of_axis)
     ends = []
+    if opponent:
+        mix = Conv2D(3, 1, use_bias=False, trainable=False, name="opponent_colours")
+        x = mix(x)
+        mix.kernel.assign(OPPONENT[None, None])
     for number, count in enumerate(filters, 1):
         stage = f"encoder{number}"
         # The normalization takes off any bias and adds its own, beta.

@@ -47,6 +47,7 @@ class Settings:
         code_channels: channels of the code.
         decoder: `"transpose"` or `"upsample"`.
         skips: hand encoder results to the decoder, for denoising.
+        opponent: look at brightness and differences of colours, so that tints are learned early.
         noise: largest standard deviation of the noise in training, for images in [0, 1].
         augment: what happens to the images at random in training: `"none"`, `"mirror"`, or `"all"`
             (mirrored, turned and zoomed).
@@ -68,6 +69,7 @@ class Settings:
     code_channels: int = 8
     decoder: str = "transpose"
     skips: bool = False
+    opponent: bool = False
     noise: float = 0.0
     augment: str = "none"
     epochs: int = 20
@@ -174,6 +176,7 @@ def build(settings: Settings, image_size: Sequence[int] | None = None) -> Model:
         settings.decoder,
         skips=settings.skips,
         displaced=() if settings.filled else displaced_by(settings.image_size, stages),
+        opponent=settings.opponent,
     )
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist
 
+from minicnn.applications.checkerboard import checkerboard_share
+from minicnn.applications.denoising import psnr
 from minicnn.applications.likeness import PARTS, comparable, describe, lab, rank, weights_of
+from minicnn.applications.report import encode
+from minicnn.applications.runs import TrainingRun, preset
+from minicnn.applications.search import nearest
+from minicnn.cli.demo import DEMO_SIZE, DRAWN
 from minicnn.datasets import (
     load_cell_images,
     render_cells,
@@ -41,6 +47,11 @@ def tint(images: np.ndarray) -> np.ndarray:
         places = np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
         found.append(np.median(places, axis=1))
     return np.array(found)
+
+
+def apart(found: np.ndarray, asked: np.ndarray) -> float:
+    """Return how far the tints of images found (Q,K,3) lie from those asked for (Q,3)."""
+    return float(np.linalg.norm(found - asked[:, None], axis=-1).mean())
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +118,38 @@ def test_neighbours_by_parts_have_the_querys_tint_and_outline(
 
     def measured(by: str) -> tuple[float, float]:
         near = rank(*parts, weights_of(by)).indices[:, :5]
-        apart = np.linalg.norm(tints[0][near] - tints[1][:, None], axis=-1).mean()
         a, b = outlines[0][near][..., 0], outlines[1][:, None, ..., 0]
-        return apart, ((a & b).sum((2, 3)) / (a | b).sum((2, 3))).mean()
+        return apart(tints[0][near], tints[1]), ((a & b).sum((2, 3)) / (a | b).sum((2, 3))).mean()
 
-    apart, agree = measured("shape,colour,stain")
-    assert apart < 4.5
+    off, agree = measured("shape,colour,stain")
+    assert off < 4.5
     assert measured("shape")[0] > 9  # the outline alone knows nothing of the tint
     assert measured("colour")[0] < 3
     assert agree > (measured("shape")[1] + measured("colour")[1]) / 2
+
+
+@pytest.mark.slow
+def test_the_demos_network_has_learned_tints_when_it_ends(tmp_path: Path) -> None:
+    train, test = split_by_slide(render_cells(720, DEMO_SIZE, seed=0), 0.2, seed=0)
+    settings = preset("standard", **DRAWN, image_size=DEMO_SIZE, seed=0)
+    run = TrainingRun(settings, tmp_path, train.images, test.images, False)
+    run.fit(verbose=0)
+    drawn = run.model.predict(test.images, verbose=0)
+    assert psnr(test.images, drawn).mean() >= 24
+    tints, asked = tint(train.images), tint(test.images)
+    codes, queries = encode(run.model, train.images), encode(run.model, test.images)
+    assert apart(tints[nearest(codes, queries, 5)[0]], asked) <= 4.5
+    found = rank(
+        describe(train.images, codes),
+        describe(test.images, queries),
+        weights_of("shape,colour,stain"),
+    )
+    assert apart(tints[found.indices[:, :5]], asked) <= 4.5
+    # Each cell is drawn in its own tint, where it is surely cell in both.
+    both = (np.minimum(test.images.max(-1), drawn.max(-1)) > 0.2)[..., None]
+    assert apart(tint(drawn * both)[:, None], tint(test.images * both)) <= 4
+    # A checkerboard would add power at its frequencies.
+    assert checkerboard_share(drawn) <= 1.2 * checkerboard_share(test.images)
 
 
 def test_stain_is_seen_whatever_the_tint_of_the_cell() -> None:
