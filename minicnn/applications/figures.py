@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "draw_checkerboards",
     "draw_codes",
     "draw_curves",
     "draw_denoising",
@@ -228,36 +227,4 @@ def draw_curves(
         # Above the axes, where no curve can run through it.
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
         axes.legend(frameon=False, fontsize="small", ncols=columns, **above)
-    return figure
-
-
-def draw_checkerboards(
-    counts: Mapping[str, Array], images: Mapping[str, Array], powers: Mapping[str, Array]
-) -> Figure:
-    """Return overlap counts, images of each decoder, and the spectra of its errors.
-
-    Args:
-        counts: for each kernel, from how many inputs each output is made (H,W).
-        images: for each decoder, images (N,H,W,C) in [0, 1].
-        powers: for each decoder, the power at each frequency (H,W).
-    """
-    figure = figure_of(9.6, 8.4)
-    parts: Any = figure.subfigures(3, 1, height_ratios=[1, 1.35, 1.25])
-    above, middle, below = parts
-    above.suptitle("inputs of each output pixel", fontsize=10)
-    for axes, (name, count) in zip(above.subplots(1, len(counts)), counts.items(), strict=True):
-        axes.imshow(count, cmap="viridis", vmin=0)
-        axes.set_title(f"{name}: {count[4:-4].min():.0f} to {count.max():.0f}", fontsize=8)
-        axes.set_axis_off()
-    grid = middle.subplots(len(images), len(next(iter(images.values()))), squeeze=False)
-    for line, (name, shown) in zip(grid, images.items(), strict=True):
-        for axes, image in zip(line, shown, strict=True):
-            show(axes, image)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
-    below.suptitle("power at each frequency, of images and of errors, logarithmic", fontsize=10)
-    for axes, (name, power) in zip(below.subplots(1, len(powers)), powers.items(), strict=True):
-        axes.imshow(np.log10(power + power.max() * 1e-7), cmap="magma", extent=(-0.5, 0.5) * 2)
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel("cycles per pixel", fontsize=8)
-        axes.tick_params(labelsize=7)
     return figure

@@ -91,7 +91,7 @@ def describe(
 def comparable(
     folder: Mapping[str, Array], asked: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return the parts of a folder's images (N,...), and of queries (Q,...), as matrices to compare.
+    """Return the parts of a folder's images (N,...) and of queries (Q,...) on one scale.
 
     Each number (of a code, each channel) is divided by its standard deviation over the folder, and
     each part so that the mean of distance**2 over all pairs of the folder is 1. A part in which the
