@@ -5,9 +5,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.offsetbox import AnnotationBbox
 
-from minicnn.applications.code_figures import draw_grid, draw_latent, draw_scatter
 from minicnn.errors import ShapeError
+from tests.test_examples import load
 
+code_figures = load("examples/code_figures")
+draw_grid, draw_latent = code_figures.draw_grid, code_figures.draw_latent
+draw_scatter = code_figures.draw_scatter
 rng = np.random.default_rng(0)
 
 
