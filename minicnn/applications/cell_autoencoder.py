@@ -10,6 +10,7 @@ import numpy as np
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers import (
     Activation,
+    AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -52,8 +53,9 @@ def cell_autoencoder(
         input_shape: (height, width, channels) of the images, any size from 1 x 1.
         filters: channels of the encoder's stages; the decoder goes back through them.
         code_channels: channels of the code.
-        decoder: `"transpose"` (transposed convolution 3x3, stride 2) or `"upsample"` (pixels
-            copied, then convolution 3x3), which leaves no checkerboard.
+        decoder: `"transpose"` (transposed convolution 3x3, stride 2), `"smooth"` (the same, and
+            at the end the mean of each 2x2 pixels, in which a checkerboard cancels) or
+            `"upsample"` (pixels copied, then convolution 3x3, which leaves none).
         skips: hand each encoder stage's result, before its pool, to the decoder stage of its size
             (a U-Net). The code then no longer limits what the output can show: for denoising,
             not for search.
@@ -78,7 +80,7 @@ def cell_autoencoder(
     ((None, 45, 70, 3), (None, 6, 9, 8))
     """
     where = "cell_autoencoder"
-    decoder = check_choice(where, "decoder", decoder, ["transpose", "upsample"])
+    decoder = check_choice(where, "decoder", decoder, ["transpose", "smooth", "upsample"])
     if len(input_shape) != 3:
         raise ArgumentError(
             f"{where}: input_shape={input_shape!r}, but it must be (height, width, channels)."
@@ -118,6 +120,8 @@ def cell_autoencoder(
         normalized = skips or not last
         moved = displaced[number - 1] if displaced else (0, 0)
         x = _upward(x, drawn, decoder, stage, moved, use_bias=not normalized)
+        if last and decoder == "smooth":
+            x = AveragePooling2D(2, strides=1, padding="same", name=f"{stage}_mean")(x)
         if normalized:
             x = _normalized_relu(x, stage)
         if skips:

@@ -45,7 +45,7 @@ class Settings:
         image_size: height and width to which images are resized, in pixels.
         filters: channels of the encoder's stages.
         code_channels: channels of the code.
-        decoder: `"transpose"` or `"upsample"`.
+        decoder: `"transpose"`, `"smooth"` or `"upsample"`, see `cell_autoencoder`.
         skips: hand encoder results to the decoder, for denoising.
         opponent: look at brightness and differences of colours, so that tints are learned early.
         noise: largest standard deviation of the noise in training, for images in [0, 1].

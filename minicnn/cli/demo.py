@@ -21,10 +21,10 @@ DEMO_SIZE = (48, 48)
 DRAWN: dict[str, Any] = {
     "filters": (16, 16, 32),
     "code_channels": 16,
-    "decoder": "upsample",
+    "decoder": "smooth",
     "opponent": True,
     "learning_rate": 1e-2,
-    "epochs": 14,
+    "epochs": 16,
 }
 
 

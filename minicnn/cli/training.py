@@ -109,7 +109,7 @@ def train(
     code_channels: Annotated[
         int | None, typer.Option(min=1, help="Channels of the code: its size.")
     ] = None,
-    decoder: Annotated[str | None, typer.Option(help="transpose or upsample.")] = None,
+    decoder: Annotated[str | None, typer.Option(help="transpose, smooth or upsample.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Start of the random numbers.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take so many images of each class.")

@@ -17,7 +17,7 @@ from minicnn.optimizers import Adam
     width=st.integers(1, 21),
     channels=st.sampled_from([1, 3]),
     stages=st.integers(1, 4),
-    decoder=st.sampled_from(["transpose", "upsample"]),
+    decoder=st.sampled_from(["transpose", "smooth", "upsample"]),
     skips=st.booleans(),
 )
 def test_the_output_always_has_the_shape_of_the_input(
@@ -77,7 +77,7 @@ def test_the_same_weights_serve_every_size() -> None:
     np.testing.assert_allclose(near[0, 0, 0], far[0, 0, 0], atol=0.05)
 
 
-@pytest.mark.parametrize("decoder", ["transpose", "upsample"])
+@pytest.mark.parametrize("decoder", ["transpose", "smooth", "upsample"])
 @pytest.mark.parametrize("skips", [False, True])
 def test_a_picture_keeps_its_place_at_every_size(decoder: str, skips: bool) -> None:
     """Away from the lower and the right edge nobody can know where the image ends."""
