@@ -10,17 +10,56 @@ after training; what share of the power of their images lies at the frequencies 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from cells import load_cells
 from common import Example
 
 from minicnn.applications import cell_autoencoder
 from minicnn.applications.checkerboard import checkerboard_share, overlap_counts, spectrum
-from minicnn.applications.figures import draw_checkerboards
+from minicnn.applications.figures import figure_of, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIZE = 64
 KERNELS = (2, 3, 4, 5)
+
+
+def draw_checkerboards(
+    counts: Mapping[str, np.ndarray],
+    images: Mapping[str, np.ndarray],
+    powers: Mapping[str, np.ndarray],
+) -> Figure:
+    """Return overlap counts, images of each decoder, and the spectra of its errors.
+
+    Args:
+        counts: for each kernel, from how many inputs each output is made (H,W).
+        images: for each decoder, images (N,H,W,C) in [0, 1].
+        powers: for each decoder, the power at each frequency (H,W).
+    """
+    figure = figure_of(9.6, 8.4)
+    parts: Any = figure.subfigures(3, 1, height_ratios=[1, 1.35, 1.25])
+    above, middle, below = parts
+    above.suptitle("inputs of each output pixel", fontsize=10)
+    for axes, (name, count) in zip(above.subplots(1, len(counts)), counts.items(), strict=True):
+        axes.imshow(count, cmap="viridis", vmin=0)
+        axes.set_title(f"{name}: {count[4:-4].min():.0f} to {count.max():.0f}", fontsize=8)
+        axes.set_axis_off()
+    grid = middle.subplots(len(images), len(next(iter(images.values()))), squeeze=False)
+    for line, (name, shown) in zip(grid, images.items(), strict=True):
+        for axes, image in zip(line, shown, strict=True):
+            show(axes, image)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+    below.suptitle("power at each frequency, of images and of errors, logarithmic", fontsize=10)
+    for axes, (name, power) in zip(below.subplots(1, len(powers)), powers.items(), strict=True):
+        axes.imshow(np.log10(power + power.max() * 1e-7), cmap="magma", extent=(-0.5, 0.5) * 2)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel("cycles per pixel", fontsize=8)
+        axes.tick_params(labelsize=7)
+    return figure
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:

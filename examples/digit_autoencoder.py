@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from code_figures import draw_grid, draw_scatter
 from common import Example
 from digit_data import load_digits
 
-from minicnn.applications.code_figures import draw_grid, draw_scatter
 from minicnn.applications.digit_autoencoder import digit_autoencoder
 from minicnn.applications.figures import rows_of_images
 from minicnn.applications.search import classify_by_neighbours

@@ -11,20 +11,24 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from common import Example
 
 from minicnn import optimizers
-from minicnn.applications.masks import draw_classes
+from minicnn.applications.figures import figure_of, show
 from minicnn.applications.patches import random_patches
 from minicnn.applications.unet import unet
 from minicnn.data import Dataset
 from minicnn.datasets import landcover, save_rendered_landcover
 from minicnn.losses import SparseCategoricalCrossentropy
 from minicnn.metrics import IoU
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FILTERS = (16, 32, 64)
 PATCH, BATCH, PER_SAMPLE = 64, 16, 32
@@ -58,6 +62,52 @@ def patches(samples: landcover.Samples, seed: int) -> Iterator[tuple[np.ndarray,
     """Yield the patches of one epoch, each read from disk when it is due."""
     for image, labels in random_patches(samples, PATCH, per_sample=PER_SAMPLE, seed=seed):
         yield scaled(image), labels
+
+
+#: Red, green and blue of each class in pictures; told apart by people with any colour vision.
+CLASS_COLOURS = np.array(
+    [
+        [0.60, 0.60, 0.60],
+        [0.00, 0.45, 0.70],
+        [0.00, 0.62, 0.45],
+        [0.94, 0.89, 0.26],
+        [0.84, 0.37, 0.00],
+        [0.80, 0.47, 0.65],
+        [0.34, 0.71, 0.91],
+        [0.90, 0.62, 0.00],
+    ]
+)
+
+
+def coloured(labels: np.ndarray) -> np.ndarray:
+    """Return a map of class numbers (...,H,W) in colours (...,H,W,3)."""
+    return CLASS_COLOURS[np.asarray(labels, int) % len(CLASS_COLOURS)]
+
+
+def draw_classes(
+    samples: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], names: Mapping[int, str]
+) -> Figure:
+    """Return images above their true and their predicted map of classes, with a key of colours.
+
+    Args:
+        samples: image (H,W,3) in [0, 1], true classes (H,W), predicted classes (H,W).
+        names: of the classes, by their numbers.
+    """
+    from matplotlib.patches import Patch
+
+    figure = figure_of(2.3 * len(samples) + 0.9, 7.4)
+    grid = figure.subplots(3, len(samples), squeeze=False)
+    for column, (image, truth, predicted) in zip(grid.T, samples, strict=True):
+        for axes, picture in zip(
+            column, (image, coloured(truth), coloured(predicted)), strict=True
+        ):
+            show(axes, picture)
+    for axes, label in zip(grid[:, 0], ("image", "truth", "network"), strict=True):
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+    seen = np.unique(np.concatenate([part.ravel() for s in samples for part in s[1:]]))
+    key = [Patch(color=CLASS_COLOURS[n], label=names[n]) for n in names if n in seen]
+    figure.legend(handles=key, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, float]:

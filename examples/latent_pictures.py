@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from code_figures import draw_latent
 from common import Example
 from digit_data import load_digits
 
 from minicnn.applications import cell_autoencoder, encoder_of, load_model
-from minicnn.applications.code_figures import draw_latent
 from minicnn.applications.digit_autoencoder import digit_autoencoder
 from minicnn.applications.latent import METHODS, latent_places
 from minicnn.applications.search import neighbour_class_share

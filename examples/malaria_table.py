@@ -3,9 +3,9 @@
     python examples/malaria_table.py --data FOLDER
 
 trains the presets on a folder of class folders of cell images, split by slide, and measures on
-slides that no network has seen: reconstruction, denoising, and neighbours by code; a second table
-has every fifth of these images at its own size. Runs are kept in the output folder; a run that is
-there is continued or reused.
+slides that no network has seen: reconstruction, denoising, and neighbours, by code and by the
+parts of likeness that `minicnn search` compares; a second table has every fifth of these images at
+its own size. Runs are kept in the output folder; a run that is there is continued or reused.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from minicnn.applications.denoising import add_noise, best_gaussian_filter, median_filter, psnr
+from minicnn.applications.likeness import PARTS, describe, rank, weights_of
 from minicnn.applications.report import NOISES, encode
 from minicnn.applications.runs import PRESETS, Settings, TrainingRun, load_model
 from minicnn.applications.search import neighbour_class_share
@@ -40,6 +41,21 @@ def mean_psnr(clean: np.ndarray, other: np.ndarray) -> float:
 def share(train: CellImages, test: CellImages, codes: np.ndarray, queries: np.ndarray) -> float:
     """Return the share of the five nearest training images that have the test image's class."""
     return neighbour_class_share(codes, train.labels, queries, test.labels)
+
+
+def likeness(
+    train: CellImages, test: CellImages, codes: np.ndarray, queries: np.ndarray
+) -> list[tuple[str, list[str]]]:
+    """Return the rows of neighbours by each part of likeness, and by all as `search` does it."""
+    folder = describe(train.images, codes, train.sizes)
+    asked = describe(test.images, queries, test.sizes)
+    rows = []
+    for by in ("colour", "stain", "size", ",".join(PARTS)):
+        nearest = rank(folder, asked, weights_of(by)).indices[:, :5]
+        same = float((train.labels[nearest] == test.labels[:, None]).mean())
+        name = 'all, shape from "standard"' if "," in by else by
+        rows.append((f"search by {name}", ["", "", "", f"{same:.2f}"]))
+    return rows
 
 
 def filters(test: CellImages) -> list[tuple[str, list[str]]]:
@@ -72,8 +88,8 @@ def components(train: CellImages, test: CellImages, count: int) -> tuple[str, li
 
 def network(
     name: str, settings: Settings, folder: Path, train: CellImages, test: CellImages
-) -> tuple[str, list[str]]:
-    """Return the row of a network, trained unless its run is there."""
+) -> list[tuple[str, list[str]]]:
+    """Return the row of a network, trained unless its run is there, and of search by the first."""
     run = TrainingRun(settings, folder, train.images, test.images, resume=True)
     began = time.perf_counter()
     run.fit()
@@ -81,9 +97,10 @@ def network(
     inputs = [test.images, *(add_noise(test.images, sigma, seed=1) for sigma in NOISES)]
     cells = [f"{mean_psnr(test.images, run.model.predict(x, verbose=0)):.1f}" for x in inputs]
     if settings.skips:  # its code does not describe the whole image
-        return name, [*cells, ""]
+        return [(name, [*cells, ""])]
     codes, queries = encode(run.model, train.images), encode(run.model, test.images)
-    return name, [*cells, f"{share(train, test, codes, queries):.2f}"]
+    rows = [(name, [*cells, f"{share(train, test, codes, queries):.2f}"])]
+    return rows + likeness(train, test, codes, queries) if name == "standard" else rows
 
 
 def at_own_sizes(test: CellImages, folders: dict[str, Path]) -> list[tuple[str, list[str]]]:
@@ -138,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             epochs=options.epochs or settings.epochs,
         )
         folder = folders[name] = options.output / name.replace(", ", "-").replace(" ", "-")
-        rows.append(network(name, settings, folder, train, test))
+        rows.extend(network(name, settings, folder, train, test))
     classes = len(cells.class_names)
     frequency = [np.bincount(x.labels, minlength=classes) / len(x) for x in (train, test)]
     chance = float(frequency[0] @ frequency[1])

@@ -13,11 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from code_figures import draw_grid
 from common import Example
 from digit_data import load_digits
 
 from minicnn import config, optimizers, regularizers
-from minicnn.applications.code_figures import draw_grid
 from minicnn.applications.figures import rows_of_images
 from minicnn.applications.sparse_autoencoder import (
     mean_correlation,

@@ -14,11 +14,11 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+from code_figures import draw_grid, draw_scatter
 from common import Example
 from digit_data import load_digits
 
 from minicnn import optimizers
-from minicnn.applications.code_figures import draw_grid, draw_scatter
 from minicnn.applications.variational_autoencoder import grid_of_codes, variational_autoencoder
 
 BATCH, SIDE, STEPS, PAIRS = 128, 14, 10, 5

@@ -1,8 +1,10 @@
 """The command, as somebody types it."""
 
+import csv
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import minicnn
+from minicnn.applications.likeness import PARTS
 from minicnn.applications.runs import load_settings
 from minicnn.cli import app
 from minicnn.datasets import read_image, save_rendered_cells
@@ -278,20 +281,78 @@ def test_search_lists_other_images_in_order_of_distance(
     result = run("search", query, "--model", trained, "--data", folder, "--count", 4,
                  "--output", tmp_path / "found.png")  # fmt: skip
     assert result.exit_code == 0, result.output
-    rows = re.findall(r"│ (\d) +│ (\S+) +│ (\S+) +│ +([\d.]+) │", result.output)
+    rows = re.findall(r"^ +(\d) +([\d.]+) +(\d+)% +(\d+)% +(\d+)% +(\d+)%  (.+)$",
+                      result.output, re.MULTILINE)  # fmt: skip
     assert [r[0] for r in rows] == ["1", "2", "3", "4"]
-    assert query.name not in [r[1] for r in rows]
-    distances = [float(r[3]) for r in rows]
+    distances = [float(r[1]) for r in rows]
     assert distances == sorted(distances)
+    assert 0 < distances[0] < 1
     assert read_image(tmp_path / "found.png").shape[1] > 400
+    # The table holds every image but the query, with its full path, in the same order.
+    with (tmp_path / "found.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    others = {str(path.resolve()) for path in folder.glob("*/*.png")} - {str(query.resolve())}
+    assert len(table) == 35
+    assert {row["image"] for row in table} == others
+    assert [row["image"] for row in table[:4]] == [str(Path(r[-1]).resolve()) for r in rows]
+    assert all(Path(row["image"]).parent.name == row["class"] for row in table)
+    parts = np.array([[float(row[f"{p}_distance"]) for p in PARTS] for row in table])
+    together = np.array([float(row["distance"]) for row in table])
+    np.testing.assert_allclose(together, np.sqrt((parts**2).mean(axis=1)), rtol=1e-4)
+    assert (np.diff(together) >= 0).all()
+    farther = [(parts[:, 0] > own).mean() for own in parts[:, 0]]
+    np.testing.assert_allclose([float(row["shape_farther"]) for row in table], farther, atol=1e-4)
 
 
-def test_search_with_a_denoiser_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_search_cuts_no_name_and_finds_a_copy_at_distance_zero(
+    folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    name = "C12_a copy with a name, quite long for a terminal of eighty columns [draft] é.png"
+    (tmp_path / "data" / "kind").mkdir(parents=True)
+    for path in [*folder.glob("*/*.png")][:7]:
+        shutil.copy(path, tmp_path / "data" / "kind")
+    query = first_image(tmp_path / "data")
+    shutil.copy(query, tmp_path / "data" / "kind" / name)
+    result = run("search", query, "--model", trained, "--data", tmp_path / "data",
+                 "--by", "colour=2,stain", "--output", tmp_path / "s.png")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    copy = tmp_path / "data" / "kind" / name
+    assert re.search(rf"^ +1 +0\.000 .*{re.escape(str(copy))}$", result.output, re.MULTILINE)
+    first = (tmp_path / "s.csv").read_text(encoding="utf-8").splitlines()[:2]
+    assert first[0] == (
+        "rank,image,class,distance,colour_distance,colour_farther,stain_distance,stain_farther"
+    )
+    assert f'1,"{copy.resolve()}",kind,0.0,0.0,' in first[1]
+
+
+def test_search_checks_its_options_before_it_reads_images(
+    folder: Path, trained: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "image.png"
+    shutil.copy(first_image(folder), image)
+    before = image.read_bytes()
+    for options, text in [
+        (["--by", "colours"], "did you mean 'colour'"),
+        (["--output", tmp_path / "s.csv"], "give .*s.png"),
+        (["--output", image], "is the image itself"),
+    ]:
+        result = run("search", image, "--model", trained, "--data", "nowhere", *options)
+        assert result.exit_code == 1
+        assert re.search(text, result.output), result.output
+    assert image.read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"image.png"}
+
+
+def test_search_with_a_denoiser_is_by_all_but_the_shape(folder: Path, tmp_path: Path) -> None:
     run("train", "--data", folder, "--output", tmp_path / "run", "--image-size", 8, "--epochs", 1,
         "--preset", "denoiser")  # fmt: skip
-    result = run("search", first_image(folder), "--model", tmp_path / "run", "--data", folder)
+    search = ["search", first_image(folder), "--model", tmp_path / "run", "--data", folder,
+              "--output", tmp_path / "s.png"]  # fmt: skip
+    result = run(*search)
     assert result.exit_code == 1
     assert "has skips" in result.output
+    result = run(*search, "--by", "colour,stain,size")
+    assert result.exit_code == 0, result.output
 
 
 def test_info_tells_backends_and_why_one_is_missing() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers import (
     Activation,
+    AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -22,6 +25,9 @@ from minicnn.models import Model
 
 __all__ = ["cell_autoencoder", "displaced_by", "encoder_of"]
 
+#: Brightness, red against blue and green against both, from red, green and blue: one a column.
+OPPONENT = np.array([[1 / 3, 4, -2], [1 / 3, 0, 4], [1 / 3, -4, -2]])
+
 
 def cell_autoencoder(
     input_shape: Sequence[int] = (64, 64, 3),
@@ -30,6 +36,7 @@ def cell_autoencoder(
     decoder: str = "transpose",
     *,
     skips: bool = False,
+    opponent: bool = False,
     displaced: Sequence[tuple[int, int]] = (),
     name: str = "cell_autoencoder",
 ) -> Model:
@@ -46,11 +53,15 @@ def cell_autoencoder(
         input_shape: (height, width, channels) of the images, any size from 1 x 1.
         filters: channels of the encoder's stages; the decoder goes back through them.
         code_channels: channels of the code.
-        decoder: `"transpose"` (transposed convolution 3x3, stride 2) or `"upsample"` (pixels
-            copied, then convolution 3x3), which leaves no checkerboard.
+        decoder: `"transpose"` (transposed convolution 3x3, stride 2), `"smooth"` (the same, and
+            at the end the mean of each 2x2 pixels, in which a checkerboard cancels) or
+            `"upsample"` (pixels copied, then convolution 3x3, which leaves none).
         skips: hand each encoder stage's result, before its pool, to the decoder stage of its size
             (a U-Net). The code then no longer limits what the output can show: for denoising,
             not for search.
+        opponent: mix red, green and blue into brightness and two differences of colours before the
+            first stage. Cells differ from the background twenty times as much as from each other in
+            tint; on these axes the tint is as large as the rest and is learned as early.
         displaced: for weights that were learned before the sizes were filled up: the rows and
             columns (0 or 1) by which each stage's transposed convolution was displaced, from the
             first stage on; `displaced_by` counts them. Default nowhere.
@@ -69,7 +80,7 @@ def cell_autoencoder(
     ((None, 45, 70, 3), (None, 6, 9, 8))
     """
     where = "cell_autoencoder"
-    decoder = check_choice(where, "decoder", decoder, ["transpose", "upsample"])
+    decoder = check_choice(where, "decoder", decoder, ["transpose", "smooth", "upsample"])
     if len(input_shape) != 3:
         raise ArgumentError(
             f"{where}: input_shape={input_shape!r}, but it must be (height, width, channels)."
@@ -77,6 +88,11 @@ def cell_autoencoder(
     if not filters:
         raise ArgumentError(f"{where}: filters is empty, but at least one stage is needed.")
     channels = input_shape[2]
+    if opponent and channels != 3:
+        raise ArgumentError(
+            f"{where}: opponent=True, but the images have {channels} channels; it mixes three, "
+            "red, green and blue."
+        )
     image = Input(tuple(input_shape), name="image")
     size = spatial(image.shape, where)
     surplus = [-n % 2 ** len(filters) for n in size]
@@ -85,6 +101,10 @@ def cell_autoencoder(
         if surplus[axis]:
             x = _with_last_repeated(x, axis, surplus[axis], name_of_axis)
     ends = []
+    if opponent:
+        mix = Conv2D(3, 1, use_bias=False, trainable=False, name="opponent_colours")
+        x = mix(x)
+        mix.kernel.assign(OPPONENT[None, None])
     for number, count in enumerate(filters, 1):
         stage = f"encoder{number}"
         # The normalization takes off any bias and adds its own, beta.
@@ -100,6 +120,8 @@ def cell_autoencoder(
         normalized = skips or not last
         moved = displaced[number - 1] if displaced else (0, 0)
         x = _upward(x, drawn, decoder, stage, moved, use_bias=not normalized)
+        if last and decoder == "smooth":
+            x = AveragePooling2D(2, strides=1, padding="same", name=f"{stage}_mean")(x)
         if normalized:
             x = _normalized_relu(x, stage)
         if skips:

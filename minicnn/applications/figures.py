@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "draw_checkerboards",
     "draw_codes",
     "draw_curves",
     "draw_denoising",
@@ -117,7 +116,11 @@ def draw_denoising(clean: Array | None, noisy: Array, results: Array) -> Figure:
 
 
 def draw_search(
-    queries: Array, found: Array, titles: Sequence[Sequence[str]], query_titles: Sequence[str]
+    queries: Array,
+    found: Array,
+    titles: Sequence[Sequence[str]],
+    query_titles: Sequence[str],
+    title: str = "",
 ) -> Figure:
     """Return each query and, to its right, the images found for it.
 
@@ -126,15 +129,18 @@ def draw_search(
         found: (Q,K,H,W,C), nearest first.
         titles: for each query the lines above its K images.
         query_titles: the line above each query.
+        title: the line above all.
     """
     count = found.shape[1]
-    figure = figure_of(1.15 * (count + 1) + 0.5, 1.4 * len(queries))
+    figure = figure_of(1.15 * (count + 1) + 0.5, 1.4 * len(queries) + 0.3 * bool(title))
+    if title:
+        figure.suptitle(title, fontsize=9)
     widths = [1.0, 0.12] + [1.0] * count
     grid = figure.subplots(len(queries), count + 2, squeeze=False, width_ratios=widths)
-    for line, query, images, lines, title in zip(
+    for line, query, images, lines, name in zip(
         grid, queries, found, titles, query_titles, strict=True
     ):
-        show(line[0], query, title, 7.5)
+        show(line[0], query, name, 7.5)
         for side in line[0].spines.values():
             side.set(visible=True, color=VALIDATION, lw=2)
         line[1].axis("off")
@@ -143,26 +149,18 @@ def draw_search(
     return figure
 
 
-def draw_codes(images: Array, codes: Array, shown: int = 150, examples: int = 7) -> Figure:
-    """Return a map of the images by their codes, beside the channels of some codes.
+def draw_codes(images: Array, codes: Array, shown: int = 150) -> Figure:
+    """Return a map of the images by their codes.
 
     On the map, images lie where the two directions in which codes differ most put them: what the
     code finds alike lies together.
     """
-    figure = figure_of(12.5, 5.6)
-    left, right = figure.subfigures(1, 2, width_ratios=[1.05, 1.0], squeeze=False)[0]
-    # Spread over all images: they may be sorted by class.
-    chosen, few = (
-        np.linspace(0, len(images) - 1, min(n, len(images))).astype(int) for n in (shown, examples)
-    )
-    _draw_map(left, images[chosen], codes[chosen])
-    _draw_channels(right, images[few], codes[few])
-    return figure
-
-
-def _draw_map(figure: Any, images: Array, codes: Array) -> None:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+    # Spread over all images: they may be sorted by class.
+    chosen = np.linspace(0, len(images) - 1, min(shown, len(images))).astype(int)
+    images, codes = images[chosen], codes[chosen]
+    figure = figure_of(7.2, 5.6)
     places = principal_components(codes)  # (N,2)
     axes = figure.subplots()
     axes.scatter(places[:, 0], places[:, 1], s=1, alpha=0)
@@ -175,32 +173,10 @@ def _draw_map(figure: Any, images: Array, codes: Array) -> None:
         axes.add_artist(AnnotationBbox(picture, tuple(place), frameon=False))
     axes.set_xlabel("first principal component of the codes")
     axes.set_ylabel("second principal component")
-    axes.set_title("images, laid out by their codes", fontsize=10)
+    axes.set_title("images whose codes are alike lie close together", fontsize=10)
     axes.margins(0.06)
     axes.grid(alpha=0.25, lw=0.5)
-
-
-def _draw_channels(figure: Any, images: Array, codes: Array) -> None:
-    channels = codes.shape[3]
-    columns = min(channels, 8)
-    limit = float(np.abs(codes).max()) or 1.0
-    grid = figure.subplots(len(images), columns + 1, squeeze=False)
-    for line, image, code in zip(grid, images, codes, strict=True):
-        show(line[0], image)
-        for channel in range(columns):
-            axes = line[channel + 1]
-            axes.imshow(code[..., channel], cmap="RdBu_r", vmin=-limit, vmax=limit)
-            axes.set_xticks([])
-            axes.set_yticks([])
-    grid[0][0].set_title("image", fontsize=8)
-    for channel in range(columns):
-        grid[0][channel + 1].set_title(f"code {channel + 1}", fontsize=8)
-    height, width = codes.shape[1:3]
-    more = "" if columns == channels else f"; the first {columns} are shown"
-    figure.suptitle(
-        f"codes: {height} x {width} x {channels} numbers (red above 0, blue below{more})",
-        fontsize=10,
-    )
+    return figure
 
 
 #: Of curves drawn together, and their marks; told apart by people with any colour vision.
@@ -251,36 +227,4 @@ def draw_curves(
         # Above the axes, where no curve can run through it.
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
         axes.legend(frameon=False, fontsize="small", ncols=columns, **above)
-    return figure
-
-
-def draw_checkerboards(
-    counts: Mapping[str, Array], images: Mapping[str, Array], powers: Mapping[str, Array]
-) -> Figure:
-    """Return overlap counts, images of each decoder, and the spectra of its errors.
-
-    Args:
-        counts: for each kernel, from how many inputs each output is made (H,W).
-        images: for each decoder, images (N,H,W,C) in [0, 1].
-        powers: for each decoder, the power at each frequency (H,W).
-    """
-    figure = figure_of(9.6, 8.4)
-    parts: Any = figure.subfigures(3, 1, height_ratios=[1, 1.35, 1.25])
-    above, middle, below = parts
-    above.suptitle("inputs of each output pixel", fontsize=10)
-    for axes, (name, count) in zip(above.subplots(1, len(counts)), counts.items(), strict=True):
-        axes.imshow(count, cmap="viridis", vmin=0)
-        axes.set_title(f"{name}: {count[4:-4].min():.0f} to {count.max():.0f}", fontsize=8)
-        axes.set_axis_off()
-    grid = middle.subplots(len(images), len(next(iter(images.values()))), squeeze=False)
-    for line, (name, shown) in zip(grid, images.items(), strict=True):
-        for axes, image in zip(line, shown, strict=True):
-            show(axes, image)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
-    below.suptitle("power at each frequency, of images and of errors, logarithmic", fontsize=10)
-    for axes, (name, power) in zip(below.subplots(1, len(powers)), powers.items(), strict=True):
-        axes.imshow(np.log10(power + power.max() * 1e-7), cmap="magma", extent=(-0.5, 0.5) * 2)
-        axes.set_title(name, fontsize=9)
-        axes.set_xlabel("cycles per pixel", fontsize=8)
-        axes.tick_params(labelsize=7)
     return figure

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.applications.figures import figure_of, rows_of_images, show
+from minicnn.applications.figures import rows_of_images
 from minicnn.errors import ShapeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "CLASS_COLOURS",
-    "coloured",
-    "draw_classes",
     "draw_masks",
     "intersection_over_union",
     "overlay",
 ]
 
 Array = NDArray[Any]
-
-#: Red, green and blue of each class in pictures; told apart by people with any colour vision.
-CLASS_COLOURS = np.array(
-    [
-        [0.60, 0.60, 0.60],
-        [0.00, 0.45, 0.70],
-        [0.00, 0.62, 0.45],
-        [0.94, 0.89, 0.26],
-        [0.84, 0.37, 0.00],
-        [0.80, 0.47, 0.65],
-        [0.34, 0.71, 0.91],
-        [0.90, 0.62, 0.00],
-    ]
-)
 
 #: Share of colour in a tinted pixel.
 TINT = 0.35
@@ -86,11 +69,6 @@ def overlay(image: Array, mask: Array, colour: Sequence[float] = (0.94, 0.35, 0.
     return drawn
 
 
-def coloured(labels: Array) -> Array:
-    """Return a map of class numbers (...,H,W) in colours (...,H,W,3)."""
-    return CLASS_COLOURS[np.asarray(labels, int) % len(CLASS_COLOURS)]
-
-
 def draw_masks(images: Array, truth: Array, predicted: Array) -> Figure:
     """Return images, with the true masks in them below and the predicted ones below these.
 
@@ -105,27 +83,3 @@ def draw_masks(images: Array, truth: Array, predicted: Array) -> Figure:
         drawn = np.stack([overlay(x, m) for x, m in zip(images, masks, strict=True)])
         rows.append((label, drawn, titles))
     return rows_of_images(rows, size=2.0)
-
-
-def draw_classes(samples: Sequence[tuple[Array, Array, Array]], names: Mapping[int, str]) -> Figure:
-    """Return images above their true and their predicted map of classes, with a key of colours.
-
-    Args:
-        samples: image (H,W,3) in [0, 1], true classes (H,W), predicted classes (H,W).
-        names: of the classes, by their numbers.
-    """
-    from matplotlib.patches import Patch
-
-    figure = figure_of(2.3 * len(samples) + 0.9, 7.4)
-    grid = figure.subplots(3, len(samples), squeeze=False)
-    for column, (image, truth, predicted) in zip(grid.T, samples, strict=True):
-        for axes, picture in zip(
-            column, (image, coloured(truth), coloured(predicted)), strict=True
-        ):
-            show(axes, picture)
-    for axes, label in zip(grid[:, 0], ("image", "truth", "network"), strict=True):
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
-    seen = np.unique(np.concatenate([part.ravel() for s in samples for part in s[1:]]))
-    key = [Patch(color=CLASS_COLOURS[n], label=names[n]) for n in names if n in seen]
-    figure.legend(handles=key, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    return figure

@@ -20,12 +20,12 @@ from minicnn.applications.denoising import (
     median_filter,
     psnr,
 )
-from minicnn.applications.search import nearest
+from minicnn.applications.likeness import describe, rank, weights_of
 from minicnn.callbacks.history import draw_history
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import Model
 
-__all__ = ["Denoising", "denoising_figures", "encode", "search_rows", "write_report"]
+__all__ = ["Denoising", "denoising_figures", "encode", "write_report"]
 
 Array = NDArray[Any]
 
@@ -109,14 +109,6 @@ def denoising_figures(model: Model, images: Array, noises: Sequence[float] = NOI
     return found
 
 
-def search_rows(
-    codes: Array, query_codes: Array, count: int
-) -> tuple[Array, list[list[str]], Array]:
-    """Return the indices of the nearest codes, lines that say how near, and the distances."""
-    indices, distances = nearest(codes, query_codes, count)
-    return indices, [[f"distance {d:.2f}" for d in row] for row in distances], distances
-
-
 def write_report(
     model: Model,
     folder: Path,
@@ -166,9 +158,14 @@ def write_report(
         codes, queries = encode(model, train), encode(model, test)
         asked = shown[:6]
         count = min(6, len(train))
-        indices, lines, _ = search_rows(codes, queries[asked], count)
+        weights = weights_of("shape,colour,stain")
+        found = rank(describe(train, codes), describe(test[asked], queries[asked]), weights)
         pictures["search.png"] = figures.draw_search(
-            test[asked], train[indices], lines, ["query"] * len(asked)
+            test[asked],
+            train[found.indices[:, :count]],
+            [[f"distance {d:.2f}" for d in row[:count]] for row in found.distances],
+            ["query"] * len(asked),
+            "nearest by shape, colour and stain; distance 1: as far as two images usually are",
         )
         pictures["codes.png"] = figures.draw_codes(test, queries)
     return numbers, [figures.save_figure(f, folder / name) for name, f in pictures.items()]

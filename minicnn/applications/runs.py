@@ -58,8 +58,9 @@ class Settings:
         image_size: height and width to which images are resized, in pixels.
         filters: channels of the encoder's stages.
         code_channels: channels of the code.
-        decoder: `"transpose"` or `"upsample"`.
+        decoder: `"transpose"`, `"smooth"` or `"upsample"`, see `cell_autoencoder`.
         skips: hand encoder results to the decoder, for denoising.
+        opponent: look at brightness and differences of colours, so that tints are learned early.
         noise: largest standard deviation of the noise in training, for images in [0, 1].
         augment: what happens to the images at random in training: `"none"`, `"mirror"`, or `"all"`
             (mirrored, turned and zoomed).
@@ -83,6 +84,7 @@ class Settings:
     code_channels: int = 8
     decoder: str = "transpose"
     skips: bool = False
+    opponent: bool = False
     noise: float = 0.0
     augment: str = "none"
     epochs: int = 20
@@ -106,7 +108,7 @@ CHANGES: dict[str, Callable[[], Layer | None]] = {
 }
 
 #: What `split` may be, and what `decoder`.
-SPLITS, DECODERS = ("slide", "random", "auto"), ("transpose", "upsample")
+SPLITS, DECODERS = ("slide", "random", "auto"), ("transpose", "smooth", "upsample")
 
 #: Named settings; each says what it is for. See the README's table for what they reach.
 PRESETS: dict[str, Settings] = {
@@ -204,6 +206,7 @@ def build(settings: Settings, image_size: Sequence[int] | None = None) -> Model:
         settings.decoder,
         skips=settings.skips,
         displaced=() if settings.filled else displaced_by(settings.image_size, stages),
+        opponent=settings.opponent,
     )
 
 

@@ -2,57 +2,134 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from minicnn.cli.shared import Device, computing_on, console, step, told
 from minicnn.cli.training import load_folder
 from minicnn.errors import ArgumentError
+from minicnn.files import replacing
+
+if TYPE_CHECKING:
+    from minicnn.applications.likeness import Ranking
+    from minicnn.datasets import CellImages
 
 __all__ = ["search"]
 
 
 def search(
-    image: Annotated[Path, typer.Argument(help="A PNG or JPEG file.")],
+    image: Annotated[Path, typer.Argument(help="An image file.")],
     model: Annotated[Path, typer.Option(help="Folder of a run or a demo.")],
     data: Annotated[Path, typer.Option(help="Folder of images to search in.")],
+    by: Annotated[
+        str,
+        typer.Option(
+            help="What likeness is made of, each with a weight if you like: shape,colour=2,stain"
+        ),
+    ] = "shape,colour,stain,size",
     count: Annotated[int, typer.Option(min=1, help="How many images to show.")] = 6,
-    output: Annotated[Path, typer.Option(help="The picture.")] = Path("search.png"),
+    output: Annotated[
+        Path, typer.Option(help="The picture; a table of all images stands beside it as .csv.")
+    ] = Path("search.png"),
     device: Device = None,
 ) -> None:
-    """Find the images of a folder that look most like one image, by their codes."""
+    """Find the images of a folder that look most like one image: in shape, colour, stain, size."""
+    import numpy as np
+
     from minicnn.applications import figures
-    from minicnn.applications.report import encode, search_rows
+    from minicnn.applications.likeness import describe, rank, weights_of
+    from minicnn.applications.report import encode
     from minicnn.applications.runs import load_model, load_settings
     from minicnn.datasets import read_image
 
     with told(), computing_on(device):
+        weights = weights_of(by)
+        table_file = _table_file(output, image)
         settings = load_settings(model)
-        if settings.skips:
+        if settings.skips and "shape" in weights:
             raise ArgumentError(
-                f"the network in {model} has skips, so its code does not describe the whole "
-                f"image; search with one of --preset standard or faithful."
+                f"the network in {model} has skips, so its code does not describe an image's "
+                f"shape; search with one of --preset standard or faithful, or leave the shape out "
+                f"with --by colour,stain,size."
             )
         query = read_image(image, settings.image_size)[None]  # (1,H,W,3)
+        sizes = [read_image(image).shape[:2]]
         cells = load_folder(data, replace(settings, limit=None))
-        same = [i for i, path in enumerate(cells.files) if path.resolve() == image.resolve()]
-        if same:  # the image itself is in the folder: it would always come first
-            cells = cells.take([i for i in range(len(cells)) if i not in same])
-        network = load_model(model)
-        with step("comparing codes"):
-            codes, asked = encode(network, cells.images), encode(network, query)
-            indices, lines, distances = search_rows(codes, asked, min(count, len(cells)))
-        table = Table("rank", "image", "class")
-        table.add_column("distance", justify="right")
-        titles = []
-        for rank, (i, distance) in enumerate(zip(indices[0], distances[0], strict=True), 1):
-            kind = cells.class_names[cells.labels[i]]
-            table.add_row(str(rank), str(cells.files[i].name), kind, f"{distance:.3f}")
-            titles.append(f"{kind}\n{lines[0][rank - 1]}")
-        console.print(table)
-        picture = figures.draw_search(query, cells.images[indices], [titles], ["query"])
+        same = [path.resolve() == image.resolve() for path in cells.files]
+        if any(same):  # the image itself is in the folder: it would always come first
+            query = cells.take(same).images[:1]
+            cells = cells.take(np.logical_not(same))
+        if not len(cells):
+            raise ArgumentError(f"{data} holds no image but {image} itself; nothing is compared.")
+        with step("comparing"):
+            network = load_model(model) if "shape" in weights else None
+            folder, asked = (
+                describe(images, None if network is None else encode(network, images), sides)
+                for images, sides in ((cells.images, cells.sizes), (query, sizes))
+            )
+            ranking = rank(folder, asked, weights)
+        _write_table(table_file, cells, ranking)
+        shown = ranking.indices[0, :count]
+        _print_table(cells, ranking, len(shown))
+        titles = [
+            f"{cells.class_names[cells.labels[i]]}\ndistance {distance:.2f}"
+            for i, distance in zip(shown, ranking.distances[0], strict=False)
+        ]
+        parts_used = ", ".join(f"{name} {weight:.0%}" for name, weight in weights.items())
+        picture = figures.draw_search(
+            query, cells.images[shown][None], [titles], ["query"], f"nearest by {parts_used}"
+        )
         console.print(f"picture: {figures.save_figure(picture, output)}", markup=False)
+        console.print(f"all {len(cells)} images, nearest first: {table_file}", markup=False)
+
+
+def _table_file(picture: Path, image: Path) -> Path:
+    """Return where the table is written, beside the picture."""
+    table = picture.with_suffix(".csv")
+    if table == picture:
+        raise ArgumentError(
+            f"--output {picture} names the picture, but .csv is the ending of the table that is "
+            f"written beside it; give {picture.with_suffix('.png')}."
+        )
+    if picture.resolve() == image.resolve():
+        raise ArgumentError(f"--output {picture} is the image itself, which would be replaced.")
+    return table
+
+
+def _print_table(cells: CellImages, ranking: Ranking, count: int) -> None:
+    """Print the nearest images; their names stand last, where no length cuts them."""
+    farther = {name: ranking.farther(name)[0] for name in ranking.by_part}
+    console.print("rank  distance  " + "  ".join(f"{name:>6}" for name in farther) + "  image")
+    for place in range(count):
+        shares = "  ".join(f"{share[place]:>6.0%}" for share in farther.values())
+        path = cells.files[ranking.indices[0, place]]
+        line = f"{place + 1:>4}  {ranking.distances[0, place]:>8.3f}  {shares}  {path}"
+        console.print(line, markup=False)
+    console.print(
+        f"distance: 0 is the same, 1 is as far apart as two images of the folder usually are\n"
+        f"{', '.join(farther)}: so many images of the folder are farther from the query in this"
+    )
+
+
+def _write_table(file: Path, cells: CellImages, ranking: Ranking) -> None:
+    """Write all images, nearest first, with full paths, distances and shares that are farther."""
+    order = ranking.indices[0]
+    columns: dict[str, Iterable[object]] = {
+        "rank": range(1, len(order) + 1),
+        "image": [cells.files[i].resolve() for i in order],
+        "class": [cells.class_names[cells.labels[i]] for i in order],
+        "distance": ranking.distances[0].round(6),
+    }
+    for name, distances in ranking.by_part.items():
+        columns[f"{name}_distance"] = distances[0].round(6)
+        columns[f"{name}_farther"] = ranking.farther(name)[0].round(6)
+    with (
+        replacing(file) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as opened,
+    ):
+        csv.writer(opened).writerows([columns, *zip(*columns.values(), strict=True)])

@@ -154,7 +154,7 @@ def train(
     code_channels: Annotated[
         int | None, typer.Option(min=1, help="Channels of the code: its size.")
     ] = None,
-    decoder: Annotated[str | None, typer.Option(help="transpose or upsample.")] = None,
+    decoder: Annotated[str | None, typer.Option(help="transpose, smooth or upsample.")] = None,
     split: Annotated[
         str | None,
         typer.Option(

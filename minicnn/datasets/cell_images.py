@@ -41,6 +41,8 @@ __all__ = [
     "why_no_slides",
 ]
 
+#: What is kept of a file beside its pixels: notes, height and width.
+_Of = tuple[tuple[str, ...], tuple[int, int]]
 _THREADS = 4  # more wait for each other: only decoding and resizing run outside Python's lock
 
 
@@ -57,6 +59,8 @@ class CellImages:
         unreadable: files that are missing from the above, each with the reason in a few words.
         notes: what was decided about numbers and pages, and what in the folder was not read, a
             sentence each.
+        sizes: height and width of each file in pixels, before it was resized; empty where the
+            images come from no files.
 
     >>> cells = CellImages(
     ...     images=np.zeros((2, 4, 6, 3), np.float32),
@@ -76,6 +80,7 @@ class CellImages:
     files: tuple[Path, ...]
     unreadable: tuple[tuple[Path, str], ...] = ()
     notes: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -113,6 +118,7 @@ class CellImages:
             class_names=self.class_names,
             slides=tuple(self.slides[i] for i in chosen),
             files=tuple(self.files[i] for i in chosen),
+            sizes=tuple(self.sizes[i] for i in chosen) if self.sizes else (),
         )
 
 
@@ -176,16 +182,19 @@ def load_cell_images(
     unreadable: list[tuple[Path, str]] = []
     told: dict[str, list[Path]] = {}
     kinds: dict[tuple[str, int], list[tuple[int, Extent]]] = {}
+    sizes: list[tuple[int, int]] = []
 
-    def read(item: tuple[Path, int]) -> tuple[NDArray[Any], Extent, tuple[str, ...]] | str:
+    def read(item: tuple[Path, int]) -> tuple[NDArray[Any], Extent, _Of] | str:
         picture = try_picture(item[0])
         if isinstance(picture, str):
             return picture
+        height_before, width_before = picture.pixels.shape[:2]
+        of = (picture.notes, (height_before, width_before))
         try:
             if value_range is not None:
                 pixels: Any = picture.scaled(value_range, (height, width))
-                return pixels, Extent("f", 32, 0, 1), picture.notes
-            return resize(picture.rgb(), (height, width)), picture.extent, picture.notes
+                return pixels, Extent("f", 32, 0, 1), of
+            return resize(picture.rgb(), (height, width)), picture.extent, of
         except DataError as error:
             return str(error)
 
@@ -196,7 +205,8 @@ def load_cell_images(
             if isinstance(result, str):
                 unreadable.append((path, result))
             else:
-                images[len(good)], extent, notes = result
+                images[len(good)], extent, (notes, before) = result
+                sizes.append(before)
                 kinds.setdefault((extent.kind, extent.bits), []).append((len(good), extent))
                 for note in notes:
                     told.setdefault(note, []).append(path.relative_to(root))
@@ -227,6 +237,7 @@ def load_cell_images(
         files=files,
         unreadable=tuple(unreadable),
         notes=(*_scale_together(images, kinds), *decided, *lost, *left),
+        sizes=tuple(sizes),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicnn import config
+from minicnn import Model, config
 from minicnn.applications import cell_autoencoder, encoder_of
 from minicnn.errors import ArgumentError
 from minicnn.optimizers import Adam
@@ -17,7 +17,7 @@ from minicnn.optimizers import Adam
     width=st.integers(1, 21),
     channels=st.sampled_from([1, 3]),
     stages=st.integers(1, 4),
-    decoder=st.sampled_from(["transpose", "upsample"]),
+    decoder=st.sampled_from(["transpose", "smooth", "upsample"]),
     skips=st.booleans(),
 )
 def test_the_output_always_has_the_shape_of_the_input(
@@ -45,6 +45,25 @@ def test_the_standard_network_has_the_layers_that_are_described() -> None:
     assert encoder_of(model).output_shape == (None, 8, 6, 8)
 
 
+def test_opponent_colours_are_mixed_before_the_first_stage_and_stay_as_they_are() -> None:
+    config.set_random_seed(2)
+    model = cell_autoencoder((8, 16, 3), (2, 3), 2, opponent=True)
+    image = np.random.default_rng(0).random((4, 8, 16, 3), np.float32)
+    mixed = Model(model.input, model.get_layer("opponent_colours").output)
+    red, green, blue = np.moveaxis(image, -1, 0)
+    expected = [(red + green + blue) / 3, 4 * (red - blue), 4 * green - 2 * (red + blue)]
+    np.testing.assert_allclose(
+        mixed.predict(image, verbose=0), np.stack(expected, axis=-1), atol=1e-5
+    )
+    model.compile(Adam(0.1), "mse")
+    model.fit(image, image, epochs=2, verbose=0)
+    np.testing.assert_allclose(
+        mixed.predict(image, verbose=0), np.stack(expected, axis=-1), atol=1e-5
+    )
+    with pytest.raises(ArgumentError, match="opponent=True, but the images have 1 channels"):
+        cell_autoencoder((8, 16, 1), (2, 3), opponent=True)
+
+
 def test_the_same_weights_serve_every_size() -> None:
     config.set_random_seed(1)
     small, large = cell_autoencoder((16, 24, 3)), cell_autoencoder((32, 40, 3))
@@ -58,7 +77,7 @@ def test_the_same_weights_serve_every_size() -> None:
     np.testing.assert_allclose(near[0, 0, 0], far[0, 0, 0], atol=0.05)
 
 
-@pytest.mark.parametrize("decoder", ["transpose", "upsample"])
+@pytest.mark.parametrize("decoder", ["transpose", "smooth", "upsample"])
 @pytest.mark.parametrize("skips", [False, True])
 def test_a_picture_keeps_its_place_at_every_size(decoder: str, skips: bool) -> None:
     """Away from the lower and the right edge nobody can know where the image ends."""

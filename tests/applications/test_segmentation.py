@@ -10,9 +10,6 @@ from minicnn.applications.checkerboard import checkerboard_share, overlap_counts
 from minicnn.applications.fcn import fcn, segment
 from minicnn.applications.grown_autoencoder import autoencoder_of, encoder_stage
 from minicnn.applications.masks import (
-    CLASS_COLOURS,
-    coloured,
-    draw_classes,
     draw_masks,
     intersection_over_union,
     overlay,
@@ -137,15 +134,11 @@ def test_an_overlay_changes_the_mask_alone_and_marks_its_edge():
     assert image.max() == 0.5
 
 
-def test_pictures_of_masks_and_classes():
+def test_pictures_of_masks():
     images, masks = RNG.random((2, 12, 20, 1)), RNG.integers(0, 2, (2, 12, 20, 1))
     figure = draw_masks(images, masks, RNG.random((2, 12, 20, 1)))
     titles = [axes.get_title() for axes in figure.axes]
     assert next(title for title in titles if title).startswith("IoU ")
-    labels = RNG.integers(1, 4, (12, 20))
-    np.testing.assert_array_equal(coloured(labels)[3, 5], CLASS_COLOURS[labels[3, 5]])
-    figure = draw_classes([(RNG.random((12, 20, 3)), labels, labels)], {1: "a", 2: "b", 9: "no"})
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_patches_hold_the_same_place_of_image_and_mask():

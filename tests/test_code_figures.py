@@ -5,9 +5,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.offsetbox import AnnotationBbox
 
-from minicnn.applications.code_figures import draw_grid, draw_latent, draw_scatter
 from minicnn.errors import ShapeError
+from tests.test_examples import load
 
+code_figures = load("examples/code_figures")
+draw_grid, draw_latent = code_figures.draw_grid, code_figures.draw_latent
+draw_scatter = code_figures.draw_scatter
 rng = np.random.default_rng(0)
 
 
@@ -61,3 +64,13 @@ def test_a_scatter_shows_each_class_and_the_chosen_code() -> None:
     assert "(0.5, -2)" in picture.get_title()
     with pytest.raises(ShapeError, match=r"codes have shape \(9, 3\)"):
         draw_scatter(np.zeros((9, 3)), labels, names)
+
+
+def test_maps_of_classes_have_a_key_of_the_classes_in_them() -> None:
+    landcover = load("examples/landcover")
+    labels = rng.integers(1, 4, (12, 20))
+    drawn = landcover.coloured(labels)
+    np.testing.assert_array_equal(drawn[3, 5], landcover.CLASS_COLOURS[labels[3, 5]])
+    samples = [(rng.random((12, 20, 3)), labels, labels)]
+    figure = landcover.draw_classes(samples, {1: "a", 2: "b", 9: "no"})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
