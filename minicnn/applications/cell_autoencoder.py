@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.layers import (
     Activation,
-    AveragePooling2D,
     BatchNormalization,
     Concatenate,
     Conv2D,
@@ -24,6 +24,8 @@ from minicnn.layers.base import spatial
 from minicnn.models import Model
 
 __all__ = ["cell_autoencoder", "displaced_by", "encoder_of"]
+
+Array = NDArray[Any]
 
 #: Brightness, red against blue and green against both, from red, green and blue: one a column.
 OPPONENT = np.array([[1 / 3, 4, -2], [1 / 3, 0, 4], [1 / 3, -4, -2]])
@@ -102,9 +104,7 @@ def cell_autoencoder(
             x = _with_last_repeated(x, axis, surplus[axis], name_of_axis)
     ends = []
     if opponent:
-        mix = Conv2D(3, 1, use_bias=False, trainable=False, name="opponent_colours")
-        x = mix(x)
-        mix.kernel.assign(OPPONENT[None, None])
+        x = _fixed(OPPONENT[None, None], "opponent_colours")(x)
     for number, count in enumerate(filters, 1):
         stage = f"encoder{number}"
         # The normalization takes off any bias and adds its own, beta.
@@ -121,7 +121,8 @@ def cell_autoencoder(
         moved = displaced[number - 1] if displaced else (0, 0)
         x = _upward(x, drawn, decoder, stage, moved, use_bias=not normalized)
         if last and decoder == "smooth":
-            x = AveragePooling2D(2, strides=1, padding="same", name=f"{stage}_mean")(x)
+            # As a convolution, which is compiled already; an average pool would be compiled anew.
+            x = _fixed(np.ones((2, 2, 1, 1)) / 4 * np.eye(drawn), f"{stage}_mean")(x)
         if normalized:
             x = _normalized_relu(x, stage)
         if skips:
@@ -132,6 +133,15 @@ def cell_autoencoder(
         x = Cropping2D(((0, surplus[0]), (0, surplus[1])), name="output_crop")(x)
     x = Activation("sigmoid", name="output")(x)
     return Model(image, x, name=name)
+
+
+def _fixed(kernel: Array, name: str) -> Conv2D:
+    """Return a convolution by a kernel (KH,KW,C,F) that is not learned."""
+    kernel_size, channels, filters = kernel.shape[:2], *kernel.shape[2:]
+    layer = Conv2D(filters, kernel_size, padding="same", use_bias=False, trainable=False, name=name)
+    layer.build((None, *kernel_size, channels))
+    layer.kernel.assign(kernel)
+    return layer
 
 
 def _normalized_relu(x: Any, stage: str) -> Any:

@@ -24,7 +24,7 @@ DRAWN: dict[str, Any] = {
     "decoder": "smooth",
     "opponent": True,
     "learning_rate": 1e-2,
-    "epochs": 16,
+    "epochs": 14,
 }
 
 
@@ -55,7 +55,7 @@ def demo(
         )
         history = fit(described, output)
         denoising = TrainingRun(
-            preset("denoiser", epochs=7, **common),
+            preset("denoiser", epochs=5, **common),
             output / "denoiser",
             train.images,
             test.images,
