@@ -166,8 +166,10 @@ def test_malaria_table_prints_a_row_for_each_method(
     names = [name for name, _ in rows]
     assert names[:4] == ["noisy image", "best Gaussian filter", "median filter", "raw pixels"]
     networks = ["standard", "standard, noise 0.25", "faithful", "denoiser"]
-    assert names[5:10] == [*networks, "chance"]
-    assert names[10:] == ["noisy image", "median filter 3 x 3", "median filter 5 x 5", *networks]
+    parts = ["colour", "stain", "size", 'all, shape from "standard"']
+    search = [f"search by {part}" for part in parts]
+    assert names[5:14] == ["standard", *search, *networks[1:], "chance"]
+    assert names[14:] == ["noisy image", "median filter 3 x 3", "median filter 5 x 5", *networks]
     noisy, gaussian = (list(map(float, re.findall(r"\d+\.\d", rows[i][1]))) for i in (0, 1))
     assert gaussian[1] > noisy[1] > 13  # any smoothing helps at noise 0.2
 

@@ -151,6 +151,8 @@ def load_settings(folder: str | Path) -> Settings:
     path = Path(folder) / SETTINGS
     try:
         found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it holds no settings by name")
         found.setdefault("split", "slide")  # as runs were split before one could choose
         known = {f.name for f in fields(Settings)}
         unknown = set(found) - known

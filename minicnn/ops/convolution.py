@@ -92,8 +92,6 @@ def conv2d(
         )  # fmt: skip
         return reshape(y, y.shape[1:3])
     x, kernel, bias = image_and_kernel(name, x, kernel, bias, groups)
-    if isinstance(groups, int | np.integer) and groups >= 1:  # else the geometry refuses it
-        check_channels(name, x, kernel, bias, int(groups))
     try:
         geometry = remembered(
             conv2d_geometry,
@@ -107,10 +105,11 @@ def conv2d(
             where=name,
         )
     except ShapeError as error:  # the window is too large: it may be none
-        turn = turned(x, kernel, groups, fits=True)
+        turn = turned(x, kernel, groups, fits=x.shape[3] == kernel.shape[2] * groups)
         if turn:
             raise ShapeError(f"{error} {turn}") from None
         raise
+    check_channels(name, x, kernel, bias, geometry.groups)
     warn_of_order(name, x, kernel, geometry.groups)
     if max_pool is None:
         return convolution_layer(x, kernel, bias, geometry, relu=relu)

