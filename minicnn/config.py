@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicnn.errors import ArgumentError, check_choice
+from minicnn.errors import ArgumentError, check_choice, check_whole
 from minicnn.tracebacks import (
     disable_traceback_filtering,
     enable_traceback_filtering,
@@ -185,9 +185,8 @@ def set_random_seed(seed: int) -> None:
     >>> bool((first == random_generator().integers(100, size=3)).all())
     True
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ArgumentError(f"set_random_seed: seed={seed!r}, but it must be an integer >= 0.")
-    _settings["generator"] = np.random.default_rng(int(seed))
+    seed = check_whole("set_random_seed", "seed", seed, 0)
+    _settings["generator"] = np.random.default_rng(seed)
 
 
 def random_draws() -> int:

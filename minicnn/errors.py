@@ -11,6 +11,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import index
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ __all__ = [
     "attribute_error",
     "check_call",
     "check_choice",
+    "check_whole",
     "did_you_mean",
     "suggest_attributes",
     "suggestions",
@@ -197,6 +199,22 @@ def unknown_argument(where: str, name: str, known: Sequence[str]) -> SignatureEr
     return SignatureError(
         f"{where}: the argument {name!r} is not known{f'; {hint}' if hint else ';'} {takes}"
     )
+
+
+def check_whole(where: str, argument: str, value: Any, least: int = 1) -> int:
+    """Return a whole number that is at least so large; NumPy's are taken, True is not.
+
+    >>> check_whole("Dense 'dense'", "units", 3)
+    3
+    """
+    try:
+        number = least - 1 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        name = f"{where}: {argument}" if where else argument
+        raise ArgumentError(f"{name}={value!r}, but it must be an integer >= {least}.")
+    return number
 
 
 def check_call(

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from operator import index
 from typing import Any, NamedTuple
 
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 
 __all__ = [
     "Geometry",
@@ -194,7 +194,7 @@ def conv2d_geometry(
     kernel = pair(where, "kernel_size", kernel_size)
     stride = pair(where, "strides", strides)
     dilation = pair(where, "dilation_rate", dilation_rate)
-    groups = _positive(where, "groups", groups)
+    groups = check_whole(where, "groups", groups)
     if isinstance(padding, str):
         mode = check_choice(where, "padding", padding, ["valid", "same"])
         sides = tuple(
@@ -208,12 +208,6 @@ def conv2d_geometry(
         for each in zip(AXES, size, kernel, stride, sides, dilation, strict=True)
     )
     return Geometry._make((*size, *out, *kernel, *stride, *sides[0], *sides[1], *dilation, groups))
-
-
-def _positive(where: str, argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or index(value) < 1:
-        raise ArgumentError(f"{where}: {argument}={value!r}, but it must be an integer >= 1.")
-    return index(value)
 
 
 def _checked_output(
@@ -286,7 +280,7 @@ def conv2d_transpose_geometry(
     kernel = pair(where, "kernel_size", kernel_size)
     stride = pair(where, "strides", strides)
     dilation = pair(where, "dilation_rate", dilation_rate)
-    groups = _positive(where, "groups", groups)
+    groups = check_whole(where, "groups", groups)
     if output_padding is not None and output_size is not None:
         raise ArgumentError(f"{where}: give output_padding or output_size, not both.")
     extra = None if output_padding is None else pair(where, "output_padding", output_padding, 0)

@@ -112,7 +112,7 @@ TABLES: dict[str, tuple[dict[str, str], str | None]] = {
             **_STORING,
             "CustomObjectScope": "minicnn.models.serialization:custom_object_scope",
             "clear_session": "minicnn.keras:clear_session",
-            "unpack_x_y_sample_weight": "minicnn.models.steps:unpack",
+            "unpack_x_y_sample_weight": "minicnn.models.batches:unpack",
         },
         "minicnn.utils",
     ),

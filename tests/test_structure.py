@@ -10,8 +10,8 @@ from tests.helpers import ROOT, run_python
 PACKAGE = ROOT / "minicnn"
 FLOORS = [
     [
-        *["errors", "config", "configs", "files", "geometry", "images", "registry"],
-        *["tracebacks", "workers"],
+        *["errors", "config", "configs", "files", "geometry", "images", "nested"],
+        *["registry", "tracebacks", "workers"],
     ],
     ["kernels"],
     ["autograd"],

@@ -15,6 +15,7 @@ from minicnn.autograd.recording import OPERATORS, Node, Trace, operator, recordi
 from minicnn.autograd.tensor import Tensor, Variable, alongside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.kernels.placement import check_same_device
+from minicnn.nested import flatten, pack
 
 __all__ = ["GradientTape", "backward"]
 
@@ -292,7 +293,8 @@ class GradientTape:
         targets, flat = _leaves(where, "target", target), _leaves(where, "sources", sources)
         seeds = output_gradients
         if not isinstance(seeds, list | tuple):
-            seeds = list(seeds.values()) if isinstance(seeds, dict) else [seeds] * len(targets)
+            by_name = isinstance(seeds, dict)
+            seeds = [seeds[k] for k in sorted(seeds)] if by_name else [seeds] * len(targets)
         if len(seeds) != len(targets):
             raise ArgumentError(
                 f"{where}: output_gradients holds {len(seeds)} gradients for {len(targets)} "
@@ -301,7 +303,7 @@ class GradientTape:
         roots = [(t, _seed(t, s, where)) for t, s in zip(targets, seeds, strict=True)]
         with self._last_use():
             results = self._back(roots, flat, zero)
-        return _arrange(sources, iter(results))
+        return pack(sources, results)
 
     def jacobian(
         self,
@@ -342,7 +344,7 @@ class GradientTape:
             found = [
                 _stacked([row[i] for row in rows], root.shape, 0, s) for i, s in enumerate(flat)
             ]
-        return _arrange(sources, iter(found))
+        return pack(sources, found)
 
     def batch_jacobian(
         self,
@@ -446,20 +448,7 @@ def _tensor(where: str, argument: str, value: Any) -> Tensor:
 
 def _leaves(where: str, argument: str, value: Any) -> list[Tensor]:
     """Return the tensors of lists, tuples and dictionaries, one inside the other, in a row."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [t for part in value for t in _leaves(where, argument, part)]
-    return [_tensor(where, argument, value)]
-
-
-def _arrange(sources: Any, results: Any) -> Any:
-    if isinstance(sources, dict):
-        return {key: _arrange(s, results) for key, s in sources.items()}
-    if isinstance(sources, list | tuple):
-        parts = [_arrange(s, results) for s in sources]
-        return type(sources)(*parts) if hasattr(sources, "_fields") else type(sources)(parts)
-    return next(results)
+    return [_tensor(where, argument, part) for part in flatten(value)]
 
 
 def _unit_seeds(target: Tensor, shape: tuple[int, ...]) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minicnn import config, workers
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, check_whole
 
 __all__ = ["PyDataset"]
 
@@ -44,10 +44,8 @@ class PyDataset:
                 "PyDataset: use_multiprocessing=True, but batches are made by threads; give "
                 "workers=4, for example."
             )
-        for name, value in (("workers", workers), ("max_queue_size", max_queue_size)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ArgumentError(f"PyDataset: {name}={value!r}, but it must be an integer >= 1.")
-        self.workers, self.max_queue_size = workers, max_queue_size
+        self.workers = check_whole("PyDataset", "workers", workers)
+        self.max_queue_size = check_whole("PyDataset", "max_queue_size", max_queue_size)
 
     def __getitem__(self, index: int) -> Any:
         """Return the batch of this number: x, (x, y) or (x, y, sample_weight)."""

@@ -24,6 +24,7 @@ from minicnn.explain.stages import as_numbers, check_shown, explain_stages, last
 from minicnn.files import replacing
 from minicnn.layers.base import Layer
 from minicnn.models import Model
+from minicnn.nested import flatten
 
 __all__ = ["LayerRow", "ModelExplanation", "explain_layer", "explain_model"]
 
@@ -403,10 +404,9 @@ def _called(
                 values[id(place)] = inside[id(result)]
                 seen[id(place)] = fields_inside[id(result)]
             continue
-        found = call.layer(entering if isinstance(call.inputs, list | tuple) else entering[0])
-        for place, result in zip(
-            call.outputs, found if isinstance(found, list | tuple) else [found], strict=True
-        ):
+        x, others, named = call.arguments(values)
+        results = flatten(call.layer(x, *others, **named))
+        for place, result in zip(call.outputs, results, strict=True):
             tape.watch(result)
             values[id(place)] = result
             seen[id(place)] = _seen_after(call.layer, fields)

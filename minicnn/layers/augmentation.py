@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import config, ops
 from minicnn.autograd.tensor import Tensor, alongside
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 from minicnn.layers.base import Layer, check_data_format
 from minicnn.ops.sampling import FILL_MODES
 
@@ -48,9 +48,7 @@ class ImageChange(Layer):
     ) -> None:
         super().__init__(**kwargs)
         check_data_format(self.where, data_format)
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
-            raise ArgumentError(f"{self.where}: seed={seed!r}, but it must be an integer >= 0.")
-        self.seed = seed
+        self.seed = None if seed is None else check_whole(self.where, "seed", seed, 0)
         self.random = config.SeededGenerator(seed)
 
     def __call__(

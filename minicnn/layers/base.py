@@ -14,10 +14,18 @@ import numpy as np
 from minicnn import activations, config, constraints, initializers, ops, regularizers
 from minicnn.autograd.recording import no_recording, of_layers
 from minicnn.autograd.tensor import Tensor, Variable, beside, convert_to_tensor
-from minicnn.errors import ArgumentError, DeviceError, ShapeError, check_choice, unknown_argument
-from minicnn.kernels.placement import gpu_in_sight, on_gpu
+from minicnn.errors import (
+    ArgumentError,
+    DeviceError,
+    ShapeError,
+    check_call,
+    check_choice,
+    unknown_argument,
+)
+from minicnn.kernels.placement import gpu_in_sight
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.layers.weights import WeightOwner
+from minicnn.nested import flatten, holds_arrays, is_shape, mapped, pack
 from minicnn.registry import snake_case
 
 __all__ = ["Layer", "SameShape", "check_data_format", "clear_names", "snake_case"]
@@ -170,13 +178,27 @@ class Layer(WeightOwner):
 
         Unless a subclass computes it, `call` is tried on zeros.
         """
-        many = isinstance(input_shape, list)
-        shapes = [tuple(shape) for shape in (input_shape if many else [input_shape])]
+        shapes = [tuple(shape) for shape in flatten(input_shape, is_shape)]
+        return self._by_trying(lambda zeros: (pack(input_shape, zeros, is_shape), (), {}), shapes)
 
-        def run(tensors: list[Tensor]) -> Any:
+    def shape_of_call(self, call: Call, shapes: dict[int, Any]) -> Any:
+        """Return the shape of a call's result by those of symbolic tensors, by their ids."""
+        if not call.others and not call.named:
+            return self.compute_output_shape(call.arguments(shapes)[0])
+        ids = [id(x) for x in call.input_list]
+        return self._by_trying(
+            lambda zeros: call.arguments(dict(zip(ids, zeros, strict=True))),
+            [shapes[i] for i in ids],
+        )
+
+    def _by_trying(self, arguments: Callable[[list[Tensor]], Any], shapes: list[Any]) -> Any:
+        """Return the shape of what `call` makes of the arguments that hold zeros."""
+
+        def run(zeros: list[Tensor]) -> Any:
             before = list(self._added_losses)
+            x, others, named = arguments(zeros)
             with no_recording():
-                results = self._run(tensors if many else tensors[0], False, inside=True)
+                results = self._run(x, False, *others, inside=True, **named)
             for layer in self._all_layers():
                 layer._added_losses.clear()  # zeros are nobody's data
             self._added_losses.extend(before)
@@ -280,19 +302,14 @@ class Layer(WeightOwner):
             training: whether the model learns from this call; by default as in the call of the
                 layer around this one, if there is any, else False.
         """
-        if is_symbolic(inputs):
-            if others or named:
-                raise ArgumentError(
-                    f"{self.where}: called on a symbolic tensor with further arguments; give "
-                    f"several inputs as one list, and settings to the layer when it is made."
-                )
-            return self._call_symbolic(inputs, training)
-        many = isinstance(inputs, list | tuple) and (
-            self.takes_list or any(isinstance(x, Tensor | np.ndarray) or on_gpu(x) for x in inputs)
-        )
-        tensors: Any = [self._cast(x) for x in inputs] if many else self._cast(inputs)
-        shape = [t.shape for t in tensors] if many else tensors.shape
-        self.build_once(shape)
+        if is_symbolic(inputs) or is_symbolic(others) or is_symbolic(named):
+            return self._call_symbolic(inputs, training, *others, **named)
+        if isinstance(inputs, list | tuple | dict):
+            tensors = self._cast_all(inputs, self.takes_list)
+            self.build_once(_shapes(tensors))
+        else:
+            tensors = self._cast(inputs)
+            self.build_once(tensors.shape)
         results = self._run(tensors, training, *others, **named)
         if self.activity_regularizer is not None:
             self.add_activity_losses(self.activity_regularizer, results)
@@ -335,22 +352,30 @@ class Layer(WeightOwner):
         home = None if isinstance(x, Tensor) or not gpu_in_sight() else self.home
         return ops.cast(convert_to_tensor(x) if home is None else beside(x, home), self.dtype)
 
-    def _call_symbolic(self, inputs: Any, training: bool | None) -> Any:
-        many = isinstance(inputs, list | tuple)
-        for x in inputs if many else [inputs]:
+    def _cast_all(self, inputs: Any, takes_list: bool = False) -> Any:
+        """Return several inputs so; a list of plain numbers is one."""
+        if isinstance(inputs, dict):
+            return {name: self._cast_all(x) for name, x in inputs.items()}
+        if isinstance(inputs, list | tuple) and (takes_list or holds_arrays(inputs)):
+            return [self._cast_all(x) for x in inputs]
+        return self._cast(inputs)
+
+    def _call_symbolic(self, inputs: Any, training: bool | None, *others: Any, **named: Any) -> Any:
+        for x in flatten(inputs):
             if not isinstance(x, SymbolicTensor):
                 raise ArgumentError(
                     f"{self.where}: called on symbolic tensors and a {type(x).__name__}; all must "
                     f"be symbolic, that is come from an Input."
                 )
-        shape = [x.shape for x in inputs] if many else inputs.shape
-        self.build_once(shape)
-        output_shape = self.compute_output_shape(shape)
-        call = Call(self, inputs, training)
+        if others or named:
+            place = self._training_place or 0
+            said = {"training": training} if len(others) < place else {}
+            check_call(self.where, self.call, (inputs, *others), said | named)
+        self.build_once(_shapes(inputs))
+        call = Call(self, inputs, training, others, named)
+        shapes = self.shape_of_call(call, {id(x): x.shape for x in call.input_list})
         self.calls.append(call)
-        if isinstance(output_shape, list):
-            return [SymbolicTensor(s, call, self.dtype) for s in output_shape]
-        return SymbolicTensor(output_shape, call, self.dtype)
+        return call.resulting(shapes, self.dtype)
 
     def _only_call(self, what: str) -> Call:
         if not self.calls:
@@ -368,11 +393,15 @@ class Layer(WeightOwner):
     @property
     def output(self) -> Any:
         """The symbolic tensor that came out of the layer's first call."""
-        outputs = self._only_call("output").outputs
-        return outputs[0] if len(outputs) == 1 else outputs
+        return self._only_call("output").result
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name!r} built={self.built}>"
+
+
+def _shapes(inputs: Any) -> Any:
+    """Return the shapes of inputs, several in lists or dictionaries."""
+    return mapped(lambda x: x.shape, list(inputs) if isinstance(inputs, tuple) else inputs)
 
 
 class SameShape(Layer):
@@ -395,13 +424,6 @@ _ROOMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 def _spelled(name: str, value: Any) -> Any:
     word = name.rpartition("_")[2]
     return _ROOMS[word][1](value) if word in _ROOMS else value
-
-
-def check_units(where: str, argument: str, value: Any) -> int:
-    """Return a positive integer argument, else raise."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ArgumentError(f"{where}: {argument}={value!r}, but it must be an integer >= 1.")
-    return int(value)
 
 
 def check_padding(where: str, padding: Any) -> Any:

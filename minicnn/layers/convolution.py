@@ -7,9 +7,9 @@ from typing import Any
 
 from minicnn import activations, ops
 from minicnn.autograd.tensor import Tensor, Variable
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 from minicnn.geometry import conv2d_geometry
-from minicnn.layers.base import Layer, check_data_format, check_units
+from minicnn.layers.base import Layer, check_data_format
 from minicnn.layers.pooling import MaxPooling2D
 from minicnn.layers.ranks import SpatialLayer
 from minicnn.ops.shape import reshape
@@ -131,8 +131,8 @@ class Convolution(Windowed):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
         )
-        self.filters = check_units(self.where, "filters", filters)
-        self.groups = check_units(self.where, "groups", groups)
+        self.filters = check_whole(self.where, "filters", filters)
+        self.groups = check_whole(self.where, "groups", groups)
         if self.filters % self.groups:
             raise ArgumentError(f"{self.where}: groups={groups} must divide the {filters} filters.")
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from minicnn import activations, regularizers
 from minicnn.autograd.tensor import Tensor
-from minicnn.errors import ArgumentError, ShapeError
-from minicnn.layers.base import Layer, SameShape, check_units
+from minicnn.errors import ArgumentError, ShapeError, check_whole
+from minicnn.layers.base import Layer, SameShape
 from minicnn.layers.symbolic import Call, SymbolicTensor
 from minicnn.ops.fusion import dense_layer
 
@@ -63,7 +63,7 @@ class InputLayer(Layer):
         self.batch_shape = tuple(batch_shape)  # type: ignore[arg-type]
         self.built = True
         self.calls.append(Call(self, []))
-        SymbolicTensor(self.batch_shape, self.calls[0], self.dtype)
+        self.calls[0].resulting(self.batch_shape, self.dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.batch_shape
@@ -153,7 +153,7 @@ class Dense(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.units = check_units(self.where, "units", units)
+        self.units = check_whole(self.where, "units", units)
         self.use_bias = use_bias
         self.keep(
             activation=activation,

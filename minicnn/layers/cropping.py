@@ -9,8 +9,8 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
+from minicnn.errors import check_whole
 from minicnn.layers.augmentation import ImageChange, Numbers
-from minicnn.layers.base import check_units
 from minicnn.ops.sampling import middle_of
 
 __all__ = ["CenterCrop", "RandomCrop"]
@@ -37,8 +37,8 @@ class CenterCrop(ImageChange):
         self, height: int, width: int, data_format: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(data_format=data_format, **kwargs)
-        self.height = check_units(self.where, "height", height)
-        self.width = check_units(self.where, "width", width)
+        self.height = check_whole(self.where, "height", height)
+        self.width = check_whole(self.where, "width", width)
 
     def transform_images(self, images: Tensor, drawn: Numbers, training: bool = True) -> Tensor:
         return self._part(images, drawn, training, "bilinear")
@@ -98,8 +98,8 @@ class RandomCrop(CenterCrop):
         **kwargs: Any,
     ) -> None:
         ImageChange.__init__(self, seed, data_format, **kwargs)
-        self.height = check_units(self.where, "height", height)
-        self.width = check_units(self.where, "width", width)
+        self.height = check_whole(self.where, "height", height)
+        self.width = check_whole(self.where, "width", width)
 
     def get_random_transformation(self, shape: Sequence[int], training: bool = True) -> Numbers:
         room = shape[1] - self.height, shape[2] - self.width

@@ -23,6 +23,7 @@ from minicnn.kernels.placement import device_of, on_gpu
 from minicnn.layers.base import Layer
 from minicnn.layers.merging import broadcast_shape
 from minicnn.layers.symbolic import Call, SymbolicTensor, shapes_by_trying
+from minicnn.nested import flatten
 
 __all__ = ["Operation"]
 
@@ -103,17 +104,15 @@ class Operation(Layer):
     def _cast(self, x: Any) -> Tensor:
         return convert_to_tensor(x)
 
-    def _call_symbolic(self, inputs: Any, training: bool | None) -> Any:
-        return self.drawn(list(inputs) if isinstance(inputs, list | tuple) else [inputs])
+    def _call_symbolic(self, inputs: Any, training: bool | None, *others: Any, **named: Any) -> Any:
+        return self.drawn(flatten(inputs))
 
     def drawn(self, inputs: list[SymbolicTensor]) -> Any:
         """Return the symbolic result for symbolic inputs."""
         shapes, types = self._results([x.shape for x in inputs], [x.dtype for x in inputs])
         call = Call(self, inputs)
         self.calls.append(call)
-        if isinstance(shapes, list):
-            return [SymbolicTensor(s, call, t) for s, t in zip(shapes, types, strict=True)]
-        return SymbolicTensor(shapes, call, types)
+        return call.resulting(shapes, types)
 
     def _results(self, shapes: list[Any], dtypes: list[str]) -> tuple[Any, Any]:
         short = self.operation.partition(".")[2]

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
-from minicnn.errors import ArgumentError
+from minicnn.errors import check_whole
 from minicnn.geometry import pair
 from minicnn.layers.base import Layer, sizes_of
 from minicnn.layers.symbolic import Shape
@@ -32,11 +30,7 @@ class SpatialLayer(Layer):
         if self.rank == 2:
             return pair(self.where, argument, value, minimum)
         number = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < minimum:
-            raise ArgumentError(
-                f"{self.where}: {argument}={value!r}, but it must be an integer >= {minimum}."
-            )
-        return (int(number),)
+        return (check_whole(self.where, argument, number, minimum),)
 
     def sides(self, argument: str, value: Any) -> Any:
         """Return pixels to add or to cut as ((top, bottom), (left, right)), or (left, right)."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
-from minicnn.errors import ArgumentError, ShapeError
-from minicnn.layers.base import Layer, check_data_format, check_units
+from minicnn.errors import ArgumentError, ShapeError, check_whole
+from minicnn.layers.base import Layer, check_data_format
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
 
@@ -126,7 +126,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.n = check_units(self.where, "n", n)
+        self.n = check_whole(self.where, "n", n)
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         batch, _, channels = self.compute_output_shape(inputs.shape)

@@ -9,8 +9,8 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, alongside
-from minicnn.errors import ArgumentError, ShapeError, check_choice
-from minicnn.layers.base import SameShape, check_data_format, check_units
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
+from minicnn.layers.base import SameShape, check_data_format
 from minicnn.layers.ranks import SpatialLayer
 
 __all__ = [
@@ -135,8 +135,8 @@ class Resizing(SpatialLayer):
     ) -> None:
         super().__init__(**kwargs)
         check_data_format(self.where, data_format)
-        self.height = check_units(self.where, "height", height)
-        self.width = check_units(self.where, "width", width)
+        self.height = check_whole(self.where, "height", height)
+        self.width = check_whole(self.where, "width", width)
         self.interpolation = check_choice(
             self.where, "interpolation", interpolation, ["nearest", "bilinear"]
         )

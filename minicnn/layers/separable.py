@@ -7,7 +7,7 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
-from minicnn.layers.base import check_units
+from minicnn.errors import check_whole
 from minicnn.layers.convolution import Windowed
 
 __all__ = ["DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"]
@@ -32,7 +32,7 @@ class _ByChannel(Windowed):
 
     def set_multiplier(self, depth_multiplier: Any) -> None:
         """Check the number of kernels of each channel and keep it."""
-        self.depth_multiplier = check_units(self.where, "depth_multiplier", depth_multiplier)
+        self.depth_multiplier = check_whole(self.where, "depth_multiplier", depth_multiplier)
 
 
 class _DepthwiseConv(_ByChannel):
@@ -192,7 +192,7 @@ class _SeparableConv(_ByChannel):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.set_window(kernel_size, strides, padding, data_format, dilation_rate)
         self.set_multiplier(depth_multiplier)
-        self.filters = check_units(self.where, "filters", filters)
+        self.filters = check_whole(self.where, "filters", filters)
         self.use_bias = use_bias
         self.keep(
             activation=activation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -13,6 +13,7 @@ from minicnn import config
 from minicnn.autograd.recording import OPERATORS
 from minicnn.autograd.tensor import Tensor, alongside, constant
 from minicnn.errors import ShapeError, SymbolicError
+from minicnn.nested import flatten, is_shape, mapped, pack
 
 __all__ = ["Call", "SymbolicTensor", "is_symbolic", "shapes_by_trying"]
 
@@ -28,17 +29,45 @@ class Call:
     for good, as in `base(x, training=False)`.
     """
 
-    def __init__(self, layer: Any, inputs: Any, training: bool | None = None) -> None:
+    def __init__(
+        self,
+        layer: Any,
+        inputs: Any,
+        training: bool | None = None,
+        others: Sequence[Any] = (),
+        named: Mapping[str, Any] | None = None,
+    ) -> None:
         self.layer = layer
         self.inputs = inputs
         self.training = training
+        #: Further arguments, by place and by name; symbolic tensors among them are inputs, too.
+        self.others, self.named = tuple(others), dict(named or {})
         self.number = next(_numbers)
         self.outputs: list[SymbolicTensor] = []
+        #: The outputs as the layer gives them: one, or several in lists or dictionaries.
+        self.result: Any = None
 
     @property
     def input_list(self) -> list[SymbolicTensor]:
         """The inputs as a flat list."""
-        return list(self.inputs) if isinstance(self.inputs, list | tuple) else [self.inputs]
+        given = flatten((self.inputs, self.others, self.named))
+        return [x for x in given if isinstance(x, SymbolicTensor)]
+
+    def arguments(self, values: Mapping[int, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """Return inputs and further arguments with values in place of symbolic tensors, by id."""
+        if isinstance(self.inputs, SymbolicTensor) and not self.others and not self.named:
+            return values[id(self.inputs)], (), {}
+        found: tuple[Any, tuple[Any, ...], dict[str, Any]] = mapped(
+            lambda x: values.get(id(x), x), (self.inputs, self.others, self.named)
+        )
+        return found
+
+    def resulting(self, shapes: Any, dtypes: Any) -> Any:
+        """Return new symbolic tensors of these shapes; one type, or one for each."""
+        several = not isinstance(dtypes, str)
+        types = iter(flatten(dtypes) if several else itertools.repeat(dtypes))
+        self.result = mapped(lambda s: SymbolicTensor(s, self, next(types)), shapes, is_shape)
+        return self.result
 
 
 class SymbolicTensor:
@@ -147,9 +176,9 @@ class SymbolicTensor:
 
 
 def is_symbolic(value: Any) -> bool:
-    """Return whether `value` is a symbolic tensor or a list that holds one."""
-    if isinstance(value, list | tuple):
-        return any(isinstance(v, SymbolicTensor) for v in value)
+    """Return whether `value` is a symbolic tensor, or a list or dictionary that holds one."""
+    if isinstance(value, list | tuple | dict):
+        return any(is_symbolic(v) for v in (value.values() if isinstance(value, dict) else value))
     return isinstance(value, SymbolicTensor)
 
 
@@ -166,7 +195,7 @@ def shapes_by_trying(
     batch_alone: bool = True,
     home: Tensor | None = None,
 ) -> tuple[Any, Any]:
-    """Return the shape and type of what a function makes of zeros; lists if it makes several.
+    """Return the shape and type of what a function makes of zeros, arranged as its results are.
 
     An axis of the result is open if it changes with the open axes of the input.
 
@@ -183,7 +212,7 @@ def shapes_by_trying(
     """
     open_inside = any(None in shape[1:] for shape in shapes)
 
-    def tried(place: int) -> tuple[bool, list[Tensor]]:
+    def tried(place: int) -> tuple[Any, list[Tensor]]:
         filled = [
             [n if n is not None else (_LENGTHS if i else _BATCHES)[place] for i, n in enumerate(s)]
             for s in shapes
@@ -199,10 +228,9 @@ def shapes_by_trying(
                 f"the result for open axes in {', '.join(map(str, shapes))} was sought with "
                 f"{_LENGTHS[place]} in their place, but: {error} Give numbers instead."
             ) from error
-        many = isinstance(results, list | tuple)
-        return many, list(results) if many else [results]
+        return results, flatten(results)
 
-    many, first = tried(0)
+    results, first = tried(0)
     if batch_alone and not open_inside:
         open_batch = any(s and s[0] is None for s in shapes)
         found = [(None, *r.shape[1:]) if r.ndim and open_batch else r.shape for r in first]
@@ -213,4 +241,4 @@ def shapes_by_trying(
             for a, b in zip(first, second, strict=True)
         ]
     types = [str(r.dtype) for r in first]
-    return (found, types) if many else (found[0], types[0])
+    return pack(results, found), pack(results, types)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, plain
-from minicnn.errors import ArgumentError, DataError, ShapeError
+from minicnn.errors import ArgumentError, DataError, ShapeError, check_whole
 from minicnn.kernels.placement import device_of, on_gpu, to_device, to_gpu
+from minicnn.nested import flatten, holds_arrays, mapped, named
 
 __all__ = ["ArrayBatches", "Batch", "as_batches", "moved", "not_finite", "split_off",
-           "to_array", "to_arrays", "to_weights"]  # fmt: skip
+           "to_array", "to_arrays", "to_weights", "unpack"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -46,12 +47,21 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, array.array | memoryview) or any(hasattr(value, n) for n in names)
 
 
-def to_arrays(value: Any) -> Any:
-    """Return a list of arrays if `value` is a list of several inputs, else one array."""
-    if isinstance(value, tuple) or (
-        isinstance(value, list) and value and hasattr(plain(value[0]), "shape")
-    ):
-        return [to_array(v) for v in value]
+def to_arrays(value: Any, inside: bool = False) -> Any:
+    """Return an array, or several in lists and dictionaries if such came, tuples as lists.
+
+    Args:
+        value: what came.
+        inside: whether a tuple may be one array, default False.
+
+    >>> to_arrays({"age": [1, 2], "images": (np.ones(2), [np.ones(2)])})
+    {'age': array([1, 2]), 'images': [array([1., 1.]), [array([1., 1.])]]}
+    """
+    if isinstance(value, dict):
+        return {name: to_arrays(part, True) for name, part in value.items()}
+    plainly = isinstance(value, tuple) and not inside
+    if plainly or (isinstance(value, list | tuple) and holds_arrays(value, 1)):
+        return [to_arrays(part, True) for part in value]
     return to_array(value)
 
 
@@ -64,16 +74,18 @@ def to_weights(sample_weight: Any, y: Any) -> Any:
     >>> to_weights([1, 2], y).tolist()
     [1, 2]
     """
+    if isinstance(sample_weight, dict):
+        return {k: None if w is None else to_array(w) for k, w in sample_weight.items()}
     if isinstance(sample_weight, list | tuple):
         dimensions = [None if w is None else np.ndim(plain(w)) for w in sample_weight]
         if not all(n == 0 for n in dimensions):  # no plain list with a weight for each sample
-            truths = y if isinstance(y, list) else [y]
-            if len(sample_weight) == len(truths):
+            several, outputs = isinstance(y, list | dict), len(flatten(y))
+            if len(sample_weight) == outputs:
                 each = [None if w is None else to_array(w) for w in sample_weight]
-                return each if isinstance(y, list) else each[0]
-            if isinstance(y, list):
+                return each if several else each[0]
+            if several:
                 raise ArgumentError(
-                    f"sample_weight has {len(sample_weight)} parts, but y has {len(y)}; give an "
+                    f"sample_weight has {len(sample_weight)} parts, but y has {outputs}; give an "
                     f"array or None for each output, or one array for all."
                 )
     return None if sample_weight is None else to_array(sample_weight)
@@ -89,38 +101,40 @@ def moved(batch: Any, device: str) -> Any:
     >>> moved((np.ones((2, 3)), None, [1.0, 2.0]), "cpu")[2]
     [1.0, 2.0]
     """
-    if isinstance(batch, list | tuple):
-        return type(batch)(moved(part, device) for part in batch)
-    if isinstance(batch, dict):
-        return {name: moved(part, device) for name, part in batch.items()}
-    given = plain(batch)
-    if not hasattr(given, "shape") or device_of(given) == device or given.dtype.kind not in "biuf":
-        return batch
-    there = to_device(given, device)
-    return Tensor(there) if isinstance(batch, Tensor) else there
+
+    def there(part: Any) -> Any:
+        array = plain(part)
+        if not hasattr(array, "shape") or array.dtype.kind not in "biuf":
+            return part
+        if device_of(array) == device:
+            return part
+        copy = to_device(array, device)
+        return Tensor(copy) if isinstance(part, Tensor) else copy
+
+    return mapped(there, batch)
 
 
 def _flat(value: Any) -> list[Array]:
-    parts = value if isinstance(value, list) else [value]
-    return [part for part in parts if part is not None]
+    return [part for part in flatten(value) if part is not None]
 
 
 def _take(value: Any, key: Any, on_card: Any = None) -> Any:
     """Return the samples of a part that a key chooses; on the GPU its copy there does."""
-    if value is None:
-        return None
-    if isinstance(value, list):
-        return [_take(v, key, on_card) for v in value]
-    return value[key if on_card is None or not on_gpu(value) else on_card]
+
+    def taken(part: Any) -> Any:
+        if part is None:
+            return None
+        return part[key if on_card is None or not on_gpu(part) else on_card]
+
+    return mapped(taken, value)
 
 
 def not_finite(argument: str, value: Any) -> str | None:
     """Return which samples of data hold NaN or infinity, in words; None if none does."""
-    for i, part in enumerate(_flat(value)):
-        if part.dtype.kind != "f" or np.isfinite(part).all():
+    for name, part in named(argument, value):
+        if part is None or part.dtype.kind != "f" or np.isfinite(part).all():
             continue
         bad = ~np.isfinite(part).reshape(len(part), -1).all(axis=1)
-        name = f"{argument}[{i}]" if isinstance(value, list) else argument
         return (
             f"{name} holds NaN or infinity in {int(bad.sum())} of {len(part)} samples, the first "
             f"at index {int(bad.argmax())}"
@@ -128,13 +142,28 @@ def not_finite(argument: str, value: Any) -> str | None:
     return None
 
 
+def unpack(data: Any, where: str = "unpack_x_y_sample_weight: data") -> Batch:
+    """Return (x, y, sample_weight) of what a step is given, None for what is missing.
+
+    >>> unpack(([1.0, 2.0], [0.0, 1.0]))
+    ([1.0, 2.0], [0.0, 1.0], None)
+    """
+    parts = data if isinstance(data, tuple) else (data,)
+    if not 1 <= len(parts) <= 3:
+        raise ArgumentError(
+            f"{where} has {len(parts)} parts, but must be x, (x, y) or (x, y, sample_weight)."
+        )
+    x, y, sample_weight = (*parts, None, None)[:3]
+    return x, y, sample_weight
+
+
 class ArrayBatches:
     """Batches out of arrays; iterating over it again is the next epoch.
 
     Args:
-        x: inputs, an array or a list of arrays with samples along the first axis.
+        x: inputs, an array or several in lists and dictionaries, samples along the first axis.
         y: truth, likewise, or None.
-        weights: one weight for each sample, or a list of such for several y, or None.
+        weights: one weight for each sample, or such for each of several y, or None.
         batch_size: samples in a batch; the last batch may be smaller.
         shuffle: draw a new order for each epoch from the process's generator.
         where: the caller's name, for messages.
@@ -204,13 +233,7 @@ class _IterableBatches:
         empty = True
         for item in elements_of(self.source, self.shuffle):
             empty = False
-            parts = item if isinstance(item, tuple) else (item,)
-            if not 1 <= len(parts) <= 3:
-                raise ArgumentError(
-                    f"{self.where}: a batch has {len(parts)} parts, but must be x, (x, y) or "
-                    f"(x, y, sample_weight)."
-                )
-            x, y, w = (*parts, None, None)[:3]
+            x, y, w = unpack(item, f"{self.where}: a batch")
             y = None if y is None else to_arrays(y)
             yield to_arrays(x), y, to_weights(w, y)
         if empty:
@@ -220,23 +243,10 @@ class _IterableBatches:
             )
 
 
-def check_batch_size(where: str, batch_size: int | None) -> int:
-    """Return the batch size, 32 by default."""
-    if batch_size is None:
-        return 32
-    if (
-        isinstance(batch_size, bool)
-        or not isinstance(batch_size, int | np.integer)
-        or (batch_size < 1)
-    ):
-        raise ArgumentError(f"{where}: batch_size={batch_size!r}, but it must be an integer >= 1.")
-    return int(batch_size)
-
-
 def is_iterable_of_batches(x: Any) -> bool:
     """Return whether `x` is no array but gives batches when iterated over."""
     return hasattr(x, "__iter__") and not (
-        isinstance(x, list | tuple) or hasattr(plain(x), "shape")
+        isinstance(x, list | tuple | dict) or hasattr(plain(x), "shape")
     )
 
 
@@ -258,7 +268,7 @@ def as_batches(
         to_arrays(x),
         y,
         to_weights(weights, y),
-        check_batch_size(where, batch_size),
+        32 if batch_size is None else check_whole(where, "batch_size", batch_size),
         shuffle,
         where,
     )

@@ -10,10 +10,10 @@ from minicnn import metrics as metric_registry
 from minicnn import optimizers as optimizer_registry
 from minicnn.errors import ArgumentError
 from minicnn.metrics import Metric
-from minicnn.models.graph import as_list
 from minicnn.models.replay import Replays
 from minicnn.models.serialization import deserialize_keras_object
 from minicnn.models.steps import StepNames
+from minicnn.nested import flatten
 
 __all__ = ["Choices"]
 
@@ -125,7 +125,7 @@ class Choices(StepNames):
 
     def _metrics_by_output(self, argument: str, value: Any) -> list[list[Metric]]:
         return [
-            [metric_registry.as_metric(m) for m in as_list(group)] if group else []
+            [metric_registry.as_metric(m) for m in flatten(group)] if group else []
             for group in self._for_outputs(argument, value, one_list=True)
         ]
 
@@ -136,7 +136,7 @@ class Choices(StepNames):
             if isinstance(y_pred, dict):
                 names = sorted(y_pred)
             elif isinstance(y_pred, list | tuple):
-                names = [f"output_{i}" for i in range(len(y_pred))]
+                names = [f"output_{i}" for i in range(len(flatten(y_pred)))]
             if names != self._resolved_names:
                 self._resolve(names)
 

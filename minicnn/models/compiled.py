@@ -16,14 +16,14 @@ from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels import backend_module
 from minicnn.kernels.placement import gpu_in_sight
 from minicnn.kernels.threads import one_blas_thread
-from minicnn.models.batches import moved, to_arrays, to_weights
+from minicnn.models.batches import moved, to_arrays, to_weights, unpack
 from minicnn.models.choices import Choices
 from minicnn.models.faults import card_watched
-from minicnn.models.graph import as_list
 from minicnn.models.replay import Computed, Parts, track
 from minicnn.models.saving import free_name
-from minicnn.models.steps import by_output, flat_logs, unpack
-from minicnn.models.weighting import class_weights, for_each
+from minicnn.models.steps import flat_logs
+from minicnn.models.weighting import class_weights
+from minicnn.nested import flatten, mapped
 
 if TYPE_CHECKING:
     from minicnn.autograd import Variable
@@ -80,7 +80,7 @@ class Compiled(Choices):
         if y is None:
             raise ArgumentError(f"{self.name}: there is no truth y to compare the results with.")
         self._name_outputs(y_pred)
-        truths, predictions = by_output(y), by_output(y_pred)
+        truths, predictions = self.by_output("y", y), self.by_output("y_pred", y_pred)
         if len(truths) != len(predictions):
             raise ArgumentError(
                 f"{self.name}: y has {len(truths)} parts, but the model has {len(predictions)} "
@@ -88,7 +88,7 @@ class Compiled(Choices):
             )
         total: Any = None
         tracked = []
-        weights = for_each(sample_weight, len(truths))
+        weights = self.weights_by_output(sample_weight)
         for loss, weight, tracker, t, p, w in zip(
             *(self._losses, self._loss_weights, self._output_losses),
             *(truths, predictions, weights),
@@ -186,8 +186,8 @@ class Compiled(Choices):
     def _add_to_metrics(self, y: Any, y_pred: Any, sample_weight: Any) -> None:
         """Add a batch; as in Keras, sample weights count in the loss and in weighted metrics."""
         self._name_outputs(y_pred)
-        truths, predictions = by_output(y), by_output(y_pred)
-        weights = for_each(sample_weight, len(truths))
+        truths, predictions = self.by_output("y", y), self.by_output("y_pred", y_pred)
+        weights = self.weights_by_output(sample_weight)
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
@@ -206,7 +206,7 @@ class Compiled(Choices):
         self, x: Any, loss: Tensor, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Add a batch to the loss and the metrics."""
-        self._loss_mean.add(float(loss.data), len(as_list(x)[0]))
+        self._loss_mean.add(float(loss.data), len(flatten(x)[0]))
         if any(self._metrics) or any(self._weighted_metrics):
             self._add_to_metrics(y, y_pred, sample_weight)
 
@@ -262,7 +262,7 @@ class Compiled(Choices):
     @one_blas_thread()
     def _on_batch(self, step: Any, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
         self.reset_metrics()
-        x, y, sample_weight = self.arranged(x, y, sample_weight)
+        self._check_given(x)
         x, y = to_arrays(x), None if y is None else to_arrays(y)
         sample_weight = to_weights(sample_weight, y)
         logs = self._stepped(step, x, y, sample_weight)
@@ -305,7 +305,4 @@ class Compiled(Choices):
     def _predicted(self, x: Any) -> Any:
         with no_recording():
             results = self.predict_step((self._beside_weights(x),))
-        if isinstance(results, dict):
-            return {name: as_numpy(r) for name, r in results.items()}
-        several = isinstance(results, list | tuple)
-        return [as_numpy(r) for r in results] if several else as_numpy(results)
+        return mapped(as_numpy, list(results) if isinstance(results, tuple) else results)

@@ -17,6 +17,7 @@ from minicnn.layers.operation import Operation
 from minicnn.layers.symbolic import Call, SymbolicTensor
 from minicnn.models.graph import Graph
 from minicnn.models.serialization import deserialize_keras_object, serialize_keras_object
+from minicnn.nested import flatten, mapped
 
 __all__ = ["functional_config", "layer_entries", "network_of"]
 
@@ -82,9 +83,15 @@ def functional_config(graph: Graph) -> dict[str, Any]:
         layers.append({**entry_of(layer), "name": layer.name, "inbound_nodes": nodes})
     return {
         "layers": layers,
-        "input_layers": [keys[id(x)] for x in graph.inputs],
-        "output_layers": [keys[id(x)] for x in graph.outputs],
+        "input_layers": _places(graph.arranged_inputs, keys),
+        "output_layers": _places(graph.arranged_outputs, keys),
     }
+
+
+def _places(tensors: Any, keys: dict[int, list[Any]]) -> Any:
+    """Return the keys of tensors as these are arranged; a list of one for a single tensor."""
+    found = mapped(lambda x: keys[id(x)], tensors)
+    return [found] if isinstance(tensors, SymbolicTensor) else found
 
 
 def _as_operation(layer: Operation, keys: dict[int, list[Any]]) -> dict[str, Any] | None:
@@ -120,11 +127,12 @@ def _tensor(x: SymbolicTensor, keys: dict[int, list[Any]]) -> dict[str, Any]:
 
 def _node(call: Call, keys: dict[int, list[Any]]) -> dict[str, Any]:
     """Return the dictionary of one call."""
-    tensors = [_tensor(x, keys) for x in call.input_list]
-    several = isinstance(call.inputs, list | tuple)
+    tensors = {id(x): _tensor(x, keys) for x in call.input_list}
+    inputs, others, named = call.arguments(tensors)
     said = {} if call.training is None else {"said": True}
-    kwargs = {} if call.training is None else {"training": call.training}
-    return {"args": [tensors] if several else tensors, "kwargs": kwargs, **said}
+    training = {} if call.training is None else {"training": call.training}
+    written = serialize_keras_object([inputs, *others]), serialize_keras_object(named)
+    return {"args": written[0], "kwargs": written[1] | training, **said}
 
 
 def network_of(
@@ -157,7 +165,7 @@ def network_of(
             raise ArgumentError(f"load_model: the layer {name!r} needs {lacking}, which none makes")
         for name, layer, number, node in ready:
             results = _called(name, layer, node, tensors)
-            for place, tensor in enumerate(results if isinstance(results, list) else [results]):
+            for place, tensor in enumerate(flatten(results)):
                 tensors[name, number, place] = tensor
         waiting = [w for w in waiting if w not in ready]
     inputs = _arranged(config["input_layers"], tensors)
@@ -178,6 +186,10 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, dict) and value.get("class_name") == "__keras_tensor__"
 
 
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and "class_name" in value
+
+
 def _key(value: dict[str, Any]) -> Key:
     name, number, place = value["config"]["keras_history"]
     return name, number, place
@@ -185,7 +197,7 @@ def _key(value: dict[str, Any]) -> Key:
 
 def _needs(node: dict[str, Any]) -> list[Key]:
     """Return the keys of the tensors that a call takes."""
-    flat = [x for arg in node["args"] for x in (arg if isinstance(arg, list) else [arg])]
+    flat = flatten([node["args"], node.get("kwargs", {})], _is_tensor)
     return [_key(x) for x in flat if _is_tensor(x)]
 
 
@@ -193,12 +205,11 @@ def _called(name: str, layer: Any, node: dict[str, Any], tensors: dict[Key, Symb
     """Return the results of one call."""
 
     def given(value: Any) -> Any:
-        if isinstance(value, list):
-            return [given(v) for v in value]
-        return tensors[_key(value)] if _is_tensor(value) else value
+        return tensors[_key(value)] if _is_tensor(value) else deserialize_keras_object(value)
 
-    arguments = [given(arg) for arg in node["args"]]
-    kwargs = {k: v for k, v in node.get("kwargs", {}).items() if v is not None}
+    arguments = [mapped(given, arg, _is_entry) for arg in node["args"]]
+    kwargs = mapped(given, node.get("kwargs", {}), _is_entry)
+    kwargs = {k: v for k, v in kwargs.items() if v is not None}
     if layer in OPERATIONS.values():
         result = layer(*arguments)
         result.call.layer.name = name
@@ -210,8 +221,10 @@ def _called(name: str, layer: Any, node: dict[str, Any], tensors: dict[Key, Symb
 
 
 def _arranged(keys: Any, tensors: dict[Key, SymbolicTensor]) -> Any:
-    """Return the tensors of a list of keys, or of a single key."""
-    if keys and isinstance(keys[0], str):
-        keys = [keys]
-    found = [tensors[name, number, place] for name, number, place in keys]
-    return found[0] if len(found) == 1 else found
+    """Return the tensors of keys in lists and dictionaries, or of a single key."""
+    found = mapped(
+        lambda key: tensors[tuple(key)],
+        keys,
+        lambda key: isinstance(key, list | tuple) and len(key) == 3 and isinstance(key[0], str),
+    )
+    return found[0] if isinstance(found, list) and len(found) == 1 else found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from minicnn import ops
@@ -11,13 +12,9 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.base import Layer
 from minicnn.layers.symbolic import Call, SymbolicTensor
+from minicnn.nested import flatten, is_shape, mapped, never, pack
 
 __all__ = ["Graph"]
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a list or tuple as a list, and anything else as a list of one."""
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _calls_between(
@@ -74,12 +71,20 @@ def _continued(inputs: list[SymbolicTensor], output: SymbolicTensor) -> Symbolic
             # Something within that model: its layers are called once more, on what it gets here.
             values = {id(graph.inputs[0]): call.input_list[0]}
             for inner in _calls_between(model.name, graph.inputs, [output]):
-                given = [values[id(x)] for x in inner.input_list]
-                several = isinstance(inner.inputs, list | tuple)
-                result = inner.layer(given if several else given[0], training=inner.training)
-                values |= {id(x): y for x, y in zip(inner.outputs, as_list(result), strict=True)}
+                x, others, named = inner.arguments(values)
+                result = inner.layer(x, *others, training=inner.training, **named)
+                values |= {id(x): y for x, y in zip(inner.outputs, flatten(result), strict=True)}
             return values[id(output)]
     return output
+
+
+def check_names(where: str, argument: str, given: Iterable[str], names: list[str]) -> None:
+    """Refuse a dictionary of other names than a model's inputs or outputs have."""
+    if sorted(given) != sorted(names):
+        raise ArgumentError(
+            f"{where}: {argument} has the names {', '.join(map(repr, given))}, but the model has "
+            f"{', '.join(map(repr, names))}."
+        )
 
 
 def refuse_same_names(name: str, layers: list[Layer]) -> None:
@@ -95,6 +100,13 @@ def refuse_same_names(name: str, layers: list[Layer]) -> None:
             f"{name}: {kinds} are both named {twice[0]!r}; the layers of a model need different "
             f"names: give one of them name='{twice[0]}_2', for example."
         )
+
+
+def _lone(tensors: Any) -> Any:
+    """Return the only tensor of a list, else what came, tuples as lists."""
+    if isinstance(tensors, list | tuple):
+        return tensors[0] if len(tensors) == 1 else list(tensors)
+    return tensors
 
 
 def _joined(calls: list[Call], outputs: list[SymbolicTensor]) -> list[tuple[Call, Any, Call]]:
@@ -124,8 +136,8 @@ class Graph:
     """The calls between symbolic inputs and outputs, and how to run them.
 
     Args:
-        inputs: symbolic tensors where data enters.
-        outputs: symbolic tensors where results leave.
+        inputs: symbolic tensors where data enters, in lists or dictionaries.
+        outputs: symbolic tensors where results leave, likewise.
         name: the model's name, for messages.
 
     Raises:
@@ -134,8 +146,8 @@ class Graph:
 
     def __init__(self, inputs: Any, outputs: Any, name: str) -> None:
         self.name = name
-        self.inputs = as_list(inputs)
-        self.outputs = as_list(outputs)
+        self.inputs = flatten(inputs)
+        self.outputs = flatten(outputs)
         for argument, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
             for x in tensors:
                 if not isinstance(x, SymbolicTensor):
@@ -144,6 +156,9 @@ class Graph:
                         f"and layers called on it return."
                     )
         self.outputs = [_continued(self.inputs, x) for x in self.outputs]
+        #: Inputs and outputs as they are arranged; a list of one is that one.
+        self.arranged_inputs = _lone(inputs)
+        self.arranged_outputs = _lone(pack(outputs, self.outputs))
         self.calls = _calls_between(name, self.inputs, self.outputs)
         layers = {id(c.layer): c.layer for c in [*(x.call for x in self.inputs), *self.calls]}
         refuse_same_names(name, list(layers.values()))
@@ -197,25 +212,47 @@ class Graph:
 
     def run(self, inputs: Any, training: bool | None) -> Any:
         """Return the outputs for input tensors."""
-        given = as_list(inputs)
+        values: dict[int, Any] = {
+            id(place): self._fitted(place, convert_to_tensor(x))
+            for place, x in zip(self.inputs, self.in_order(inputs), strict=True)
+        }
+        for call, function, last in self.steps:
+            x, others, named = call.arguments(values)
+            mode = training if call.training is None else call.training
+            results = function(x, *others, training=mode, **named)
+            for place, result in zip(last.outputs, flatten(results), strict=True):
+                values[id(place)] = result
+        return mapped(lambda x: values[id(x)], self.arranged_outputs)
+
+    def in_order(self, inputs: Any, is_leaf: Any = never) -> list[Any]:
+        """Return inputs, or what stands for them, in the order of the model's own.
+
+        Args:
+            inputs: arranged as the model's inputs are; or by the names of these.
+            is_leaf: whether a list is one of them, by default none is.
+
+        Raises:
+            ArgumentError: they are too many, too few, or of other names.
+        """
+        expected = self.arranged_inputs
+        by_name = isinstance(expected, dict)
+        names = sorted(expected) if by_name else [x.name for x in self.inputs]
+        if isinstance(inputs, dict):
+            check_names(self.name, "x", inputs, names)
+            if not by_name:
+                return [inputs[name] for name in names]
+        given = flatten(inputs, is_leaf)
+        if by_name and not isinstance(inputs, dict) and len(names) > 1:
+            raise ArgumentError(
+                f"{self.name}: got {len(given)} inputs without names; give a dictionary of "
+                f"{', '.join(map(repr, names))}."
+            )
         if len(given) != len(self.inputs):
             raise ArgumentError(
                 f"{self.name}: got {len(given)} inputs, but the model has {len(self.inputs)}: "
                 f"{', '.join(repr(x.name) for x in self.inputs)}."
             )
-        values: dict[int, Any] = {
-            id(place): self._fitted(place, convert_to_tensor(x))
-            for place, x in zip(self.inputs, given, strict=True)
-        }
-        for call, function, last in self.steps:
-            arguments = [values[id(x)] for x in call.input_list]
-            several = isinstance(call.inputs, list | tuple)
-            mode = training if call.training is None else call.training
-            results = function(arguments if several else arguments[0], training=mode)
-            for place, result in zip(last.outputs, as_list(results), strict=True):
-                values[id(place)] = result
-        outputs = [values[id(x)] for x in self.outputs]
-        return outputs[0] if len(outputs) == 1 else outputs
+        return given
 
     def _fitted(self, place: SymbolicTensor, x: Tensor) -> Tensor:
         """Return an input with a missing or superfluous last axis of length 1 put right."""
@@ -235,16 +272,10 @@ class Graph:
 
     def output_shapes(self, input_shapes: Any) -> Any:
         """Return the shapes of the outputs for inputs of these shapes."""
-        shapes: dict[int, Any] = {}
-        given = input_shapes if isinstance(input_shapes, list) else [input_shapes]
-        for place, shape in zip(self.inputs, given, strict=True):
-            shapes[id(place)] = tuple(shape)
+        given = zip(self.inputs, self.in_order(input_shapes, is_shape), strict=True)
+        shapes: dict[int, Any] = {id(place): tuple(shape) for place, shape in given}
         for call in self.calls:
-            arguments = [shapes[id(x)] for x in call.input_list]
-            several = isinstance(call.inputs, list | tuple)
-            result = call.layer.compute_output_shape(arguments if several else arguments[0])
-            results = result if isinstance(result, list) else [result]
+            results = flatten(call.layer.shape_of_call(call, shapes), is_shape)
             for place, shape in zip(call.outputs, results, strict=True):
                 shapes[id(place)] = shape
-        outputs = [shapes[id(x)] for x in self.outputs]
-        return outputs[0] if len(outputs) == 1 else outputs
+        return mapped(lambda x: shapes[id(x)], self.arranged_outputs)

@@ -16,6 +16,7 @@ from minicnn.models import archive, configs, keras_weights, saving, serializatio
 from minicnn.models.graph import Graph
 from minicnn.models.summary import summary_text
 from minicnn.models.trainer import Trainer
+from minicnn.nested import is_shape, mapped
 
 __all__ = ["Model"]
 
@@ -24,8 +25,8 @@ class Model(Trainer, Layer):
     """A network: functional, of symbolic inputs and outputs, or a subclass with its own `call`.
 
     Args:
-        inputs: what `Input` returned, or a list of such.
-        outputs: symbolic tensors that layers made of them.
+        inputs: what `Input` returned; several in lists or dictionaries, as data will come.
+        outputs: symbolic tensors that layers made of them, likewise.
         name: default `functional` or a subclass's name, and a number.
 
     Raises:
@@ -57,7 +58,7 @@ class Model(Trainer, Layer):
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         self.graph = Graph(inputs, outputs, self.name)
         self._make_known()
-        self.takes_list = len(self.graph.inputs) > 1
+        self.takes_list = isinstance(self.graph.arranged_inputs, list)
         self.built = True
 
     def _make_known(self) -> None:
@@ -121,13 +122,13 @@ class Model(Trainer, Layer):
 
     @property
     def input(self) -> Any:
-        """The symbolic input, or the list of them."""
-        return self.inputs[0] if len(self.inputs) == 1 else self.inputs
+        """The symbolic input, or several as they are arranged."""
+        return self._drawn("inputs").arranged_inputs
 
     @property
     def output(self) -> Any:
-        """The symbolic output, or the list of them."""
-        return self.outputs[0] if len(self.outputs) == 1 else self.outputs
+        """The symbolic output, or several as they are arranged."""
+        return self._drawn("outputs").arranged_outputs
 
     @property
     def input_shape(self) -> Any:
@@ -153,6 +154,9 @@ class Model(Trainer, Layer):
     def _output_names(self) -> list[str]:
         if self.graph is None:
             return ["output"]
+        arranged = self.graph.arranged_outputs
+        if isinstance(arranged, dict) and len(arranged) == len(self.graph.outputs):
+            return sorted(arranged)
         names: list[str] = []
         for output in self.graph.outputs:  # a layer called twice may give two outputs
             names.append(saving.free_name(output.name, names))
@@ -172,9 +176,7 @@ class Model(Trainer, Layer):
     def build_by_shape(self, input_shape: Any) -> None:
         """Make the weights for inputs of this shape, unless they are made already."""
         if not self.built:
-            shapes = input_shape if isinstance(input_shape[0], list) else [input_shape]
-            shapes = [tuple(shape) for shape in shapes]
-            self.compute_output_shape(shapes if isinstance(input_shape[0], list) else shapes[0])
+            self.compute_output_shape(mapped(tuple, input_shape, is_shape))
             self.built, self.build_shape = True, input_shape
 
     #: Whether `from_config` makes the layers too, and takes `custom_objects`.

@@ -21,6 +21,7 @@ from minicnn.errors import RecordingError
 from minicnn.kernels import backend_module
 from minicnn.kernels.placement import on_gpu
 from minicnn.kernels.rows import joined
+from minicnn.nested import flatten, mapped
 
 __all__ = ["Computed", "Parts", "Replays", "track"]
 
@@ -43,22 +44,18 @@ def track(parts: Parts) -> None:
 
 def _leaves(batch: Any) -> list[Any]:
     """Return the arrays of a batch in a row, without those parts that are None."""
-    if isinstance(batch, list | tuple):
-        return [leaf for part in batch for leaf in _leaves(part)]
-    if isinstance(batch, dict):
-        return [leaf for name in sorted(batch) for leaf in _leaves(batch[name])]
-    return [] if batch is None else [plain(batch)]
+    return [plain(leaf) for leaf in flatten(batch) if leaf is not None]
 
 
 def _changed(batch: Any, change: Callable[[Any], Any]) -> Any:
     """Return a batch with another array in place of each; tensors stay tensors, `bare` ones."""
-    if isinstance(batch, list | tuple):
-        return type(batch)(_changed(part, change) for part in batch)
-    if isinstance(batch, dict):
-        return {name: _changed(batch[name], change) for name in sorted(batch)}
-    if batch is None:
-        return None
-    return batch.bare(change) if isinstance(batch, Tensor) else change(batch)
+
+    def changed(leaf: Any) -> Any:
+        if leaf is None:
+            return None
+        return leaf.bare(change) if isinstance(leaf, Tensor) else change(leaf)
+
+    return mapped(changed, batch)
 
 
 class _Row:

@@ -1,38 +1,21 @@
-"""What a step is given and gives: batches in the model's order, and figures by name."""
+"""What a step is given and gives: parts in the order of the outputs, and figures by name."""
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from minicnn.autograd.tensor import as_numpy
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, check_whole
 from minicnn.layers.weights import members, unique
 from minicnn.metrics import Mean, Metric
-from minicnn.models.batches import Batch, elements_of, is_iterable_of_batches, to_array
-from minicnn.models.graph import as_list
+from minicnn.models.batches import Batch
+from minicnn.models.graph import check_names
+from minicnn.nested import flatten
 
-__all__ = ["Limited", "StepNames", "by_output", "check_end", "flat_logs", "unpack"]
-
-
-def unpack(data: Any) -> Batch:
-    """Return (x, y, sample_weight) of what a step is given, None for what is missing.
-
-    >>> unpack(([1.0, 2.0], [0.0, 1.0]))
-    ([1.0, 2.0], [0.0, 1.0], None)
-    """
-    parts = data if isinstance(data, tuple) else (data,)
-    if not 1 <= len(parts) <= 3:
-        raise ArgumentError(
-            f"unpack_x_y_sample_weight: data has {len(parts)} parts, but must be x, (x, y) or "
-            f"(x, y, sample_weight)."
-        )
-    x, y, sample_weight = (*parts, None, None)[:3]
-    return x, y, sample_weight
+__all__ = ["Limited", "StepNames", "check_end", "flat_logs"]
 
 
 def flat_logs(where: str, logs: Any) -> dict[str, Any]:
@@ -67,9 +50,8 @@ class Limited:
     """
 
     def __init__(self, batches: Any, steps: int, argument: str, continued: bool = True) -> None:
-        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-            raise ArgumentError(f"{argument}={steps!r}, but it must be an integer >= 1.")
-        self.batches, self.steps, self.argument = batches, int(steps), argument
+        self.batches, self.argument = batches, argument
+        self.steps = check_whole("", argument, steps)
         self.continued = continued
         #: Batches of the next turn that were given before a training was continued.
         self.done = 0
@@ -115,23 +97,6 @@ def check_end(argument: str, batches: Any) -> None:
         )
 
 
-class _Arranged:
-    """Batches whose dictionaries are put into the model's order."""
-
-    def __init__(self, source: Iterable[Any], model: Any, shuffle: bool) -> None:
-        self.source, self.model, self.shuffle = source, model, shuffle
-
-    def __len__(self) -> int:
-        return len(self.source)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[Any]:
-        for item in elements_of(self.source, self.shuffle):
-            if isinstance(item, tuple) and len(item) in (2, 3):
-                yield self.model.arranged(*item)[: len(item)]
-            else:
-                yield self.model.arranged(item)[0] if isinstance(item, dict) else item
-
-
 class StepNames:
     """The names by which a model's inputs, outputs and figures are known; a part of `Trainer`."""
 
@@ -141,50 +106,37 @@ class StepNames:
     _weighted_metrics: list[list[Metric]]
     _output_losses: list[Metric | None]
     _loss_mean: Mean
+    _resolved_names: list[str]
+    _compile_arguments: dict[str, Any]
     built: bool
     #: The running figures, since they were last begun anew by a model that was built.
     _figures: list[Metric] | None = None
 
-    def arranged(
-        self, x: Any, y: Any = None, sample_weight: Any = None, shuffle: bool = False
-    ) -> tuple[Any, Any, Any]:
-        """Return inputs, truth and weights given by name in the order of the model's own.
-
-        Outputs without weights of their own have None. A `PyDataset` may be shuffled.
-
-        Raises:
-            ArgumentError: a name is unknown or missing, or the model has no names.
-        """
+    def _check_given(self, x: Any) -> None:
         if x is None:
             raise ArgumentError(f"{self.name}: x is missing; give arrays, or batches (x, y).")
-        if is_iterable_of_batches(x) and not isinstance(x, dict):
-            return _Arranged(x, self, shuffle), y, sample_weight
-        if isinstance(x, dict):
-            if self.graph is None:
-                raise ArgumentError(
-                    f"{self.name}: x is a dictionary, but the model has no named inputs; build it "
-                    f"of Inputs with names, or give a list."
-                )
-            x = self._in_order("x", x, [place.name for place in self.graph.inputs])
-        names = self._output_names() if self.graph is not None or not isinstance(y, dict) else None
-        if isinstance(y, dict):
-            names = names or sorted(y)
-            y = self._in_order("y", y, names)
-        if isinstance(sample_weight, dict):
-            if self.graph is None and isinstance(y, list | tuple):
-                names = names if names and len(names) == len(y) else sorted(sample_weight)
-            whole = {**dict.fromkeys(names or []), **sample_weight}
-            sample_weight = self._in_order("sample_weight", whole, names or [])
-        return x, y, sample_weight
 
-    def _in_order(self, argument: str, values: dict[str, Any], names: list[str]) -> Any:
-        if sorted(values) != sorted(names):
-            raise ArgumentError(
-                f"{self.name}: {argument} has the names {', '.join(map(repr, values))}, but the "
-                f"model has {', '.join(map(repr, names))}."
-            )
-        ordered = [None if values[name] is None else to_array(values[name]) for name in names]
-        return ordered[0] if len(ordered) == 1 else ordered
+    def by_output(self, argument: str, value: Any) -> list[Any]:
+        """Return results, or truths for them, in the order of the outputs; a list is in it.
+
+        Raises:
+            ArgumentError: a name is unknown or missing.
+        """
+        names = self._resolved_names
+        if not isinstance(value, dict) or any(isinstance(v, dict | list) for v in value.values()):
+            return flatten(value)
+        check_names(self.name, argument, value, names)
+        return [value[name] for name in names]
+
+    def weights_by_output(self, sample_weight: Any) -> list[Any]:
+        """Return the sample weights of each output: its own by name or place, or one for all."""
+        names = self._resolved_names
+        if isinstance(sample_weight, dict):
+            whole = {**dict.fromkeys(names), **sample_weight}
+            return self.by_output("sample_weight", whole)
+        if isinstance(sample_weight, list | tuple) and len(sample_weight) == len(names) > 1:
+            return list(sample_weight)
+        return [sample_weight] * len(names)
 
     def _output_names(self) -> list[str]:
         return ["output"]
@@ -212,7 +164,11 @@ class StepNames:
         if not hasattr(self, "_loss_mean"):
             return []
         groups = [*self._metrics, *self._weighted_metrics]
-        losses = [m for m in self._output_losses if m is not None]
+        trackers = dict(zip(self._resolved_names, self._output_losses, strict=True))
+        by_name = self.graph is None or isinstance(self.graph.arranged_outputs, dict)
+        asked = self._compile_arguments["loss"]  # whose order Keras' evaluate keeps
+        order = asked if by_name and isinstance(asked, dict) else trackers
+        losses = [m for m in map(trackers.get, order) if m is not None]
         return [self._loss_mean, *(m for group in groups for m in group), *losses]
 
     @property
@@ -225,10 +181,3 @@ class StepNames:
         for metric in self.metrics:
             metric.reset_state()
         self._figures = self.running_figures() if self.built else None
-
-
-def by_output(y_pred: Any) -> list[Any]:
-    """Return the results of a model in a row; those of a dictionary by name."""
-    if isinstance(y_pred, dict):
-        return [y_pred[name] for name in sorted(y_pred)]
-    return as_list(y_pred)

@@ -13,13 +13,14 @@ from minicnn.callbacks import CallbackList, History
 from minicnn.errors import ArgumentError
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
-from minicnn.models.batches import as_batches, is_iterable_of_batches, not_finite, split_off
+from minicnn.models.batches import as_batches, is_iterable_of_batches, not_finite, split_off, unpack
 from minicnn.models.compiled import Compiled
 from minicnn.models.course import Course, Passes
 from minicnn.models.faults import card_watched, told
 from minicnn.models.progress import Progress
 from minicnn.models.steps import Limited, check_end, flat_logs
 from minicnn.models.weighting import WeightedByClass, class_weights
+from minicnn.nested import flatten, pack
 
 __all__ = ["Trainer"]
 
@@ -72,8 +73,8 @@ class Trainer(Compiled):
         Each batch is taken to where the weights live; data that are on the GPU are shuffled there.
 
         Args:
-            x: inputs, an array or a list of them, or an iterable that gives batches (x, y) anew
-                each time it is iterated over.
+            x: inputs, an array or several in lists or in a dictionary by name, or an iterable that
+                gives batches (x, y) anew each time it is iterated over.
             y: truth, with as many samples.
             batch_size: samples in a batch, default 32.
             epochs: number of the last epoch.
@@ -108,7 +109,7 @@ class Trainer(Compiled):
         """
         self._check_compiled("fit")
         self._check_one_place()
-        x, y, sample_weight = self.arranged(x, y, sample_weight, shuffle)
+        self._check_given(x)
         if validation_split and validation_data is None:
             if is_iterable_of_batches(x):
                 raise ArgumentError("fit: validation_split needs arrays; give validation_data.")
@@ -199,15 +200,11 @@ class Trainer(Compiled):
         if data is None:
             return None
         name = "fit (validation_data)"
-        if is_iterable_of_batches(data) and not isinstance(data, dict):
-            return as_batches(self.arranged(data)[0], None, None, None, False, name)
+        if is_iterable_of_batches(data):
+            return as_batches(data, None, None, None, False, name)
         parts = tuple(data) if isinstance(data, list | tuple) else (data,)
-        if not 1 <= len(parts) <= 3:
-            raise ArgumentError(
-                f"fit: validation_data has {len(parts)} parts, but must be x, (x, y) or "
-                f"(x, y, sample_weight)."
-            )
-        return as_batches(*self.arranged(*parts), batch_size, False, name)
+        x, y, sample_weight = unpack(parts, "fit: validation_data")
+        return as_batches(x, y, sample_weight, batch_size, False, name)
 
     def _measure(
         self, batches: Any, tell: CallbackList, prefix: str = "", progress: Progress | None = None
@@ -252,7 +249,7 @@ class Trainer(Compiled):
         """
         self._check_compiled("evaluate")
         self._check_one_place()
-        x, y, sample_weight = self.arranged(x, y, sample_weight)
+        self._check_given(x)
         batches: Any = as_batches(x, y, sample_weight, batch_size, False, "evaluate")
         if (found := getattr(batches, "not_finite", None)) is not None:
             self._not_finite = f"evaluate: {found}"
@@ -283,7 +280,7 @@ class Trainer(Compiled):
         """Return the model's results for all samples as arrays.
 
         Args:
-            x: inputs, an array or a list of them, or an iterable of batches.
+            x: inputs as in `fit`, or an iterable of batches.
             batch_size: samples in a batch, default 32.
             verbose: as in `fit`.
             steps: batches, default all.
@@ -292,8 +289,9 @@ class Trainer(Compiled):
         Raises:
             DataError: there are no samples.
         """
+        self._check_given(x)
         self._check_one_place()
-        batches: Any = as_batches(self.arranged(x)[0], None, None, batch_size, False, "predict")
+        batches: Any = as_batches(x, None, None, batch_size, False, "predict")
         found = getattr(batches, "not_finite", None)
         if steps is not None:
             batches = Limited(batches, steps, "predict: steps", False)
@@ -313,23 +311,14 @@ class Trainer(Compiled):
         finally:
             progress.close()
         tell.tell("predict_end", {})
-        joined = _joined(results)
-        parts = list(joined.values()) if isinstance(joined, dict) else joined
-        if found is not None and not_finite("", parts):
+        parts = zip(*map(flatten, results), strict=True)
+        joined = pack(results[0], map(np.concatenate, parts))
+        if found is not None and not_finite("", joined):
             warnings.warn(
                 f"predict: {found}, and so do the results; leave these out or replace the values.",
                 stacklevel=2,
             )
         return joined
-
-
-def _joined(results: list[Any]) -> Any:
-    """Return the results of batches as arrays over all samples."""
-    if isinstance(results[0], dict):
-        return {name: np.concatenate([r[name] for r in results]) for name in results[0]}
-    if isinstance(results[0], list):
-        return [np.concatenate(parts) for parts in zip(*results, strict=True)]
-    return np.concatenate(results)
 
 
 def _steps(batches: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""Weights of samples: for each output, and by class."""
+"""Weights of samples by their class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError
 from minicnn.models.batches import Batch, to_arrays
 
-__all__ = ["WeightedByClass", "class_weights", "for_each"]
+__all__ = ["WeightedByClass", "class_weights"]
 
 Array = NDArray[Any]
 
@@ -22,7 +22,7 @@ def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) ->
 
     Classes that the dictionary does not name weigh 1.
     """
-    if y is None or isinstance(to_arrays(y), list):
+    if y is None or isinstance(to_arrays(y), list | dict):
         raise ArgumentError(
             "fit: class_weight needs one array y of class numbers; use sample_weight."
         )
@@ -54,10 +54,3 @@ class WeightedByClass:
     def __iter__(self) -> Iterator[Batch]:
         for x, y, weights in self.source:
             yield x, y, class_weights(self.class_weight, y, weights)
-
-
-def for_each(sample_weight: Any, outputs: int) -> list[Any]:
-    """Return the sample weights of each output: one for all, or a list with its own for each."""
-    if isinstance(sample_weight, list | tuple) and len(sample_weight) == outputs > 1:
-        return list(sample_weight)
-    return [sample_weight] * outputs

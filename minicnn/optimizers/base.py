@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import configs
 from minicnn.autograd.tensor import Variable, as_numpy, plain
-from minicnn.errors import ArgumentError, ShapeError, Worded
+from minicnn.errors import ArgumentError, ShapeError, Worded, check_whole
 from minicnn.kernels.placement import device_of, to_device
 from minicnn.kernels.rows import joined
 from minicnn.optimizers import schedules
@@ -63,18 +63,12 @@ class Optimizer(Worded, Copied):
     def __init__(
         self,
         learning_rate: Rate = 0.001,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
-        use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        loss_scale_factor: float | None = None,
-        gradient_accumulation_steps: int | None = None,
-        name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
+        weight_decay: float | None = None, clipnorm: float | None = None,
+        clipvalue: float | None = None, global_clipnorm: float | None = None,
+        use_ema: bool = False, ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None, loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None, name: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
         self.name = name or type(self).__name__.lower()
         if kwargs:
             raise ArgumentError(f"{self.name}: there is no argument {next(iter(kwargs))!r}.")
@@ -88,10 +82,8 @@ class Optimizer(Worded, Copied):
             ("ema_overwrite_frequency", ema_overwrite_frequency if use_ema else None, 1),
             ("gradient_accumulation_steps", gradient_accumulation_steps, 2),
         ):
-            if value is not None and not (isinstance(value, int | np.integer) and value >= least):
-                raise ArgumentError(
-                    f"{self.name}: {argument}={value!r}, but it must be an integer >= {least}."
-                )
+            if value is not None:
+                check_whole(self.name, argument, value, least)
         self._rate = self._checked_rate(learning_rate)
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue = clipnorm, clipvalue

@@ -12,6 +12,7 @@ from minicnn import config
 from minicnn.autograd.tensor import as_numpy
 from minicnn.data import INFINITE_CARDINALITY, Dataset
 from minicnn.errors import ArgumentError
+from minicnn.nested import holds_arrays
 
 __all__ = ["normalize", "set_random_seed", "split_dataset", "to_categorical"]
 
@@ -112,7 +113,8 @@ def split_dataset(
     (8, [8, 9])
     """
     if not isinstance(dataset, Dataset):
-        dataset = Dataset.from_tensor_slices(tuple(dataset) if _several(dataset) else dataset)
+        several = isinstance(dataset, list) and holds_arrays(dataset)
+        dataset = Dataset.from_tensor_slices(tuple(dataset) if several else dataset)
     if dataset.cardinality() == INFINITE_CARDINALITY:
         raise ArgumentError("split_dataset: the data set has no end; cut it with take first.")
     elements = list(dataset._elements())
@@ -121,10 +123,6 @@ def split_dataset(
         order = config.SeededGenerator(seed)().permutation(len(elements))
         elements = [elements[i] for i in order]
     return _of(elements[:left]), _of(elements[len(elements) - right :])
-
-
-def _several(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and hasattr(value[0], "shape")
 
 
 def _of(elements: list[Any]) -> Dataset:

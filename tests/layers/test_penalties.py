@@ -208,8 +208,9 @@ def test_a_layer_built_from_outside_is_built_once():
     assert layer.gain.constraint(np.array([-1.0])).numpy().tolist() == [0.0]
     twin = Scaled.from_config(layer.get_config())
     assert twin.factor == 2.0
-    with pytest.raises(ArgumentError, match="several inputs as one list"):
-        layer(Input((3,)), 1.0)
+    assert layer(Input((3,)), 1.0).shape == (None, 3)
+    with pytest.raises(ArgumentError, match="'shfit' is not known; did you mean 'shift'"):
+        layer(Input((3,)), shfit=1.0)
 
 
 def test_the_shape_of_the_first_layer_in_all_its_forms():

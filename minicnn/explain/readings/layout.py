@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, check_whole
 from minicnn.explain.readings.lettering import cell_texts, text_width, wrap
 from minicnn.explain.readings.marks import Summand, Where
 from minicnn.explain.readings.text import number
@@ -139,9 +139,7 @@ def check_size(record: Record, count: int, limit: int, what: str) -> None:
     Raises:
         ArgumentError: it shows more numbers than the limit.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1:
-        raise ArgumentError(f"explain: max_numbers={limit!r} must be an integer >= 1.")
-    if count > limit:
+    if count > check_whole("explain", "max_numbers", limit):
         raise ArgumentError(
             f"explain: {what} of {record.title} would show {count:,} numbers, more than "
             f"max_numbers={limit:,}. Show a part by explain(..., window=(rows, columns)), give a "

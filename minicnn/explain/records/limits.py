@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import numpy as np
-
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, check_whole
 from minicnn.explain.records.panel import Panel
 
 __all__ = ["MAX_FRAMES", "MAX_NUMBERS", "MAX_TERMS", "Limits", "TooLargeError"]
@@ -81,9 +79,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         self.ranges = _ranges(self.window)
-        whole = isinstance(self.max_terms, int | np.integer)
-        if not whole or isinstance(self.max_terms, bool) or self.max_terms < 1:
-            raise ArgumentError(f"explain: max_terms={self.max_terms!r} must be an integer >= 1.")
+        check_whole("explain", "max_terms", self.max_terms)
 
     def block(
         self, title: str, result: Panel, terms_each: int, channels: Sequence[int] = ()
