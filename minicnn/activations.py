@@ -296,3 +296,6 @@ def get(identifier: str | Activation | None) -> Activation:
 def serialize(activation: Activation) -> Any:
     """Return the name under which `get` finds this activation, or the function itself."""
     return next((name for name, f in NAMES.items() if f is activation), activation)
+
+
+deserialize = get  # as Keras calls it

@@ -161,3 +161,6 @@ def get(identifier: Any) -> Any:
 def serialize(constraint: Any) -> Any:
     """Return the name or config of which `get` makes this constraint again."""
     return spelled(constraint, NAMES)
+
+
+deserialize = get  # as Keras calls it

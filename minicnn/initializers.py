@@ -359,3 +359,6 @@ def get(identifier: Any) -> Any:
 def serialize(initializer: Any) -> Any:
     """Return the name or config of which `get` makes this initializer again."""
     return spelled(initializer, NAMES)
+
+
+deserialize = get  # as Keras calls it

@@ -279,3 +279,6 @@ def get(identifier: Any) -> Any:
 def serialize(regularizer: Any) -> Any:
     """Return the name or config of which `get` makes this regularizer again."""
     return spelled(regularizer, NAMES)
+
+
+deserialize = get  # as Keras calls it

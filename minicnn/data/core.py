@@ -205,6 +205,15 @@ class Core:
             return spec_of(element)
         raise ArgumentError("Dataset: element_spec of an empty data set is not known.")
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # nothing of it changes
+
+    def __reduce__(self) -> Any:
+        raise TypeError("Dataset: its steps are functions, which cannot be pickled; make it anew.")
+
     def __repr__(self) -> str:
         counts = {INFINITE_CARDINALITY: "infinite", UNKNOWN_CARDINALITY: "unknown"}
         return f"<Dataset of {counts.get(self._cardinality, self._cardinality)} elements>"

@@ -306,6 +306,7 @@ class Layer(WeightOwner):
             return self._call_symbolic(inputs, training, *others, **named)
         if isinstance(inputs, list | tuple | dict):
             tensors = self._cast_all(inputs, self.takes_list)
+            self._refuse_several(tensors)
             self.build_once(_shapes(tensors))
         else:
             tensors = self._cast(inputs)
@@ -315,8 +316,9 @@ class Layer(WeightOwner):
             self.add_activity_losses(self.activity_regularizer, results)
         return results
 
-    #: Whether a list of lists of numbers is several inputs, and not one array written as a list.
-    takes_list = False
+    #: Whether a list of lists of numbers is several inputs, and not one array written as a list;
+    #: None where that is another's to judge.
+    takes_list: bool | None = False
 
     #: What `training` is where nobody said.
     training_by_default: bool | None = False
@@ -352,7 +354,16 @@ class Layer(WeightOwner):
         home = None if isinstance(x, Tensor) or not gpu_in_sight() else self.home
         return ops.cast(convert_to_tensor(x) if home is None else beside(x, home), self.dtype)
 
-    def _cast_all(self, inputs: Any, takes_list: bool = False) -> Any:
+    def _refuse_several(self, inputs: Any) -> None:
+        """Refuse several inputs where the layer is of this house and takes one."""
+        here = type(self).call.__module__.startswith("minicnn.layers.")
+        if here and self.takes_list is False and isinstance(inputs, list | tuple | dict):
+            raise ShapeError(
+                f"{self.where}: got {len(inputs)} inputs in a {type(inputs).__name__}, but takes "
+                f"one; join them by Concatenate or Add, for example."
+            )
+
+    def _cast_all(self, inputs: Any, takes_list: bool | None = False) -> Any:
         """Return several inputs so; a list of plain numbers is one."""
         if isinstance(inputs, dict):
             return {name: self._cast_all(x) for name, x in inputs.items()}
@@ -367,6 +378,7 @@ class Layer(WeightOwner):
                     f"{self.where}: called on symbolic tensors and a {type(x).__name__}; all must "
                     f"be symbolic, that is come from an Input."
                 )
+        self._refuse_several(inputs)
         if others or named:
             place = self._training_place or 0
             said = {"training": training} if len(others) < place else {}

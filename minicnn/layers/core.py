@@ -243,6 +243,8 @@ class Lambda(Layer):
     [[2.0, 4.0, 6.0]]
     """
 
+    takes_list = None  # which is the function's to judge
+
     def __init__(
         self,
         function: Callable[..., Any],

@@ -470,7 +470,7 @@ def test_an_open_last_axis_is_refused(make):
 
 @pytest.mark.parametrize("make", BUILT)
 def test_several_inputs_for_a_layer_of_one_are_refused(make):
-    with pytest.raises(ShapeError, match="'w': the input has shape"):
+    with pytest.raises(ShapeError, match="'w': got 2 inputs in a list, but takes one"):
         make()([convert_to_tensor(images())] * 2)
 
 
