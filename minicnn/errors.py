@@ -10,7 +10,7 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from operator import index
 from types import ModuleType
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ __all__ = [
     "check_call",
     "check_choice",
     "check_whole",
+    "counted",
     "did_you_mean",
     "suggest_attributes",
     "suggestions",
@@ -134,6 +135,16 @@ def did_you_mean(words: Sequence[str]) -> str:
         return ""
     *first, last = map(repr, words)
     return f"did you mean {', '.join(first)}{' or ' if first else ''}{last}?"
+
+
+def counted(things: Sized | int, noun: str) -> str:
+    """Return how many there are, in words.
+
+    >>> counted(1, "image"), counted(range(3), "image")
+    ('1 image', '3 images')
+    """
+    number = things if isinstance(things, int) else len(things)
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def check_choice(

@@ -14,11 +14,7 @@ from minicnn.errors import ShapeError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "draw_masks",
-    "intersection_over_union",
-    "overlay",
-]
+__all__ = ["draw_masks", "intersection_over_union", "overlay"]
 
 Array = NDArray[Any]
 

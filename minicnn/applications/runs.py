@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from minicnn.applications.denoising import NoisyBatches, add_noise, check_noise,
 from minicnn.callbacks import BackupAndRestore, Callback, ModelCheckpoint, TerminateOnNaN
 from minicnn.errors import ArgumentError, DataError, check_choice
 from minicnn.files import make_folder, replacing
+from minicnn.images import Ranges
 from minicnn.layers import Layer, RandomFlip
+from minicnn.metrics import MeanMetricWrapper
 from minicnn.models import Model
 from minicnn.models.saving import read_arrays
 from minicnn.optimizers import Adam, CosineDecay
@@ -75,6 +77,8 @@ class Settings:
         preset: the name of the preset that these settings came from.
         original_size: the middle height and width of the training images before they were resized,
             None where nobody knows. It says at what scale the network saw them.
+        value_ranges: the numbers in the training files that are black and white, by their type,
+            such as `{"uint16": (0, 4095)}`; other types decide for themselves.
         filled: whether the network fills sizes up; those of older runs did not, see
             `cell_autoencoder`'s argument `displaced`.
     """
@@ -96,6 +100,7 @@ class Settings:
     split: str = "auto"
     preset: str = "standard"
     original_size: tuple[int, int] | None = None
+    value_ranges: Ranges = field(default_factory=dict)
     filled: bool = True
 
 
@@ -160,8 +165,9 @@ def load_settings(folder: str | Path) -> Settings:
             raise ValueError(f"it has the unknown setting {min(unknown)!r}")
         for key in ("image_size", "filters"):
             found[key] = tuple(found[key])
-        if found.get("original_size"):
-            found["original_size"] = tuple(found["original_size"])
+        found["original_size"] = tuple(found.get("original_size") or ()) or None
+        ranges = dict(found.get("value_ranges", {}))
+        found["value_ranges"] = {name: (black, white) for name, (black, white) in ranges.items()}
         return Settings(**{"filled": False, **found})
     except FileNotFoundError:
         raise DataError(
@@ -275,7 +281,7 @@ class TrainingRun:
         self.model = build(settings)
         steps = len(self.batches()) * settings.epochs
         rate = CosineDecay(settings.learning_rate, steps, alpha=0.01)
-        self.model.compile(Adam(rate), "mse", metrics=[named("psnr", _mean_psnr)])
+        self.model.compile(Adam(rate), "mse", metrics=[MeanMetricWrapper(_mean_psnr, "psnr")])
         save_settings(settings, self.folder)
         self.backup = BackupAndRestore(self.folder / BACKUP, delete_checkpoint=False)
 
@@ -310,9 +316,3 @@ class TrainingRun:
             ],
         )
         return history.history
-
-
-def named(name: str, function: Any) -> Any:
-    """Return a function under another name, by which logs call it."""
-    function.__name__ = name
-    return function

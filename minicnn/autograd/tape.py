@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn.autograd.recording import OPERATORS, Node, Trace, operator, recording, state
 from minicnn.autograd.tensor import Tensor, Variable, alongside, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, check_choice, counted
 from minicnn.kernels.placement import check_same_device
 from minicnn.nested import flatten, pack
 
@@ -181,8 +181,9 @@ class GradientTape:
         names = [x.node.name for x in found if x is not None and x.node is not None]
         names = [name for name in names if name != "read"]  # which is a variable's number
         shown = ", ".join([*names[:6], *(["..."] if len(names) > 6 else [])])
-        count = f"{len(names)} operation{'' if len(names) == 1 else 's'}"
-        recorded = f"recorded {count}: {shown}" if names else "nothing recorded"
+        recorded = (
+            f"recorded {counted(names, 'operation')}: {shown}" if names else "nothing recorded"
+        )
         return f"<GradientTape: {'used up' if self._used and not names else recorded}>"
 
     def _start(self) -> None:

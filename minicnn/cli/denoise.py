@@ -18,7 +18,7 @@ from minicnn.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     from minicnn.applications.runs import Settings
-    from minicnn.images import Picture
+    from minicnn.images import Picture, Range
 
 __all__ = ["denoise"]
 
@@ -86,13 +86,14 @@ def denoise(
                     picture = try_picture(path)
                     if isinstance(picture, str):
                         raise DataError(picture)
-                    clean = picture.scaled()  # (H,W,3)
+                    value_range = settings.value_ranges.get(picture.type)
+                    clean = picture.scaled(value_range)  # (H,W,3)
                 except DataError as error:
                     errors.print(
                         f"skipped: cannot read {path}: {error}.", style="yellow", markup=False
                     )
                     continue
-                for key, note in _notes_of(picture).items():
+                for key, note in _notes_of(picture, value_range).items():
                     notes.setdefault(key, [f"{place}: {note}"]).append(str(place))
                 height, width = clean.shape[:2]
                 fits = fitting_scale(settings, (height, width))
@@ -106,7 +107,7 @@ def denoise(
                 target = names.free(output, place, f"-denoised{ending}")
                 make_folder(target.parent)
                 replaced += target.exists()
-                write_picture(target, result, picture)
+                write_picture(target, result, picture, value_range)
                 if index in compared or len(inputs) <= _TOLD:
                     drawn = figures.draw_denoising(
                         clean[None] if noise else None, noisy[None], result[None]
@@ -216,11 +217,11 @@ class _Names:
         return path
 
 
-def _notes_of(picture: Picture) -> dict[str, str]:
+def _notes_of(picture: Picture, value_range: Range | None) -> dict[str, str]:
     """Return what was decided on reading a picture: sentences, by what they have in common."""
     notes = {note: note for note in picture.notes}
-    if said := picture.extent.note:
-        notes[f"{picture.bits} bits, {picture.value_range}"] = said
+    if said := picture.extent.told(value_range or picture.value_range):
+        notes[picture.type + said.partition(" were ")[2]] = said
     if picture.alpha or (picture.palette is not None and (picture.palette[:, 3] < 255).any()):
         text = "what is transparent is black in the result, which has no opacity"
         notes[text] = text

@@ -46,6 +46,7 @@ def search(
     from minicnn.applications.report import encode
     from minicnn.applications.runs import load_model, load_settings
     from minicnn.datasets import read_image
+    from minicnn.images import read_picture
 
     with told(), computing_on(device):
         weights = weights_of(by)
@@ -57,9 +58,11 @@ def search(
                 f"shape; search with one of --preset standard or faithful, or leave the shape out "
                 f"with --by colour,stain,size."
             )
-        query = read_image(image, settings.image_size)[None]  # (1,H,W,3)
-        sizes = [read_image(image).shape[:2]]
+        picture = read_picture("search", image)
+        sizes = [picture.pixels.shape[:2]]
         cells = load_folder(data, replace(settings, limit=None))
+        value_range = cells.value_ranges.get(picture.type)
+        query = read_image(image, settings.image_size, value_range)[None]  # (1,H,W,3)
         same = [path.resolve() == image.resolve() for path in cells.files]
         if any(same):  # the image itself is in the folder: it would always come first
             query = cells.take(same).images[:1]
@@ -81,10 +84,10 @@ def search(
             for i, distance in zip(shown, ranking.distances[0], strict=False)
         ]
         parts_used = ", ".join(f"{name} {weight:.0%}" for name, weight in weights.items())
-        picture = figures.draw_search(
+        drawn = figures.draw_search(
             query, cells.images[shown][None], [titles], ["query"], f"nearest by {parts_used}"
         )
-        console.print(f"picture: {figures.save_figure(picture, output)}", markup=False)
+        console.print(f"picture: {figures.save_figure(drawn, output)}", markup=False)
         console.print(f"all {len(cells)} images, nearest first: {table_file}", markup=False)
 
 

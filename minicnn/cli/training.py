@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 import time
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich.table import Table
 
-from minicnn.cli.shared import (
-    Device,
-    computing_on,
-    console,
-    errors,
-    removed_if_empty,
-    step,
-    told,
-)
-from minicnn.errors import ArgumentError, DataError, check_choice
+from minicnn.cli.shared import Device, computing_on, console, errors, removed_if_empty, step, told
+from minicnn.errors import ArgumentError, DataError, check_choice, counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +22,7 @@ if TYPE_CHECKING:
     from minicnn.applications.report import Denoising
     from minicnn.applications.runs import Settings, TrainingRun
     from minicnn.datasets import CellImages
+    from minicnn.images import Range
 
     Array = NDArray[Any]
 
@@ -167,6 +161,14 @@ def train(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take so many images of each class.")
     ] = None,
+    value_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Numbers in the files that are black and white, e.g. 0 4095 of 12 bits.",
+            show_default="by their type, or the fewest bits that hold all",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Continue the run in the output folder, finished or not."),
@@ -189,6 +191,7 @@ def train(
         "--split": split,
         "--seed": seed,
         "--limit": limit,
+        "--value-range": value_range,
         "--preset": preset,
         "--data": None if data is None else str(data.resolve()),
     }
@@ -209,8 +212,9 @@ def train(
                 f"be read as images the next time; choose a folder outside."
             )
         claim_folder(output, resume)
-        cells = load_folder(folder, settings)
-        settings = replace(settings, original_size=_middle_size(cells.files))
+        cells = load_folder(folder, settings, None if resume else value_range)
+        height, width = (int(n) for n in np.median(cells.sizes, axis=0))
+        settings = replace(settings, original_size=(height, width), value_ranges=cells.value_ranges)
         train_images, test_images, tested = _split(cells, settings)
         del cells  # the whole of what now stands in two parts
         run = TrainingRun(settings, output, train_images, test_images, resume)
@@ -244,6 +248,14 @@ def _checked(asked: dict[str, Any]) -> dict[str, Any]:
         asked[option] = check_choice("minicnn train", option, asked[option], names[option])
     if "--noise" in asked:
         check_noise("minicnn train", "--noise", asked["--noise"])
+    if "--value-range" in asked:
+        black, white = asked["--value-range"]
+        asked["--value-range"] = f"{black:g} {white:g}"
+        if not -math.inf < black < white < math.inf:
+            raise ArgumentError(
+                f"minicnn train: --value-range {black:g} {white:g}, but the first number, "
+                f"black, must be below the second, white, such as 0 4095."
+            )
     return asked
 
 
@@ -253,7 +265,7 @@ def _begun(asked: dict[str, Any]) -> Settings:
 
     if "--data" not in asked:
         raise ArgumentError("train needs --data DIR, a folder of class folders of images.")
-    changes = {_key(option): value for option, value in asked.items()}
+    changes = {_key(o): value for o, value in asked.items() if o != "--value-range"}
     if side := changes.get("image_size"):
         changes["image_size"] = (side, side)
     return runs.preset(changes.pop("preset", "standard"), **changes)
@@ -269,6 +281,8 @@ def _resumed(output: Path, asked: dict[str, Any]) -> Settings:
             f"the run in {output} is a demo's, which is not resumed; run minicnn demo again."
         )
     kept = {**asdict(settings), "image_size": settings.image_size[0]}
+    ranges = [f"{black:g} {white:g}" for black, white in settings.value_ranges.values()]
+    kept["value_range"] = [*{asked.get("--value-range")}.intersection(ranges), *ranges, None][0]
     for option, value in asked.items():
         before = kept[_key(option)]
         if value != before and option not in ("--data", "--epochs"):
@@ -300,16 +314,6 @@ def _resumed(output: Path, asked: dict[str, Any]) -> Settings:
     return replace(
         settings, data=asked.get("--data", settings.data), epochs=epochs or settings.epochs
     )
-
-
-def _middle_size(files: Sequence[Path]) -> tuple[int, int]:
-    """Return the median height and width of at most a hundred of these image files."""
-    from minicnn.images import try_picture
-
-    pictures = map(try_picture, files[:: 1 + len(files) // 100])
-    sizes = [picture.pixels.shape for picture in pictures if not isinstance(picture, str)]
-    height, width = (int(statistics.median(axis)) for axis in list(zip(*sizes, strict=False))[:2])
-    return height, width
 
 
 def _split_by_chance(
@@ -348,8 +352,11 @@ def _split(cells: CellImages, settings: Settings) -> tuple[Array, Array, str]:
     return train.images, test.images, "chosen at random" if by_chance else "of other slides"
 
 
-def load_folder(folder: Path, settings: Settings) -> CellImages:
-    """Load a folder of images with a progress bar, and name the files that cannot be read."""
+def load_folder(folder: Path, settings: Settings, value_range: Range | None = None) -> CellImages:
+    """Load a folder of images with a progress bar, and name the files that cannot be read.
+
+    Their numbers are scaled by the range, else by those of the run.
+    """
     from rich.progress import Progress
 
     from minicnn.datasets import load_cell_images
@@ -361,6 +368,7 @@ def load_folder(folder: Path, settings: Settings) -> CellImages:
             folder,
             settings.image_size,
             limit=settings.limit,
+            value_range=value_range or settings.value_ranges,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     counts = ", ".join(
@@ -379,13 +387,3 @@ def load_folder(folder: Path, settings: Settings) -> CellImages:
     for note in cells.notes:
         errors.print(f"note: {note}", style="yellow", markup=False)
     return cells
-
-
-def counted(things: Sized | int, noun: str) -> str:
-    """Return how many there are, in words.
-
-    >>> counted(1, "image"), counted(range(3), "image")
-    ('1 image', '3 images')
-    """
-    number = things if isinstance(things, int) else len(things)
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,14 +8,7 @@ from typing import Any, Self
 
 from minicnn import config
 from minicnn.data import iteration
-from minicnn.data.core import (
-    AUTOTUNE,
-    UNKNOWN_CARDINALITY,
-    Core,
-    Key,
-    UserFunction,
-    check_number,
-)
+from minicnn.data.core import AUTOTUNE, UNKNOWN_CARDINALITY, Core, Key, UserFunction, check_number
 from minicnn.data.structure import from_user, to_device, to_user
 from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels.threads import cores

@@ -16,15 +16,7 @@ import numpy as np
 
 from minicnn import config, workers
 
-__all__ = [
-    "batched",
-    "interleaved",
-    "mapped",
-    "prefetched",
-    "shuffled",
-    "unbatched",
-    "windows",
-]
+__all__ = ["batched", "interleaved", "mapped", "prefetched", "shuffled", "unbatched", "windows"]
 
 Elements = Iterator[Any]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from minicnn import workers
 from minicnn.datasets.image_files import Size, check_value_range, height_and_width
-from minicnn.errors import ArgumentError, DataError
+from minicnn.errors import ArgumentError, DataError, counted
 from minicnn.images import (
     ENDINGS,
     Extent,
+    Picture,
     Range,
+    Ranges,
     list_images,
     resize,
     told_endings,
@@ -41,8 +43,10 @@ __all__ = [
     "why_no_slides",
 ]
 
-#: What is kept of a file beside its pixels: notes, height and width.
-_Of = tuple[tuple[str, ...], tuple[int, int]]
+#: The type of a file's numbers, and which of them were given as black and white.
+_Kind = tuple[str, Range | None]
+#: What is kept of a file beside its pixels.
+_Of = tuple[_Kind, Extent, tuple[str, ...], tuple[int, int]]
 _THREADS = 4  # more wait for each other: only decoding and resizing run outside Python's lock
 
 
@@ -61,6 +65,8 @@ class CellImages:
             sentence each.
         sizes: height and width of each file in pixels, before it was resized; empty where the
             images come from no files.
+        value_ranges: the files' numbers that are black and white, by their type, where the type
+            does not say it: of more than 8 bits, or as asked for.
 
     >>> cells = CellImages(
     ...     images=np.zeros((2, 4, 6, 3), np.float32),
@@ -81,6 +87,7 @@ class CellImages:
     unreadable: tuple[tuple[Path, str], ...] = ()
     notes: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
+    value_ranges: Ranges = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -89,8 +96,8 @@ class CellImages:
     def take(self, indices: ArrayLike) -> CellImages:
         """Return the images at these positions, in this order, as a copy.
 
-        The class names stay as they are; `unreadable` and `notes` belong to the whole folder and
-        are left out.
+        The class names stay as they are; `unreadable`, `notes` and `value_ranges` belong to the
+        whole folder and are left out.
 
         Args:
             indices: positions (M,), or a mask (N,) of booleans.
@@ -127,7 +134,7 @@ def load_cell_images(
     size: Size = 64,
     *,
     limit: int | None = None,
-    value_range: Range | None = None,
+    value_range: Range | Ranges | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CellImages:
     """Read a folder of class folders of images into one array.
@@ -143,8 +150,9 @@ def load_cell_images(
         folder: the folder; if the images lie directly in it, they are one class of its name.
         size: height and width in pixels, one number for both or a pair (height, width).
         limit: at most so many files of each class, evenly spaced; all when None.
-        value_range: the numbers in the files that are black and white, such as `(0, 4095)`. By
-            default that of their type; where all 16-bit files together would fit into fewer bits,
+        value_range: the numbers in the files that are black and white, such as `(0, 4095)`, or
+            these by type, such as `{"uint16": (0, 4095)}`. By default, and where a type cannot
+            hold them, that of the type; where all 16-bit files together would fit into fewer bits,
             as a 12-bit camera's do, that of these bits, which `notes` says.
         progress: called with (files read, number of files) after every file.
 
@@ -154,7 +162,8 @@ def load_cell_images(
     Raises:
         DataError: the folder is missing, is a file, holds no images, holds both images and class
             folders, or none of its images can be read.
-        ArgumentError: a size or limit below 1, or a value range of two equal numbers.
+        ArgumentError: a size or limit below 1; or a value range of two equal numbers, that no
+            file's type can hold, or that leaves nothing between black and white.
 
     >>> import tempfile
     >>> from minicnn.datasets import write_image
@@ -169,7 +178,8 @@ def load_cell_images(
     height, width = height_and_width("load_cell_images", size)
     if limit is not None and limit < 1:
         raise ArgumentError(f"load_cell_images: limit={limit} must be at least 1, or None for all.")
-    value_range = check_value_range("load_cell_images", value_range)
+    by_type = value_range if isinstance(value_range, Mapping) else {}
+    asked = None if value_range is by_type else check_value_range("load_cell_images", value_range)
     root = Path(folder).expanduser()
     classes, left = find_classes(root)
     labelled = [
@@ -181,20 +191,24 @@ def load_cell_images(
     good: list[int] = []
     unreadable: list[tuple[Path, str]] = []
     told: dict[str, list[Path]] = {}
-    kinds: dict[tuple[str, int], list[tuple[int, Extent]]] = {}
+    kinds: dict[_Kind, list[tuple[int, Extent]]] = {}
     sizes: list[tuple[int, int]] = []
 
-    def read(item: tuple[Path, int]) -> tuple[NDArray[Any], Extent, _Of] | str:
+    def given(picture: Picture) -> Range | None:
+        if asked is None or picture.palette is not None or picture.bits < 8:
+            return by_type.get(picture.type)
+        kind = picture.pixels.dtype
+        ends = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+        return asked if ends.min <= min(asked) and max(asked) <= ends.max else None
+
+    def read(item: tuple[Path, int]) -> tuple[NDArray[Any], _Of] | str:
         picture = try_picture(item[0])
         if isinstance(picture, str):
             return picture
-        height_before, width_before = picture.pixels.shape[:2]
-        of = (picture.notes, (height_before, width_before))
+        before = (picture.pixels.shape[0], picture.pixels.shape[1])
         try:
-            if value_range is not None:
-                pixels: Any = picture.scaled(value_range, (height, width))
-                return pixels, Extent("f", 32, 0, 1), of
-            return resize(picture.rgb(), (height, width)), picture.extent, of
+            of = ((picture.type, given(picture)), picture.extent, picture.notes, before)
+            return resize(picture.rgb(), (height, width)), of
         except DataError as error:
             return str(error)
 
@@ -205,9 +219,9 @@ def load_cell_images(
             if isinstance(result, str):
                 unreadable.append((path, result))
             else:
-                images[len(good)], extent, (notes, before) = result
+                images[len(good)], (kind, extent, notes, before) = result
                 sizes.append(before)
-                kinds.setdefault((extent.kind, extent.bits), []).append((len(good), extent))
+                kinds.setdefault(kind, []).append((len(good), extent))
                 for note in notes:
                     told.setdefault(note, []).append(path.relative_to(root))
                 good.append(index)
@@ -229,37 +243,59 @@ def load_cell_images(
     ]
     decided = [f"{_some([str(p) for p in paths], 2)}: {note}." for note, paths in told.items()]
     files = tuple(labelled[i][0] for i in good)
+    images = images[: len(good)]
+    scaled, ranges = _scale_together(images, kinds, asked)
     return CellImages(
-        images=images[: len(good)],
+        images=images,
         labels=np.array([labelled[i][1] for i in good], np.int64),
         class_names=tuple(classes),
         slides=tuple(slide_of(path) for path in files),
         files=files,
         unreadable=tuple(unreadable),
-        notes=(*_scale_together(images, kinds), *decided, *lost, *left),
+        notes=(*scaled, *decided, *lost, *left),
         sizes=tuple(sizes),
+        value_ranges=ranges,
     )
 
 
 def _scale_together(
-    images: NDArray[np.float32], kinds: dict[tuple[str, int], list[tuple[int, Extent]]]
-) -> list[str]:
-    """Scale images of one kind of numbers by one range, in place, and say what was decided."""
-    notes = []
-    for places in kinds.values():
+    images: NDArray[np.float32], kinds: dict[_Kind, list[tuple[int, Extent]]], asked: Range | None
+) -> tuple[list[str], dict[str, Range]]:
+    """Scale images of one kind of numbers by one range, in place, and say what was decided.
+
+    Returns:
+        Sentences, and the numbers of black and white by type.
+    """
+    notes, ranges, here = [], {}, []
+    for (name, given), places in kinds.items():
         extent = functools.reduce(Extent.joined, (extent for _, extent in places))
-        black, white = extent.value_range
+        black, white = given or extent.value_range
         for place, _ in places:
             image = images[place]
             image -= np.float32(black)
             image /= np.float32(white - black)
             np.clip(image, 0, 1, out=image)
-        if extent.note is not None:
-            notes.append(
-                f"{_count(places, 'image')}: {extent.note}; a value range of {extent.whole[0]} to "
-                f"{extent.whole[1]} takes the whole type."
-            )
-    return notes
+        if given or extent.bits > 8:
+            ranges[name] = (black, white)
+        count, told = counted(places, "image"), extent.told((black, white))
+        here.append(f"{count} of {name} from {extent.low:g} to {extent.high:g}")
+        whole = f"; a value range of {extent.whole[0]} to {extent.whole[1]} takes the whole type"
+        if told:
+            notes.append(f"{count}: {told}{'' if given else whole}.")
+        elif asked and not given:
+            notes.append(f"{count}: {name} numbers cannot hold the range and keep their own.")
+    inside = [
+        any(((images[place] > 0) & (images[place] < 1)).any() for place, _ in places)
+        for (_, given), places in kinds.items()
+        if given
+    ]
+    if asked and not (inside and all(inside)):
+        why = "leaves nothing between black and white" if inside else "is beyond their types"
+        raise ArgumentError(
+            f"load_cell_images: value_range=({asked[0]:g}, {asked[1]:g}) {why}; there are "
+            f"{'; '.join(here)}."
+        )
+    return notes, ranges
 
 
 def slide_of(path: str | Path) -> str:
@@ -341,7 +377,7 @@ def split_at_random(
     """
     if len(cells) < 2:
         raise DataError(
-            f"split_at_random: {_count(cells, 'image')} came; a split needs 2 or more, one to "
+            f"split_at_random: {counted(cells, 'image')} came; a split needs 2 or more, one to "
             f"learn from and one to test on."
         )
     chosen = np.arange(len(cells))
@@ -411,18 +447,17 @@ def find_classes(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
     classes = {path.name: found.images for path, found in inside.items() if found.images}
     if direct and classes:
         raise DataError(
-            f"load_cell_images: {root} holds {_count(direct, 'image')} of its own beside "
-            f"{_count(classes, 'folder')} with images ({_some(list(classes))}); which is the "
+            f"load_cell_images: {root} holds {counted(direct, 'image')} of its own beside "
+            f"{counted(classes, 'folder')} with images ({_some(list(classes))}); which is the "
             f"class is not clear, {expected}."
         )
     if not direct and not classes:
-        parts = []
-        if there.folders:
-            names = [path.name for path in there.folders]
-            parts.append(f"{_count(names, 'folder')} without images ({_some(names)})")
-        if there.others:
-            names = [path.name for path in there.others]
-            parts.append(f"{_count(names, 'other file')} ({_some(names)})")
+        named = ((there.folders, "folder", " without images"), (there.others, "other file", ""))
+        parts = [
+            f"{counted(paths, noun)}{more} ({_some([path.name for path in paths])})"
+            for paths, noun, more in named
+            if paths
+        ]
         found = f"no images but {' and '.join(parts)}" if parts else "nothing that is not hidden"
         if not any(root.iterdir()):
             found = "nothing"
@@ -437,12 +472,8 @@ def find_classes(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
         which = "folders beside the images" if direct else "folders inside class folders"
         left.append(f"{which} were not read: {_some(names)}.")
     if empty := [path.name for path, found in inside.items() if classes and not found.images]:
-        left.append(f"{_count(empty, 'folder')} without images: {_some(empty)}.")
+        left.append(f"{counted(empty, 'folder')} without images: {_some(empty)}.")
     return ({root.resolve().name: direct} if direct else classes), left
-
-
-def _count(things: Any, noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

@@ -9,16 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from minicnn.errors import ArgumentError, DataError
-from minicnn.files import replacing
-from minicnn.images import Range, read_picture, warn_of
+from minicnn.images import Picture, Range, read_picture, warn_of, write_picture
 
-__all__ = [
-    "Size",
-    "check_value_range",
-    "height_and_width",
-    "read_image",
-    "write_image",
-]
+__all__ = ["Size", "check_value_range", "height_and_width", "read_image", "write_image"]
 
 #: Height and width in pixels: one number for both, or a pair (height, width).
 Size = int | tuple[int, int]
@@ -101,14 +94,18 @@ def write_image(path: str | Path, array: ArrayLike) -> None:
     ...     (read_image(Path(folder, "wide.png"))[0, 0] * 255).tolist()
     [0.0, 128.0, 255.0]
     """
-    from PIL import Image
-
-    target = Path(path).expanduser()
-    if target.suffix.lower() != ".png":
+    if Path(path).suffix.lower() != ".png":
         raise ArgumentError(f"write_image: {path} must end in .png, the only format written.")
-    pixels = _to_bytes(target, np.asarray(array))
-    with replacing(target) as temporary:
-        Image.fromarray(pixels).save(temporary, "PNG")
+    values = np.asarray(array)
+    if values.dtype == np.uint8:
+        values = values / 255
+    elif values.dtype.kind != "f":
+        raise DataError(
+            f"write_image: an array of {values.dtype} came for {Path(path).name}; give floats "
+            "between 0 and 1, or uint8 between 0 and 255."
+        )
+    like = Picture(np.zeros((1, 1, 3), np.uint8), 8, "rgb", form="PNG")
+    write_picture(path, values, like, where="write_image")
 
 
 def height_and_width(where: str, size: Any) -> tuple[int, int]:
@@ -129,25 +126,3 @@ def height_and_width(where: str, size: Any) -> tuple[int, int]:
             "each 1 or more, such as 64 or (48, 64)."
         )
     return int(height), int(width)
-
-
-def _to_bytes(target: Path, array: NDArray[Any]) -> NDArray[np.uint8]:
-    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)
-    if not (grey or (array.ndim == 3 and array.shape[2] == 3)) or array.size == 0:
-        raise DataError(
-            f"write_image: an array of shape {array.shape} came for {target.name}; an image has "
-            "the shape (H,W,3), (H,W,1) or (H,W) and at least one pixel."
-        )
-    if array.dtype != np.uint8:
-        if array.dtype.kind != "f":
-            raise DataError(
-                f"write_image: an array of {array.dtype} came for {target.name}; give floats "
-                "between 0 and 1, or uint8 between 0 and 255."
-            )
-        if np.isnan(array).any():
-            raise DataError(
-                f"write_image: {np.isnan(array).sum()} of the {array.size} values for "
-                f"{target.name} are not numbers (NaN)."
-            )
-        array = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
-    return np.ascontiguousarray(array.reshape(array.shape[:2]) if grey else array)

@@ -9,7 +9,7 @@ images.
 """
 
 from minicnn.images.folders import ENDINGS, Listing, is_hidden, is_image, list_images, told_endings
-from minicnn.images.picture import Extent, Picture, Range, resize, scale
+from minicnn.images.picture import Extent, Picture, Range, Ranges, resize, scale
 from minicnn.images.reading import read_picture, try_picture, warn_of
 from minicnn.images.writing import ending_of, write_picture
 
@@ -19,6 +19,7 @@ __all__ = [
     "Listing",
     "Picture",
     "Range",
+    "Ranges",
     "ending_of",
     "is_hidden",
     "is_image",

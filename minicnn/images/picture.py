@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,10 +15,12 @@ from minicnn.errors import DataError, ShapeError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Extent", "Picture", "Range", "resize", "scale"]
+__all__ = ["Extent", "Picture", "Range", "Ranges", "resize", "scale"]
 
 #: The numbers of black and of white; white may be the smaller one.
 Range = tuple[float, float]
+#: The same by type of numbers, as `Picture.type` names it.
+Ranges = Mapping[str, Range]
 
 #: Bits that cameras use, of those that a file keeps.
 _CAMERA_BITS = (8, 10, 12, 14, 16, 24, 32)
@@ -79,14 +82,21 @@ class Extent(NamedTuple):
         '16-bit integers from 3 to 4000 were taken for 12 bits and scaled from 0 (black) to 4095
         (white)'
         """
-        low, high = self.value_range
-        if (low, high) == self.whole:
+        return self.told(self.value_range)
+
+    def told(self, value_range: Range) -> str | None:
+        """Return the sentence of `note` for these numbers of black and white."""
+        black, white = value_range
+        cut = self.low < min(value_range) or self.high > max(value_range)
+        if value_range == self.whole and (not cut or value_range == self.value_range):
             return None
         what = f"{self.bits}-bit {'floats' if self.kind == 'f' else 'integers'}"
-        bits = "" if self.kind == "f" or low else f"taken for {int(high).bit_length()} bits and "
+        camera = self.kind != "f" and black == 0 and white in [2**bits - 1 for bits in _CAMERA_BITS]
+        bits = f"taken for {int(white).bit_length()} bits and " if camera else ""
         return (
             f"{what} from {_number(self.low)} to {_number(self.high)} were {bits}scaled from "
-            f"{_number(low)} (black) to {_number(high)} (white)"
+            f"{_number(black)} (black) to {_number(white)} (white)"
+            f"{'; what lies beyond was cut off' if cut else ''}"
         )
 
 
@@ -213,6 +223,12 @@ class Picture:
         return Extent(pixels.dtype.kind, self.bits, low, high)
 
     @property
+    def type(self) -> str:
+        """The type of its numbers and their bits, such as `"uint12"`; or `"palette"`."""
+        kind = {"f": "float", "i": "int"}.get(self.pixels.dtype.kind, "uint")
+        return "palette" if self.palette is not None else f"{kind}{self.bits}"
+
+    @property
     def value_range(self) -> Range:
         """The numbers of `rgb` that are taken for black and white; see `Extent.value_range`."""
         return self.extent.value_range
@@ -232,9 +248,9 @@ class Picture:
         # Fewer than 8 bits come as bytes; their numbers in the file are these divided by the step.
         small = self.palette is None and self.bits < 8 and self.pixels.dtype.kind in "ub"
         step = 255 // (2**self.bits - 1) if small else 1
-        black, white = self.value_range if value_range is None else value_range
+        black, white = self.value_range  # which refuses numbers that are not finite
         if value_range is not None:
-            black, white = black * step, white * step
+            black, white = value_range[0] * step, value_range[1] * step
         return scale(colours if size is None else resize(colours, size), (black, white))
 
     def eight_bits(self) -> NDArray[np.uint8]:

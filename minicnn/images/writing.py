@@ -33,7 +33,11 @@ def ending_of(like: Picture) -> str:
 
 
 def write_picture(
-    path: str | Path, array: ArrayLike, like: Picture, value_range: Range | None = None
+    path: str | Path,
+    array: ArrayLike,
+    like: Picture,
+    value_range: Range | None = None,
+    where: str = "write_picture",
 ) -> None:
     """Write an array between 0 and 1 as a file like another one, whole or not at all.
 
@@ -46,6 +50,7 @@ def write_picture(
         array: (H,W,3), (H,W,1) or (H,W), cut off at 0 and 1.
         like: the picture, from `read_picture`.
         value_range: the numbers of black and white, by default `like.value_range`.
+        where: the caller's name, for messages.
 
     Raises:
         DataError: another shape, no pixels, or values that are not numbers.
@@ -64,12 +69,12 @@ def write_picture(
     values = values[..., None] if values.ndim == 2 else values
     if values.ndim != 3 or values.shape[2] not in (1, 3) or values.size == 0:
         raise DataError(
-            f"write_picture: an array of shape {np.shape(array)} came for {target.name}; an image "
+            f"{where}: an array of shape {np.shape(array)} came for {target.name}; an image "
             "has the shape (H,W,3), (H,W,1) or (H,W) and at least one pixel."
         )
     if np.isnan(values).any():
         raise DataError(
-            f"write_picture: {np.isnan(values).sum()} of the {values.size} values for "
+            f"{where}: {np.isnan(values).sum()} of the {values.size} values for "
             f"{target.name} are not numbers (NaN)."
         )
     values = np.clip(values, 0, 1)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minicnn.errors import ArgumentError, OutputError
+from minicnn.errors import ArgumentError, OutputError, counted
 from minicnn.layers.base import Layer
 from minicnn.layers.operation import Operation
 from minicnn.layers.weights import unique
@@ -74,8 +74,7 @@ class Model(Trainer, Layer):
         return kept if self.graph is None else unique([*self.graph.layers, *kept])
 
     def __repr__(self) -> str:
-        count = len(self.layers)
-        parts = [f"{count} layer{'s' if count != 1 else ''}"]
+        parts = [counted(self.layers, "layer")]
         if self.built:
             parts.append(f"{self.count_params():,} parameters")
         if self.graph is not None:

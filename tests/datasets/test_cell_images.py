@@ -171,9 +171,14 @@ def test_a_cameras_bits_are_those_of_the_whole_folder(folder):
         re.match(r"2 images: 16-bit integers from \d+ to 4000 were taken for 12 bits", note)
         for note in cells.notes
     )
+    assert cells.value_ranges == {"uint16": (0, 4095)}
     whole = load_cell_images(folder, (9, 7), value_range=(0, 65535))
     assert np.isclose(whole.images[whole.slides.index("D2")].max(), 4000 / 65535)
-    assert whole.notes == ()
+    np.testing.assert_array_equal(whole.images[0], cells.images[0])  # of 8 bits, as it was
+    assert whole.notes == ("5 images: uint8 numbers cannot hold the range and keep their own.",)
+    assert whole.value_ranges == {"uint16": (0, 65535)}
+    with pytest.raises(ArgumentError, match=r"\(5000, 6000\) leaves nothing .*2 images of uint16"):
+        load_cell_images(folder, (9, 7), value_range=(5000, 6000))
     with pytest.raises(
         ArgumentError, match=r"value_range=\(3, 3\) must be two numbers that differ"
     ):

@@ -9,14 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from minicnn.explain.course.worked import (
-    KINDS,
-    Drawing,
-    Example,
-    Table,
-    Worked,
-    slide_examples,
-)
+from minicnn.explain.course.worked import KINDS, Drawing, Example, Table, Worked, slide_examples
 from minicnn.explain.course.worked_facts import FACTS
 from minicnn.explain.readings.animation import write_gif
 from minicnn.explain.readings.colours import css_variables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minicnn.errors import counted
 from minicnn.geometry import Geometry, kernel_span
 
 __all__ = ["convolution_notes", "transposed_notes"]
@@ -25,10 +26,6 @@ def _axes(g: Geometry) -> list[tuple[str, int, int, int, int, int, int, int]]:
     ]
 
 
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def _unused(n: int, out: int, k: int, s: int, before: int, d: int) -> list[int]:
     """Return the positions of the input that no kernel element ever meets."""
     met = {o * s - before + i * d for o in range(out) for i in range(k)}
@@ -42,7 +39,7 @@ def _listed(positions: list[int], noun: str) -> str:
 
 def _padding(g: Geometry, verb: str) -> str | None:
     told = [
-        f"{_many(amount, _SIDES[axis][2])} {side}"
+        f"{counted(amount, _SIDES[axis][2])} {side}"
         for axis, _, _, _, _, before, after, _ in _axes(g)
         for amount, side in zip((before, after), _SIDES[axis][:2], strict=True)
         if amount
@@ -61,7 +58,8 @@ def _spans(g: Geometry) -> list[str]:
 def convolution_notes(g: Geometry, padding: str = "Padding with zeros") -> list[str]:
     """Return what there is to say about the sizes of a convolution or pooling.
 
-    >>> from minicnn.geometry import conv2d_geometry
+    >>> from minicnn.errors import counted
+    from minicnn.geometry import conv2d_geometry
     >>> for note in convolution_notes(conv2d_geometry((5, 8), (3, 2), (2, 3), ((1, 1), (0, 0)))):
     ...     print(note)
     Height: floor((5 + 1 + 1 - 1*(3 - 1) - 1) / 2) + 1 = 3.
@@ -88,7 +86,8 @@ def convolution_notes(g: Geometry, padding: str = "Padding with zeros") -> list[
 def transposed_notes(g: Geometry) -> list[str]:
     """Return what there is to say about the sizes of a transposed convolution.
 
-    >>> from minicnn.geometry import conv2d_transpose_geometry
+    >>> from minicnn.errors import counted
+    from minicnn.geometry import conv2d_transpose_geometry
     >>> for note in transposed_notes(conv2d_transpose_geometry((2, 3), (3, 4), 2, "same")):
     ...     print(note)
     Height: natural size (2 - 1)*2 + 1*(3 - 1) + 1 = 5, 1 cropped: 4.
@@ -120,7 +119,7 @@ def transposed_notes(g: Geometry) -> list[str]:
         elif k < s and d == 1:
             noun = _SIDES[axis][2]
             notes.append(
-                f"The kernel's {_many(k, noun)} do not fill the stride {s}: the {noun}s between "
+                f"The kernel's {counted(k, noun)} do not fill the stride {s}: the {noun}s between "
                 f"the copies get nothing."
             )
     return notes
