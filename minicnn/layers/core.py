@@ -15,14 +15,7 @@ from minicnn.layers.base import Layer, SameShape
 from minicnn.layers.symbolic import Call, SymbolicTensor
 from minicnn.ops.fusion import dense_layer
 
-__all__ = [
-    "ActivityRegularization",
-    "Dense",
-    "Identity",
-    "Input",
-    "InputLayer",
-    "Lambda",
-]
+__all__ = ["ActivityRegularization", "Dense", "Identity", "Input", "InputLayer", "Lambda"]
 
 
 class InputLayer(Layer):

@@ -8,12 +8,7 @@ from minicnn import ops
 from minicnn.autograd.tensor import Tensor
 from minicnn.losses.base import EPSILON, Loss, same_shape
 
-__all__ = [
-    "Dice",
-    "Tversky",
-    "dice",
-    "tversky",
-]
+__all__ = ["Dice", "Tversky", "dice", "tversky"]
 
 
 class Dice(Loss):

@@ -16,13 +16,7 @@ from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
 from minicnn.kernels.cuda.pooling import max_pool2d
 from minicnn.kernels.cuda.slopes import in_full, sums_of
-from minicnn.kernels.cuda.tiles import (
-    MOST_BLOCKS,
-    Tile,
-    choose,
-    precision,
-    products_are_own,
-)
+from minicnn.kernels.cuda.tiles import MOST_BLOCKS, Tile, choose, precision, products_are_own
 
 __all__ = [
     "conv2d",
