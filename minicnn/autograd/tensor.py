@@ -331,8 +331,16 @@ class Variable(Tensor):
 
         Raises:
             ShapeError: the shapes differ.
+            ArgumentError: the variable holds whole numbers or booleans, and these are none it can.
         """
-        new = as_array(value, self.dtype)
+        given = as_array(value) if self.dtype.kind in "biu" else as_array(value, self.dtype)
+        with np.errstate(invalid="ignore"):
+            new = given.astype(self.dtype, copy=False)
+        if new is not given and (new != given).any():
+            raise ArgumentError(
+                f"{self.name}: the variable is of {self.dtype}, which holds no "
+                f"{given[new != given].ravel()[0]}; give numbers it can hold, or cast them."
+            )
         if new.shape != self.shape:
             raise ShapeError(
                 f"{self.name}: cannot assign a value of shape {new.shape} to a variable of shape "
@@ -344,11 +352,11 @@ class Variable(Tensor):
 
     def assign_add(self, value: Any) -> Variable:
         """Add to the value."""
-        return self.assign(self.data + alongside(value, self).data)
+        return self.assign(OPERATORS["+"](self, alongside(value, self)).data)
 
     def assign_sub(self, value: Any) -> Variable:
         """Subtract from the value."""
-        return self.assign(self.data - alongside(value, self).data)
+        return self.assign(OPERATORS["-"](self, alongside(value, self)).data)
 
 
 def _moved(x: Tensor, move: Callable[[Any], Any]) -> Tensor:

@@ -1,29 +1,10 @@
 """Layers: weights around operations, under Keras' names and defaults."""
 
-from minicnn.layers.activation import (
-    ELU,
-    Activation,
-    LeakyReLU,
-    PReLU,
-    ReLU,
-    Softmax,
-)
+from minicnn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from minicnn.layers.augmentation import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
-from minicnn.layers.base import (
-    Layer,
-)
-from minicnn.layers.convolution import (
-    Conv1D,
-    Conv2D,
-)
-from minicnn.layers.core import (
-    ActivityRegularization,
-    Dense,
-    Identity,
-    Input,
-    InputLayer,
-    Lambda,
-)
+from minicnn.layers.base import Layer
+from minicnn.layers.convolution import Conv1D, Conv2D
+from minicnn.layers.core import ActivityRegularization, Dense, Identity, Input, InputLayer, Lambda
 from minicnn.layers.cropping import CenterCrop, RandomCrop
 from minicnn.layers.light import RandomBrightness, RandomContrast
 from minicnn.layers.merging import (
@@ -51,14 +32,8 @@ from minicnn.layers.noise import (
     SpatialDropout1D,
     SpatialDropout2D,
 )
-from minicnn.layers.normalization import (
-    BatchNormalization,
-    LayerNormalization,
-    UnitNormalization,
-)
-from minicnn.layers.operation import (
-    Operation,
-)
+from minicnn.layers.normalization import BatchNormalization, LayerNormalization, UnitNormalization
+from minicnn.layers.operation import Operation
 from minicnn.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -69,12 +44,7 @@ from minicnn.layers.pooling import (
     MaxPooling1D,
     MaxPooling2D,
 )
-from minicnn.layers.reshaping import (
-    Flatten,
-    Permute,
-    RepeatVector,
-    Reshape,
-)
+from minicnn.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from minicnn.layers.resizing import (
     Cropping1D,
     Cropping2D,
@@ -91,10 +61,7 @@ from minicnn.layers.separable import (
     SeparableConv1D,
     SeparableConv2D,
 )
-from minicnn.layers.transposed import (
-    Conv1DTranspose,
-    Conv2DTranspose,
-)
+from minicnn.layers.transposed import Conv1DTranspose, Conv2DTranspose
 
 # Keras' other names for the same layers.
 MaxPool1D = MaxPooling1D

@@ -141,11 +141,7 @@ class SpatialDropout2D(Dropout):
     config_arguments: tuple[str, ...] = ("rate", "seed")
 
     def __init__(
-        self,
-        rate: float,
-        data_format: str | None = None,
-        seed: int | None = None,
-        **kwargs: Any,
+        self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(rate, seed=seed, **kwargs)
         check_data_format(self.where, data_format)

@@ -244,10 +244,5 @@ def draw(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             f"tensors, and lists of them, can be drawn."
         )
     module = "activations" if function.__module__ == activations.__name__ else "ops"
-    layer = Operation(
-        f"{module}.{function.__name__}",
-        positional,
-        named,
-        dtype=inputs[0].dtype,
-    )
+    layer = Operation(f"{module}.{function.__name__}", positional, named, dtype=inputs[0].dtype)
     return layer.drawn(inputs)

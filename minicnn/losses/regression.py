@@ -230,10 +230,7 @@ class Hinge(Pointwise):
     """
 
     def __init__(
-        self,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "hinge",
-        dtype: Any = None,
+        self, reduction: str | None = "sum_over_batch_size", name: str = "hinge", dtype: Any = None
     ) -> None:
         super().__init__(name, reduction, dtype)
 

@@ -120,11 +120,7 @@ class Metric(Worded):
         return str(np.dtype(self._given_dtype or config.floatx()))
 
     def add_variable(
-        self,
-        shape: Sequence[int],
-        initializer: Any,
-        dtype: Any = None,
-        name: str | None = None,
+        self, shape: Sequence[int], initializer: Any, dtype: Any = None, name: str | None = None
     ) -> Variable:
         """Make a variable that `reset_state` sets to zero."""
         value = initializers.get(initializer)(tuple(shape), dtype or self.dtype)
@@ -313,11 +309,7 @@ class MeanMetricWrapper(Mean, anywhere=True):
     """
 
     def __init__(
-        self,
-        fn: Callable[..., Any],
-        name: str | None = None,
-        dtype: Any = None,
-        **kwargs: Any,
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(name or snake_case(type(self).__name__), dtype)
         self.fn, self.kwargs = fn, kwargs

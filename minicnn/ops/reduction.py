@@ -57,9 +57,9 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     x = convert_to_tensor(x)
     axes = _axes(x, axis)
     count = math.prod(x.shape[a] for a in axes)
-    if not on_gpu(x.data) or x.dtype.kind != "f" or not x.size:
+    if x.dtype != np.float16 and (not on_gpu(x.data) or x.dtype.kind != "f" or not x.size):
         return divide(sum(x, axis, keepdims), count)
-    kept = _kept(x, axes)  # CuPy has it in one kernel
+    kept = _kept(x, axes)  # CuPy has it in one kernel; the sum of float16 may be beyond it
     return record(
         "mean",
         x.data.mean(axis=axes, keepdims=keepdims),

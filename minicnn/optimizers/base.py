@@ -234,9 +234,7 @@ class Optimizer(Worded, Copied):
             kept[...] = to_device(array, device_of(kept))
 
     def exclude_from_weight_decay(
-        self,
-        var_list: Iterable[Variable] | None = None,
-        var_names: Iterable[str] | None = None,
+        self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
         """Spare variables from weight decay.
 

@@ -103,7 +103,8 @@ def _deep_grey(numbers: NDArray[Any]) -> Image.Image:
 
     if numbers.dtype.kind == "f" or numbers.max() >= 2**31:
         return Image.fromarray(numbers.astype(np.float32))
-    return Image.fromarray(numbers if numbers.dtype == np.uint16 else numbers.astype(np.int32))
+    deep = numbers.min() >= 0 and numbers.max() < 2**16  # which PNG files can hold
+    return Image.fromarray(numbers.astype(np.uint16 if deep else np.int32))
 
 
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> NDArray[Any]:
@@ -137,11 +138,13 @@ def array_to_img(
     Args:
         x: the array.
         data_format: `"channels_last"`, the only one.
-        scale: stretch the values to 0 to 255, default True; else they are cut to whole numbers.
+        scale: stretch the values to 0 to 255, default True; else they are cut to whole numbers from
+            0 to 255; grey whole numbers above 255, such as those of objects, stay.
         dtype: type in which this is computed, default `config.floatx()`.
 
     Raises:
         ShapeError: another number of axes or channels.
+        DataError: some values are no numbers.
 
     >>> array_to_img(np.ones((2, 3, 1)), scale=False).size  # Pillow's (width, height)
     (3, 2)
@@ -154,11 +157,18 @@ def array_to_img(
         raise ShapeError(
             f"array_to_img: x has shape {array.shape}, but must be (H,W,C) with 1, 3 or 4 channels."
         )
+    if not np.isfinite(array).all():
+        raise DataError(
+            f"array_to_img: x holds NaN or infinity in {(~np.isfinite(array)).sum()} of "
+            f"{array.size} values; replace these, as by numpy.nan_to_num."
+        )
     if scale:
         array -= array.min()
         largest = array.max()
         array *= 255 / largest if largest else 1
-    pixels = array.astype(np.int64).astype(np.uint8)  # whole numbers first: no undefined overflow
+    elif array.shape[2] == 1 and array.max() > 255 and (array % 1 == 0).all():
+        return _deep_grey(array[..., 0].astype(np.int64))
+    pixels = array.clip(0, 255).astype(np.uint8)
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 

@@ -150,3 +150,27 @@ def test_powers_that_are_no_int64_are_refused():
     with pytest.raises(ArgumentError, match=r"uint64 holds 9223372036854775809, .* 'float64'"):
         large - 1
     assert (large / 2).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "bool"])
+def test_variables_of_whole_numbers_take_only_what_they_can_hold(dtype):
+    variable = Variable(np.zeros((1, 2)), dtype=dtype)
+    for given in ([[1, 2**31]], np.array([[1, -(2**40)]]), [[0.0, 0.5]], [[1.0, np.nan]]):
+        with pytest.raises(ArgumentError, match=f"is of {dtype}, which holds no "):
+            variable.assign(given)
+    assert variable.assign([[1.0, 0.0]]).numpy().tolist() == [[1, 0]]
+    assert variable.dtype == dtype
+
+
+def test_sums_in_a_variable_do_not_wrap():
+    variable = Variable([100, 5], dtype="uint8")
+    variable.assign_add(np.array([100, 250], np.uint8))
+    assert variable.numpy().tolist() == [200, 255]
+    for change in (lambda: variable.assign_add([56, 0]), lambda: variable.assign_sub([201, 0])):
+        with pytest.raises(ArgumentError, match=r"which holds no (256|-1)"):
+            change()
+    assert variable.numpy().tolist() == [200, 255]
+
+
+def test_means_of_half_precision_do_not_overflow():
+    assert float(ops.mean(np.full((3, 50), 3000, np.float16))) == 3000

@@ -365,6 +365,20 @@ def test_images_go_to_files_and_back(tmp_path):
         utils.save_img(tmp_path / "nowhere" / "a.png", pixels)
 
 
+def test_numbers_do_not_wrap_on_their_way_to_an_image(tmp_path):
+    colours = np.array([[[-20.0, 300.5, 100.7], [0.0, 255.4, 256.0]]])  # (1,2,3)
+    found = utils.array_to_img(colours, scale=False)
+    assert np.asarray(found).tolist() == [[[0, 255, 100], [0, 255, 255]]]
+    blurred = utils.array_to_img(colours[..., :2].reshape(1, 4, 1), scale=False)
+    assert np.asarray(blurred).tolist() == [[0, 255, 0, 255]]
+    numbers = np.array([[1, 200, 300], [1000, 65535, 0]], np.uint16)[..., None]
+    for given in (numbers, utils.img_to_array(numbers)):
+        utils.save_img(tmp_path / "objects.png", given, scale=False)
+        again = utils.load_img(tmp_path / "objects.png", color_mode="grayscale")
+        np.testing.assert_array_equal(utils.img_to_array(again), numbers)
+    assert np.asarray(utils.array_to_img(numbers * np.int64(9), scale=False)).max() == 9 * 65535
+
+
 def test_keeping_proportions_cuts_the_middle_out(tmp_path):
     stripes = np.zeros((4, 12, 1), np.uint8)
     stripes[:, 4:8] = 200
@@ -434,6 +448,7 @@ def test_the_cameras_mark_and_opacity(tmp_path):
         (lambda p: utils.load_img(p, interpolation="foo"), ArgumentError, "interpolation='foo'"),
         (lambda p: utils.load_img(p), DataError, "cannot read .*: no such file"),
         (lambda p: utils.img_to_array(np.zeros(3)), ShapeError, r"shape \(3,\)"),
+        (lambda p: utils.array_to_img(np.full((2, 3, 1), np.nan)), DataError, "NaN .* in 6 of 6"),
         (lambda p: utils.array_to_img(np.zeros((2, 3))), ShapeError, r"shape \(2, 3\)"),
         (lambda p: utils.array_to_img(np.zeros((2, 3, 2))), ShapeError, "1, 3 or 4 channels"),
         (lambda p: utils.img_to_array(0, "channels_first"), ArgumentError, "channels last"),
