@@ -46,8 +46,8 @@ class Geometry(NamedTuple):
     """The integers of one window operation, from the large side (in) to the small side (out).
 
     A transposed convolution carries the geometry of the convolution that it reverses: its input
-    has the out size and its output the in size. The tuple is flat because a nested one cannot
-    enter a parallel Numba loop.
+    has the out size and its output the in size. The tuple is flat because compiled loops take
+    no nested one.
     """
 
     in_height: int

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.applications.denoising import psnr
+from minicnn.applications.likeness import cell_mask
 from minicnn.applications.search import principal_components
 from minicnn.callbacks.history import VALIDATION
 from minicnn.files import replacing
@@ -33,11 +34,11 @@ __all__ = [
 Array = NDArray[Any]
 
 
-def figure_of(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches."""
+def figure_of(width: float, height: float, *, arranged: bool = True) -> Figure:
+    """Return an empty figure of this size in inches, which arranges its axes unless told not to."""
     from matplotlib.figure import Figure
 
-    return Figure((width, height), dpi=110, layout="constrained")
+    return Figure((width, height), dpi=110, layout="constrained" if arranged else None)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:
@@ -47,10 +48,16 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return Path(path)
 
 
-def show(axes: Axes, image: Array, title: str = "", size: float = 8) -> None:
-    """Draw an image (H,W,C) in [0, 1] without axes."""
-    image = np.clip(image, 0, 1)
-    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
+def show(
+    axes: Axes,
+    image: Array,
+    title: str = "",
+    size: float = 8,
+    extent: tuple[float, float, float, float] | None = None,
+) -> None:
+    """Draw an image (H,W,C) in [0, 1] without axes; `extent` is left, right, bottom and top."""
+    image = np.clip(image[..., 0] if image.shape[-1] == 1 else image, 0, 1)
+    axes.imshow(image, "gray", vmin=0, vmax=1, extent=extent, aspect="auto" if extent else "equal")
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
@@ -60,22 +67,54 @@ def show(axes: Axes, image: Array, title: str = "", size: float = 8) -> None:
 
 
 def rows_of_images(
-    rows: Sequence[tuple[str, Array, list[str] | None]], size: float = 1.05
+    rows: Sequence[tuple[str, Array, list[str] | None]],
+    size: float = 1.05,
+    *,
+    title: str = "",
+    framed: bool = False,
 ) -> Figure:
     """Return rows of images with a label before each row and a line above each image.
 
+    All lie on one axes, in inches from its upper left corner: to arrange axes of their own for
+    each of fifty images takes Matplotlib a second.
+
     Args:
         rows: label, images (N,H,W,C) in [0, 1], and a line for each image or None.
-        size: width of an image in inches.
+        size: width of an image and of the gap behind it in inches.
+        title: the line above all.
+        framed: whether the first image of each row has a frame, and stands apart.
     """
-    count = len(rows[0][1])
-    height = size * rows[0][1].shape[1] / rows[0][1].shape[2]
-    figure = figure_of(size * count + 1.1, (height + 0.23) * len(rows))
-    grid = figure.subplots(len(rows), count, squeeze=False)
-    for line, (label, images, titles) in zip(grid, rows, strict=True):
-        for i, (axes, image) in enumerate(zip(line, images, strict=True)):
-            show(axes, image, titles[i] if titles else "")
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=8)
+    from matplotlib.patches import Rectangle
+
+    gap = 0.08
+    width, count = size - gap, len(rows[0][1])
+    height = width * rows[0][1].shape[1] / rows[0][1].shape[2]
+    longest = max(len(line) for label, _, _ in rows for line in label.split("\n"))
+    left, apart = gap + (0.08 * longest + gap if longest else 0), 0.15 * framed
+    rooms = [
+        gap + 0.14 * max(1 + line.count("\n") for line in titles) if titles else gap
+        for _, _, titles in rows
+    ]
+    across, y = left + count * size + apart, 0.25 * bool(title)
+    down = y + sum(rooms) + height * len(rows) + gap
+    figure = figure_of(across, down, arranged=False)
+    axes = figure.add_axes((0, 0, 1, 1))
+    if title:
+        axes.text(across / 2, 0.6 * y, title, fontsize=9, ha="center", va="center")
+    for (label, images, titles), room in zip(rows, rooms, strict=True):
+        y += room
+        axes.text(left - gap, y + height / 2, label, fontsize=9, ha="right", va="center")
+        for i, image in enumerate(images):
+            x = left + i * size + apart * (i > 0)
+            show(axes, image, extent=(x, x + width, y + height, y))
+            if titles:
+                axes.text(x + width / 2, y - 0.04, titles[i], fontsize=8, ha="center", va="bottom")
+        if framed:
+            frame = Rectangle((left, y), width, height, fill=False, color=VALIDATION, lw=2)
+            axes.add_patch(frame)
+        y += height
+    axes.set(xlim=(0, across), ylim=(down, 0))
+    axes.axis("off")
     return figure
 
 
@@ -131,50 +170,40 @@ def draw_search(
         query_titles: the line above each query.
         title: the line above all.
     """
-    count = found.shape[1]
-    figure = figure_of(1.15 * (count + 1) + 0.5, 1.4 * len(queries) + 0.3 * bool(title))
-    if title:
-        figure.suptitle(title, fontsize=9)
-    widths = [1.0, 0.12] + [1.0] * count
-    grid = figure.subplots(len(queries), count + 2, squeeze=False, width_ratios=widths)
-    for line, query, images, lines, name in zip(
-        grid, queries, found, titles, query_titles, strict=True
-    ):
-        show(line[0], query, name, 7.5)
-        for side in line[0].spines.values():
-            side.set(visible=True, color=VALIDATION, lw=2)
-        line[1].axis("off")
-        for axes, image, text in zip(line[2:], images, lines, strict=True):
-            show(axes, image, text, 7.5)
-    return figure
+    rows = [
+        ("", np.concatenate([query[None], images]), [name, *lines])
+        for query, images, lines, name in zip(queries, found, titles, query_titles, strict=True)
+    ]
+    return rows_of_images(rows, 1.19, title=title, framed=True)
 
 
 def draw_codes(images: Array, codes: Array, shown: int = 150) -> Figure:
-    """Return a map of the images by their codes.
+    """Return a map of the images (N,H,W,3) by their codes (N,...).
 
     On the map, images lie where the two directions in which codes differ most put them: what the
     code finds alike lies together.
     """
-    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-
     # Spread over all images: they may be sorted by class.
     chosen = np.linspace(0, len(images) - 1, min(shown, len(images))).astype(int)
     images, codes = images[chosen], codes[chosen]
-    figure = figure_of(7.2, 5.6)
+    size, part = np.array([7.2, 5.6]), np.array([0.86, 0.83])  # in inches, and of the figure
+    figure = figure_of(*size, arranged=False)
+    axes = figure.add_axes((0.11, 0.1, *part))
     places = principal_components(codes)  # (N,2)
-    axes = figure.subplots()
-    axes.scatter(places[:, 0], places[:, 1], s=1, alpha=0)
-    zoom = 22 / max(images.shape[1:3])
-    for place, image in zip(places, images, strict=True):
-        # Black around a cell is background: let the neighbours show through it.
-        alpha = (image.max(axis=-1, keepdims=True) > 0.02).astype(np.float32)
-        colours = np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
-        picture = OffsetImage(np.concatenate([np.clip(colours, 0, 1), alpha], axis=-1), zoom=zoom)
-        axes.add_artist(AnnotationBbox(picture, tuple(place), frameon=False))
+    low, high = places.min(axis=0), places.max(axis=0)
+    margin = 0.08 * np.where(high > low, high - low, 1)
+    low, high = low - margin, high + margin
+    # The longer side of an image is 0.3 inches.
+    sides = 0.3 * np.array(images.shape[2:0:-1]) / max(images.shape[1:3])
+    w, h = sides / (size * part) * (high - low) / 2
+    # The background is left out, for the neighbours to show through it.
+    drawn = np.concatenate([np.clip(images, 0, 1), cell_mask(images)[..., None]], axis=-1)
+    for (x, y), image in zip(places, drawn, strict=True):
+        axes.imshow(image, extent=(x - w, x + w, y - h, y + h), aspect="auto", zorder=2)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     axes.set_xlabel("first principal component of the codes")
     axes.set_ylabel("second principal component")
     axes.set_title("images whose codes are alike lie close together", fontsize=10)
-    axes.margins(0.06)
     axes.grid(alpha=0.25, lw=0.5)
     return figure
 

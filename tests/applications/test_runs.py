@@ -340,6 +340,23 @@ def test_one_image_is_enough_for_pictures() -> None:
         figure.canvas.draw()
 
 
+def test_images_in_rows_keep_their_shape_and_do_not_overlap() -> None:
+    images = np.random.default_rng(0).random((2, 9, 12, 3))
+    found = np.random.default_rng(1).random((2, 4, 9, 12, 3))
+    titles = [["malaria\ndistance 0.1"] * 4] * 2
+    figure = figures.draw_search(images, found, titles, ["query"] * 2, "nearest")
+    figure.canvas.draw()
+    (axes,) = figure.axes  # axes of their own for each image take Matplotlib a second
+    boxes = [drawn.get_window_extent() for drawn in axes.images]
+    assert len(boxes) == 10
+    assert [box.height / box.width for box in boxes] == pytest.approx([9 / 12] * 10, rel=0.01)
+    lines = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert len(lines) == 11
+    for number, box in enumerate(every := [*boxes, *lines]):
+        assert figure.bbox.containsx(box.x0) and figure.bbox.containsy(box.y1)
+        assert not any(box.overlaps(other) for other in every[:number])
+
+
 def test_the_encoder_gives_the_codes_that_the_network_draws_from(images: np.ndarray) -> None:
     model = load_untrained()
     codes = encoder_of(model).predict(images, verbose=0)

@@ -10,7 +10,7 @@ from hypothesis import given
 
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import MAPS, backend_module
-from minicnn.kernels.compiled import contraction, pooling
+from minicnn.kernels.compiled import compiling, contraction, pooling
 from tests.helpers import BACKENDS, filled_with_nan, run_python
 from tests.kernels.maps import arguments, groups_of, run, shapes
 from tests.strategies import Case, cases, resizes
@@ -178,17 +178,17 @@ def _serial(n):
     return total
 
 
-def machine_code(dispatcher):
+def machine_code(dispatcher, folder=None):
     """Return the machine code that Numba cached for a function, one for each signature."""
     function = dispatcher.py_func
     stem = f"{function.__module__.split('.')[-1]}.{function.__name__}"
     files = f"{stem}-{function.__code__.co_firstlineno}.*.nbc"
-    return [path.read_bytes() for path in Path(dispatcher.stats.cache_path).glob(files)]
+    return [path.read_bytes() for path in (folder or compiling.kept_in()).glob(files)]
 
 
 def test_serial_code_calls_no_parallel_loop():
     assert _serial(4) == 6
-    codes = machine_code(_serial)
+    codes = machine_code(_serial, Path(_serial.stats.cache_path))
     assert codes
     assert not any(b"numba_parallel_for" in code for code in codes)
 
@@ -196,23 +196,24 @@ def test_serial_code_calls_no_parallel_loop():
 @pytest.mark.parametrize("name", [m for m in MAPS if not m.startswith("conv2d")])
 def test_numba_runs_each_loop_in_parallel_from_its_cache(name):
     run("numba", name, arguments(name, case_of(name)))
-    assert set(pooling.COMPILED) == {m for m in MAPS if not m.startswith("conv2d")}
-    dispatcher = pooling.COMPILED[name].parallel
-    assert dispatcher.targetoptions["parallel"] is True
-    assert not dispatcher.targetoptions["fastmath"] - {"contract"}  # NaN and order stay as written
-    codes = machine_code(dispatcher)
-    assert len(codes) >= len(dispatcher.signatures) > 0
-    assert all(b"numba_parallel_for" in code for code in codes)
+    loop = getattr(pooling, f"_{name}")
+    assert not loop.options["fastmath"] - {"contract"}  # NaN and order stay as written
+    assert len(machine_code(loop)) >= len(loop.compiled) > 0
 
 
-def test_numba_runs_convolutions_in_parallel():
-    # One engine does all three maps; `_launch` starts its threads.
+def test_numba_runs_convolutions_from_its_cache():
+    # One engine does all three maps.
     for dtype in ("float32", "float64"):
         run("numba", "conv2d", arguments("conv2d", case_of("conv2d"), dtype))
-    assert contraction._launch.parallel.targetoptions["parallel"] is True
-    codes = machine_code(contraction._launch.parallel)
-    assert len(codes) >= len(contraction._launch.parallel.signatures) >= 2
-    assert all(b"numba_parallel_for" in code for code in codes)
+    assert len(machine_code(contraction.contract)) >= len(contraction.contract.compiled) >= 2
+
+
+def test_one_compiled_loop_starts_the_threads_of_all():
+    run("numba", "gather", arguments("gather", case_of("gather")))
+    assert compiling._launch.targetoptions["parallel"] is True
+    codes = machine_code(compiling._launch)
+    assert any(b"numba_parallel_for" in code for code in codes)
+    assert len(compiling._launch.signatures) == 1
 
 
 def test_a_second_process_compiles_nothing():

@@ -122,7 +122,7 @@ CACHED = {
     if getattr(module, "__name__", "").startswith(f"{compiled.__name__}.")
     for name, value in vars(module).items()
     if getattr(value, "__module__", "") == module.__name__
-    and (isinstance(value, compiling.Compiled) or name in ("_share", "_adam"))
+    and (isinstance(value, compiling.Compiled) or name == "_adam")
 }
 
 
@@ -167,11 +167,11 @@ def test_the_key_on_disk_changes_with_every_file_of_the_code(key, tmp_path, monk
     assert digest(module) == before
 
 
-def test_the_engine_is_made_of_four_files():
+def test_the_engine_is_made_of_five_files():
     found = {}
-    files_of(contraction._share, found)
+    files_of(contraction.contract, found)
     names = {file.name for file in found.values()}
-    assert names == {"contraction.py", "tile.py", "bands.py", "winograd.py"}
+    assert names == {"contraction.py", "arguments.py", "tile.py", "bands.py", "winograd.py"}
 
 
 def test_a_changed_helper_is_seen_in_spite_of_what_is_on_disk(tmp_path):

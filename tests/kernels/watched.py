@@ -49,7 +49,7 @@ def forget_plans():
     for name, module in list(sys.modules.items()):
         if name.startswith(f"{compiled.__name__}."):
             for value in list(vars(module).values()):
-                if hasattr(value, "cache_clear") and value.__name__ != "_address":
+                if hasattr(value, "cache_clear"):
                     value.cache_clear()
 
 

@@ -159,19 +159,18 @@ def spread(f, rows, swept, n, scratch, out):
 
 
 @_serial
-def pool(block_height, block_width, f, rows, swept, n, scratch, out, where):
-    """Take the largest number of each block, and its place, as the max-pool does."""
-    height, width = numba.literally(block_height), numba.literally(block_width)
+def pool(f, rows, swept, n, scratch, out, where):
+    """Take the largest number of each block of 2x2, and its place, as the max-pool does."""
     line, channels = f.line * f.channels, f.channels
-    for oh in range(swept // height, min((swept + rows) // height, f.height)):
+    for oh in range(swept // 2, min((swept + rows) // 2, f.height)):
         for ow in range(f.width):
             o = ((n * f.height + oh) * f.width + ow) * channels
-            s = (oh * height - swept) * line + ow * width * channels
-            first = np.int32(oh * height * f.line + ow * width)
+            s = (2 * oh - swept) * line + 2 * ow * channels
+            first = np.int32(2 * oh * f.line + 2 * ow)
             for c in range(channels):
                 largest, place = scratch[s + c], first
-                for i in range(height):
-                    for j in range(width):
+                for i in range(2):
+                    for j in range(2):
                         value = scratch[s + c + i * line + j * channels]
                         # `&` and `|` work on whole vectors; `and` and `or` would branch.
                         better = (value > largest) | ((value != value) & (largest == largest))

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
 from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 
 from minicnn.kernels import notice
+from minicnn.kernels.compiled.arguments import Table, call_turn, table_of
 
 __all__ = ["Compiled", "kept_in", "parallel", "revision", "serial"]
 
@@ -100,43 +103,61 @@ if hasattr(os, "register_at_fork"):
 
 
 class Compiled:
-    """A loop over `prange`, compiled when first called: for all cores, or for one.
+    """A loop whose turns are shared among all cores, compiled when first called.
 
-    A forked process computes on one core: its parent's threads did not come along. What a thread
+    A forked process computes on one core: its parent's threads did not come along. What a turn
     computes does not depend on who else computes, so the bits are the same.
 
     Args:
-        function: the loop.
+        function: does one turn, from its number and the table of the loop's `arguments`.
         options: Numba's.
     """
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         functools.update_wrapper(self, function)
-        self.py_func = function
-        self.parallel = self._dispatcher("parallel", parallel=True, **options)
-        self.serial = self._dispatcher("serial", **options)
+        self.py_func, self.options = function, {"error_model": "numpy", **options}
+        self.compiled: dict[tuple[Any, ...], Any] = {}
 
-    def _dispatcher(self, kind: str, **options: Any) -> Any:
-        dispatcher = numba.njit(**options)(self.py_func)
-        cache = _cache(self.py_func, kind)
-        if cache is not None:
-            dispatcher._cache = cache
-        return dispatcher
-
-    def __call__(self, *arguments: Any) -> None:
-        """Run the loop."""
+    def __call__(self, turns: int, *arguments: Any) -> None:
+        """Run so many turns with these arguments: arrays, integers, and named tuples of these."""
+        kinds, table = table_of(arguments)
+        address = (self.compiled.get(kinds) or self._compile(kinds)).address
+        place, _ = table.buffer_info()
         if _forked:
-            self.serial(*arguments)
+            _launch_serial(address, turns, place)
             return
         with _turn or _start():
-            self.parallel(*arguments)
+            _launch(address, turns, place)
+
+    def _compile(self, kinds: tuple[Any, ...]) -> CFunc:
+        with notice.while_compiling():
+            taken = (types.int64, Table(kinds)), types.void
+            found = CFunc(self.py_func, taken, locals={}, options=self.options)
+            found._cache = _cache(self.py_func, "turn") or found._cache
+            found.compile()
+        self.compiled[kinds] = found
+        return found
 
 
 def parallel(**options: Any) -> Callable[[Callable[..., Any]], Compiled]:
-    """Return a decorator for loops over `prange`, with Numba's options."""
+    """Return a decorator for the turns of loops, with Numba's options."""
     return lambda function: Compiled(function, options)
 
 
-def serial(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Return a decorator for functions without `prange`, with Numba's options."""
-    return lambda function: Compiled(function, options).serial
+def serial(kind: str = "serial", **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator for functions that Python calls as they are, with Numba's options."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        dispatcher: Any = numba.njit(error_model="numpy", **options)(function)
+        dispatcher._cache = _cache(function, kind) or dispatcher._cache
+        return dispatcher
+
+    return compiled
+
+
+def _run(address, turns, table):
+    for turn in numba.prange(turns):
+        call_turn(address, turn, table)
+
+
+_launch, _launch_serial = serial("parallel", parallel=True)(_run), serial()(_run)

@@ -16,21 +16,19 @@ stays in the cache, runs the tiles of all its strips, and finishes the rows.
 
 from __future__ import annotations
 
-import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
-from numba import literal_unroll, prange, types
-from numpy.typing import NDArray
+from numba import literal_unroll
 
-from minicnn.kernels.compiled.bands import Finish, Image, copy_band, pool, spread
-from minicnn.kernels.compiled.compiling import kept_in, parallel, revision
+from minicnn.kernels.compiled.arguments import arguments
+from minicnn.kernels.compiled.bands import copy_band, pool, spread
+from minicnn.kernels.compiled.compiling import parallel
 from minicnn.kernels.compiled.tile import (
     ROWS,
     add_outer_product,
     add_rows,
     ahead,
-    call_at,
     opaque,
     pointer,
     relu,
@@ -39,12 +37,8 @@ from minicnn.kernels.compiled.tile import (
     zeros,
 )
 from minicnn.kernels.compiled.winograd import finish_winograd, to_winograd
-from minicnn.kernels.notice import while_compiling
 
 __all__ = ["SIZES", "Strip", "Sweep", "contract"]
-
-Array = NDArray[Any]
-
 
 #: What a tile starts from.
 FROM_ZERO, FROM_BIAS, FROM_C = 0, 1, 2
@@ -142,13 +136,18 @@ def _strip(s, k1, A, B, bias, C):
                 _tile(rows, 1, s, k1, A, B, bias, C)
 
 
-@_serial
-def _share(revision, t, threads, sweep, strips, count, a_image, A, a_truth, a_where, b_image, B,
-           b_truth, b_where, bias, C, finish, out, where, scratch):  # fmt: skip
+@parallel(fastmath={"contract"})
+def contract(t, given):
     """Do one thread's share of a sweep: prepare a band, contract its strips, finish its rows."""
+    (threads, sweep, strips, a_image, A, a_truth, a_where, b_image, B, b_truth, b_where, bias, C,
+     finish, out, where, scratch) = arguments(given)  # fmt: skip
+    scratch, count = ahead(pointer(scratch), t * scratch.shape[1]), len(strips)
+    strips, bias, out, where = pointer(strips), pointer(bias), pointer(out), pointer(where)
+    A, a_truth, a_where = pointer(A), pointer(a_truth), pointer(a_where)
+    B, b_truth, b_where = pointer(B), pointer(b_truth), pointer(b_where)
     bands = -(-sweep.swept // sweep.band)
     work = sweep.images * bands
-    left, right, rows_of_c = A, B, C
+    left, right, rows_of_c = A, B, pointer(C)
     if a_image.copied:
         left = scratch
     if b_image.copied:
@@ -198,54 +197,4 @@ def _share(revision, t, threads, sweep, strips, count, a_image, A, a_truth, a_wh
         if sweep.finish == SPREAD:
             spread(finish, last - first, first, n, rows_of_c, out)
         elif sweep.finish == POOL:
-            pool(2, 2, finish, last - first, first, n, rows_of_c, out, where)
-
-
-def _signature(number: Any) -> Any:
-    """Return the types of `_share`'s arguments for one type of numbers.
-
-    The first has no meaning: its type's name brings the text of all files into the key by which
-    Numba finds the machine code on disk.
-    """
-    numbers, places = types.CPointer(number), types.CPointer(types.int32)
-    image = types.NamedUniTuple(types.int64, len(Image._fields), Image)
-    return types.void(
-        types.Opaque(f"revision {revision(__name__)}"), types.int64, types.int64,
-        types.NamedUniTuple(types.int64, len(Sweep._fields), Sweep),
-        types.CPointer(types.int64), types.int64,
-        image, numbers, numbers, places,
-        image, numbers, numbers, places,
-        numbers, numbers,
-        types.NamedUniTuple(types.int64, len(Finish._fields), Finish),
-        numbers, places, numbers,
-    )  # fmt: skip
-
-
-@parallel(error_model="numpy")
-def _launch(address, threads, sweep, strips, a_image, A, a_truth, a_where, b_image, B, b_truth,
-            b_where, bias, C, finish, out, where, scratch):  # fmt: skip
-    for t in prange(threads):
-        mine = ahead(pointer(scratch), t * scratch.shape[1])
-        call_at(
-            address,
-            (t, threads, sweep, pointer(strips), len(strips), a_image, pointer(A),
-             pointer(a_truth), pointer(a_where), b_image, pointer(B), pointer(b_truth),
-             pointer(b_where), pointer(bias), pointer(C), finish, pointer(out), pointer(where),
-             mine),
-        )  # fmt: skip
-
-
-@functools.cache
-def _address(dtype: Any) -> int:
-    """Return where the machine code for one type of numbers is, compiled when first asked for."""
-    number = numba.from_dtype(dtype)
-    with while_compiling():
-        compiled: Any = numba.cfunc(_signature(number), cache=kept_in() is not None)(_share.py_func)
-    return int(compiled.address)
-
-
-def contract(
-    threads: int, sweep: Sweep, strips: Array, a_image: Image, A: Array, *arrays: Any
-) -> None:
-    """Run a sweep in so many threads."""
-    _launch(_address(A.dtype), threads, sweep, strips, a_image, A, *arrays)
+            pool(finish, last - first, first, n, rows_of_c, out, where)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from minicnn.kernels import memory
+from minicnn.kernels.compiled.arguments import arguments
 from minicnn.kernels.compiled.compiling import parallel
 from minicnn.kernels.compiled.tile import pointer
 
@@ -26,76 +26,76 @@ WIDTH = 256
 #: enough for float32; blocks are added in float64.
 BLOCK = 1 << 13
 
-_compile = parallel(error_model="numpy", fastmath={"contract"})
+_compile = parallel(fastmath={"contract"})
 
 
 @_compile
-def _moments(x, rows, means, squares):
-    """The mean of each column of each block of rows, and its sum of squared differences from it.
+def _moments(block, given):
+    """The mean of each column of a block of rows, and its sum of squared differences from it.
 
     Both are taken of what the numbers differ from the block's first row, and so is the mean that
     is returned: far from zero, sums of the numbers themselves would round away what they differ.
     """
+    x, rows, means, squares = arguments(given)
     width = means.shape[1]
-    for block in prange(len(means)):
-        pixels, mean, square = pointer(x), means[block], squares[block]
-        first, last = block * rows * width, min((block + 1) * rows * width, x.size)
-        mean[:] = 0
-        square[:] = 0
-        for start in range(first, last, width):
-            for c in range(width):
-                mean[c] += pixels[start + c] - pixels[first + c]
-        mean /= (last - first) // width
-        for start in range(first, last, width):
-            for c in range(width):
-                difference = (pixels[start + c] - pixels[first + c]) - mean[c]
-                square[c] += difference * difference
+    pixels, mean, square = pointer(x), means[block], squares[block]
+    first, last = block * rows * width, min((block + 1) * rows * width, x.size)
+    mean[:] = 0
+    square[:] = 0
+    for start in range(first, last, width):
+        for c in range(width):
+            mean[c] += pixels[start + c] - pixels[first + c]
+    mean /= (last - first) // width
+    for start in range(first, last, width):
+        for c in range(width):
+            difference = (pixels[start + c] - pixels[first + c]) - mean[c]
+            square[c] += difference * difference
 
 
 @_compile
-def _scaled(x, rows, mean, factor, shift, relu, y):
+def _scaled(block, given):
     """(x - mean) * factor + shift, and zero instead of what is negative if there is a ReLU."""
+    x, rows, mean, factor, shift, relu, y = arguments(given)
     width = len(mean)
-    for block in prange(-(-x.size // (rows * width))):
-        pixels, results = pointer(x), pointer(y)
-        first, last = block * rows * width, min((block + 1) * rows * width, x.size)
-        for start in range(first, last, width):
-            for c in range(width):
-                value = (pixels[start + c] - mean[c]) * factor[c] + shift[c]
-                results[start + c] = 0 if relu and value < 0 else value
+    pixels, results = pointer(x), pointer(y)
+    first, last = block * rows * width, min((block + 1) * rows * width, x.size)
+    for start in range(first, last, width):
+        for c in range(width):
+            value = (pixels[start + c] - mean[c]) * factor[c] + shift[c]
+            results[start + c] = 0 if relu and value < 0 else value
 
 
 @_compile
-def _slopes(dy, y, x, rows, mean, relu, totals, products):
-    """The sum of each column of dy in each block of rows, and that of dy * (x - mean)."""
+def _slopes(block, given):
+    """The sum of each column of dy in a block of rows, and that of dy * (x - mean)."""
+    dy, y, x, rows, mean, relu, totals, products = arguments(given)
     width = len(mean)
-    for block in prange(len(totals)):
-        slopes, results, pixels = pointer(dy), pointer(y), pointer(x)
-        total, product = totals[block], products[block]
-        first, last = block * rows * width, min((block + 1) * rows * width, x.size)
-        total[:] = 0
-        product[:] = 0
-        for start in range(first, last, width):
-            for c in range(width):
-                slope = slopes[start + c]
-                slope = slope if not relu or results[start + c] > 0 else 0
-                total[c] += slope
-                product[c] += slope * (pixels[start + c] - mean[c])
+    slopes, results, pixels = pointer(dy), pointer(y), pointer(x)
+    total, product = totals[block], products[block]
+    first, last = block * rows * width, min((block + 1) * rows * width, x.size)
+    total[:] = 0
+    product[:] = 0
+    for start in range(first, last, width):
+        for c in range(width):
+            slope = slopes[start + c]
+            slope = slope if not relu or results[start + c] > 0 else 0
+            total[c] += slope
+            product[c] += slope * (pixels[start + c] - mean[c])
 
 
 @_compile
-def _gradient(dy, y, x, rows, mean, factor, tilt, shift, relu, dx):
+def _gradient(block, given):
     """Factor * dy + tilt * (x - mean) + shift."""
+    dy, y, x, rows, mean, factor, tilt, shift, relu, dx = arguments(given)
     width = len(mean)
-    for block in prange(-(-x.size // (rows * width))):
-        slopes, results, pixels, changes = pointer(dy), pointer(y), pointer(x), pointer(dx)
-        first, last = block * rows * width, min((block + 1) * rows * width, x.size)
-        for start in range(first, last, width):
-            for c in range(width):
-                slope = slopes[start + c]
-                slope = slope if not relu or results[start + c] > 0 else 0
-                centred = pixels[start + c] - mean[c]
-                changes[start + c] = factor[c] * slope + tilt[c] * centred + shift[c]
+    slopes, results, pixels, changes = pointer(dy), pointer(y), pointer(x), pointer(dx)
+    first, last = block * rows * width, min((block + 1) * rows * width, x.size)
+    for start in range(first, last, width):
+        for c in range(width):
+            slope = slopes[start + c]
+            slope = slope if not relu or results[start + c] > 0 else 0
+            centred = pixels[start + c] - mean[c]
+            changes[start + c] = factor[c] * slope + tilt[c] * centred + shift[c]
 
 
 def _side_by_side(pixels: int, channels: int) -> int:
@@ -130,7 +130,7 @@ def batch_normalization(
     copies = _side_by_side(pixels, channels)
     rows, shape = _blocks(x, copies)
     means, squares = np.empty(shape, x.dtype), np.empty(shape, x.dtype)  # (K,W)
-    _moments(x.reshape(-1), rows, means, squares)
+    _moments(len(means), x.reshape(-1), rows, means, squares)
     counts = np.full((shape[0], 1, 1), rows, np.float64)  # rows of a block; the last may be short
     counts[-1] = pixels // copies - rows * (shape[0] - 1)
     parts = x.reshape(-1, shape[1])[::rows] + means.astype(np.float64)  # (K,W)
@@ -144,7 +144,7 @@ def batch_normalization(
     shift = np.zeros(channels) if beta is None else beta
     y = memory.empty(x.shape, x.dtype)
     columns = [np.tile(a.astype(x.dtype), copies) for a in (mean, factor, shift)]  # (W,)
-    _scaled(x.reshape(-1), rows, *columns, relu, y.reshape(-1))
+    _scaled(len(means), x.reshape(-1), rows, *columns, relu, y.reshape(-1))
     return y, mean.astype(x.dtype), variance.astype(x.dtype)
 
 
@@ -180,7 +180,7 @@ def batch_normalization_gradient(
     totals, products = np.empty(shape, x.dtype), np.empty(shape, x.dtype)  # (K,W)
     flat = dy.reshape(-1), result.reshape(-1), x.reshape(-1)
     centre = np.tile(mean, copies)  # (W,)
-    _slopes(*flat, rows, centre, relu, totals, products)
+    _slopes(len(totals), *flat, rows, centre, relu, totals, products)
     scale = 1 / np.sqrt(variance.astype(np.float64) + epsilon)  # (C,)
     by_beta = totals.reshape(-1, channels).sum(0, dtype=np.float64)
     by_gamma = products.reshape(-1, channels).sum(0, dtype=np.float64) * scale
@@ -188,5 +188,5 @@ def batch_normalization_gradient(
     tilt, shift = -factor * by_gamma * scale / pixels, -factor * by_beta / pixels
     dx = memory.empty(x.shape, x.dtype)
     columns = [np.tile(a.astype(x.dtype), copies) for a in (factor, tilt, shift)]
-    _gradient(*flat, rows, centre, *columns, relu, dx.reshape(-1))
+    _gradient(len(totals), *flat, rows, centre, *columns, relu, dx.reshape(-1))
     return dx, by_gamma.astype(x.dtype), by_beta.astype(x.dtype)

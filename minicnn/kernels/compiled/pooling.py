@@ -10,14 +10,15 @@ the one and go stale with the other.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry, Resize, resize_taps
 from minicnn.kernels import memory
+from minicnn.kernels.compiled.arguments import arguments
 from minicnn.kernels.compiled.compiling import parallel
 from minicnn.kernels.compiled.tile import pointer
 
@@ -27,182 +28,170 @@ _compile = parallel(fastmath={"contract"})
 
 
 @_compile
-def _max_pool2d(x, g, values, where):
-    batch, channels = x.shape[0], x.shape[3]
-    for row in prange(batch * g.out_height):
-        n, oh = row // g.out_height, row % g.out_height
-        for ow in range(g.out_width):
-            largest, places = values[n, oh, ow], where[n, oh, ow]
-            largest[:] = -np.inf
-            places[:] = -1
-            for i in range(g.kernel_height):
-                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
-                if 0 <= h < g.in_height:
-                    for j in range(g.kernel_width):
-                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
-                        if 0 <= w < g.in_width:
-                            pixel, place = x[n, h, w], np.int32(h * g.in_width + w)
-                            for c in range(channels):
-                                value, before = pixel[c], largest[c]
-                                # `|` and `&` on whole vectors, and a store in every case: with
-                                # `or` and `if` LLVM would branch for each number.
-                                better = (
-                                    (value > before)
-                                    | (places[c] < 0)
-                                    | ((value != value) & (before == before))
-                                )
-                                largest[c] = value if better else before
-                                places[c] = place if better else places[c]
-
-
-@_compile
-def _scatter(dy, where, dx):
-    # Windows may overlap, so an image's sums belong to one thread as a whole.
-    batch, height, width, channels = dy.shape
-    for n in prange(batch):
-        dx[n] = 0
-        for oh in range(height):
-            for ow in range(width):
-                slopes, places = dy[n, oh, ow], where[n, oh, ow]
-                for c in range(channels):
-                    if places[c] >= 0:
-                        dx[n, places[c], c] += slopes[c]
-
-
-@_compile
-def _max_pool_blocks(x, g, values, where):
-    """The max-pool of 2x2 windows side by side, the usual one, with its four steps written out."""
-    batch, out_height, out_width, channels = values.shape
-    line = g.in_width * channels
-    for row in prange(batch * out_height):
-        pixels, largest, places = pointer(x), pointer(values), pointer(where)
-        n, oh = row // out_height, row % out_height
-        for ow in range(out_width):
-            o = (row * out_width + ow) * channels
-            s = (n * g.in_height + 2 * oh) * line + 2 * ow * channels
-            first = np.int32(2 * oh * g.in_width + 2 * ow)
-            for c in range(o, o + channels):
-                found, place = pixels[s], first
-                for i in range(2):
-                    for j in range(2):
-                        value = pixels[s + i * line + j * channels]
-                        better = (value > found) | ((value != value) & (found == found))
-                        found = value if better else found
-                        place = first + np.int32(i * g.in_width + j) if better else place
-                largest[c] = found
-                places[c] = place
-                s += 1
-
-
-@_compile
-def _scatter_blocks(dy, where, g, dx):
-    """The same pool's gradient: each pixel belongs to one window, so no sums are needed."""
-    batch, out_height, out_width, channels = dy.shape
-    line = g.in_width * channels
-    for row in prange(batch * g.in_height):
-        slopes, places, pixels = pointer(dy), pointer(where), pointer(dx)
-        n, h = row // g.in_height, row % g.in_height
-        first, windows = row * line, out_width if h < 2 * out_height else 0
-        for ow in range(windows):
-            o = ((n * out_height + h // 2) * out_width + ow) * channels
-            for j in range(2):
-                d = first + (2 * ow + j) * channels
-                place = np.int32(h * g.in_width + 2 * ow + j)
-                for c in range(channels):
-                    pixels[d + c] = slopes[o + c] if places[o + c] == place else 0
-        for d in range(first + 2 * windows * channels, first + line):
-            pixels[d] = 0
-
-
-@_compile
-def _gather(x, where, y):
-    batch, height, width, channels = y.shape
-    for row in prange(batch * height):
-        n, oh = row // height, row % height
-        for ow in range(width):
-            found, places = y[n, oh, ow], where[n, oh, ow]
-            for c in range(channels):
-                found[c] = x[n, places[c], c] if places[c] >= 0 else 0
-
-
-@_compile
-def _average_pool2d(x, counts, g, y):
-    batch, channels = x.shape[0], x.shape[3]
-    for row in prange(batch * g.out_height):
-        n, oh = row // g.out_height, row % g.out_height
-        for ow in range(g.out_width):
-            y[n, oh, ow, :] = 0
-            for i in range(g.kernel_height):
-                h = oh * g.stride_height - g.pad_top + i * g.dilation_height
-                if 0 <= h < g.in_height:
-                    for j in range(g.kernel_width):
-                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
-                        if 0 <= w < g.in_width:
-                            for c in range(channels):
-                                y[n, oh, ow, c] += x[n, h, w, c]
-            for c in range(channels):
-                y[n, oh, ow, c] /= counts[oh, ow]
-
-
-@_compile
-def _average_pool2d_gradient(dy, counts, g, dx):
-    batch, channels = dy.shape[0], dy.shape[3]
-    for row in prange(batch * g.in_height):
-        n, h = row // g.in_height, row % g.in_height
-        dx[n, h] = 0
+def _max_pool2d(row, given):
+    x, g, values, where = arguments(given)
+    channels = x.shape[3]
+    n, oh = row // g.out_height, row % g.out_height
+    for ow in range(g.out_width):
+        largest, places = values[n, oh, ow], where[n, oh, ow]
+        largest[:] = -np.inf
+        places[:] = -1
         for i in range(g.kernel_height):
-            oh, rest = divmod(h + g.pad_top - i * g.dilation_height, g.stride_height)
-            if rest == 0 and 0 <= oh < g.out_height:
-                for ow in range(g.out_width):
-                    for j in range(g.kernel_width):
-                        w = ow * g.stride_width - g.pad_left + j * g.dilation_width
-                        if 0 <= w < g.in_width:
-                            for c in range(channels):
-                                dx[n, h, w, c] += dy[n, oh, ow, c] / counts[oh, ow]
+            h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+            if 0 <= h < g.in_height:
+                for j in range(g.kernel_width):
+                    w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                    if 0 <= w < g.in_width:
+                        pixel, place = x[n, h, w], np.int32(h * g.in_width + w)
+                        for c in range(channels):
+                            value, before = pixel[c], largest[c]
+                            # `|` and `&` on whole vectors, and a store in every case: with
+                            # `or` and `if` LLVM would branch for each number.
+                            better = (
+                                (value > before)
+                                | (places[c] < 0)
+                                | ((value != value) & (before == before))
+                            )
+                            largest[c] = value if better else before
+                            places[c] = place if better else places[c]
 
 
 @_compile
-def _resize2d(x, rows, columns, row_shares, column_shares, y):
-    batch, out_height, out_width, channels = y.shape
-    for row in prange(batch * out_height):
-        n, oh = row // out_height, row % out_height
+def _scatter(n, given):
+    dy, where, dx = arguments(given)
+    # Windows may overlap, so an image's sums belong to one thread as a whole.
+    _, height, width, channels = dy.shape
+    dx[n] = 0
+    for oh in range(height):
+        for ow in range(width):
+            slopes, places = dy[n, oh, ow], where[n, oh, ow]
+            for c in range(channels):
+                if places[c] >= 0:
+                    dx[n, places[c], c] += slopes[c]
+
+
+@_compile
+def _max_pool_blocks(row, given):
+    """The max-pool of 2x2 windows side by side, the usual one, with its four steps written out."""
+    x, g, values, where = arguments(given)
+    _, out_height, out_width, channels = values.shape
+    line = g.in_width * channels
+    pixels, largest, places = pointer(x), pointer(values), pointer(where)
+    n, oh = row // out_height, row % out_height
+    for ow in range(out_width):
+        o = (row * out_width + ow) * channels
+        s = (n * g.in_height + 2 * oh) * line + 2 * ow * channels
+        first = np.int32(2 * oh * g.in_width + 2 * ow)
+        for c in range(o, o + channels):
+            found, place = pixels[s], first
+            for i in range(2):
+                for j in range(2):
+                    value = pixels[s + i * line + j * channels]
+                    better = (value > found) | ((value != value) & (found == found))
+                    found = value if better else found
+                    place = first + np.int32(i * g.in_width + j) if better else place
+            largest[c] = found
+            places[c] = place
+            s += 1
+
+
+@_compile
+def _scatter_blocks(row, given):
+    """The same pool's gradient: each pixel belongs to one window, so no sums are needed."""
+    dy, where, g, dx = arguments(given)
+    _, out_height, out_width, channels = dy.shape
+    line = g.in_width * channels
+    slopes, places, pixels = pointer(dy), pointer(where), pointer(dx)
+    n, h = row // g.in_height, row % g.in_height
+    first, windows = row * line, out_width if h < 2 * out_height else 0
+    for ow in range(windows):
+        o = ((n * out_height + h // 2) * out_width + ow) * channels
+        for j in range(2):
+            d = first + (2 * ow + j) * channels
+            place = np.int32(h * g.in_width + 2 * ow + j)
+            for c in range(channels):
+                pixels[d + c] = slopes[o + c] if places[o + c] == place else 0
+    for d in range(first + 2 * windows * channels, first + line):
+        pixels[d] = 0
+
+
+@_compile
+def _gather(row, given):
+    x, where, y = arguments(given)
+    _, height, width, channels = y.shape
+    n, oh = row // height, row % height
+    for ow in range(width):
+        found, places = y[n, oh, ow], where[n, oh, ow]
+        for c in range(channels):
+            found[c] = x[n, places[c], c] if places[c] >= 0 else 0
+
+
+@_compile
+def _average_pool2d(row, given):
+    x, counts, g, y = arguments(given)
+    channels = x.shape[3]
+    n, oh = row // g.out_height, row % g.out_height
+    for ow in range(g.out_width):
+        y[n, oh, ow, :] = 0
+        for i in range(g.kernel_height):
+            h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+            if 0 <= h < g.in_height:
+                for j in range(g.kernel_width):
+                    w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                    if 0 <= w < g.in_width:
+                        for c in range(channels):
+                            y[n, oh, ow, c] += x[n, h, w, c]
+        for c in range(channels):
+            y[n, oh, ow, c] /= counts[oh, ow]
+
+
+@_compile
+def _average_pool2d_gradient(row, given):
+    dy, counts, g, dx = arguments(given)
+    channels = dy.shape[3]
+    n, h = row // g.in_height, row % g.in_height
+    dx[n, h] = 0
+    for i in range(g.kernel_height):
+        oh, rest = divmod(h + g.pad_top - i * g.dilation_height, g.stride_height)
+        if rest == 0 and 0 <= oh < g.out_height:
+            for ow in range(g.out_width):
+                for j in range(g.kernel_width):
+                    w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                    if 0 <= w < g.in_width:
+                        for c in range(channels):
+                            dx[n, h, w, c] += dy[n, oh, ow, c] / counts[oh, ow]
+
+
+@_compile
+def _resize2d(row, given):
+    x, rows, columns, row_shares, column_shares, y = arguments(given)
+    _, out_height, out_width, channels = y.shape
+    n, oh = row // out_height, row % out_height
+    top, bottom, down = rows[oh, 0], rows[oh, 1], row_shares[oh]
+    for ow in range(out_width):
+        left, right, across = columns[ow, 0], columns[ow, 1], column_shares[ow]
+        for c in range(channels):
+            upper = (1 - across) * x[n, top, left, c] + across * x[n, top, right, c]
+            lower = (1 - across) * x[n, bottom, left, c] + across * x[n, bottom, right, c]
+            y[n, oh, ow, c] = (1 - down) * upper + down * lower
+
+
+@_compile
+def _resize2d_gradient(n, given):
+    dy, rows, columns, row_shares, column_shares, dx = arguments(given)
+    # Neighbouring outputs share inputs, so an image's sums belong to one thread as a whole.
+    _, out_height, out_width, channels = dy.shape
+    dx[n] = 0
+    for oh in range(out_height):
         top, bottom, down = rows[oh, 0], rows[oh, 1], row_shares[oh]
         for ow in range(out_width):
             left, right, across = columns[ow, 0], columns[ow, 1], column_shares[ow]
             for c in range(channels):
-                upper = (1 - across) * x[n, top, left, c] + across * x[n, top, right, c]
-                lower = (1 - across) * x[n, bottom, left, c] + across * x[n, bottom, right, c]
-                y[n, oh, ow, c] = (1 - down) * upper + down * lower
-
-
-@_compile
-def _resize2d_gradient(dy, rows, columns, row_shares, column_shares, dx):
-    # Neighbouring outputs share inputs, so an image's sums belong to one thread as a whole.
-    batch, out_height, out_width, channels = dy.shape
-    for n in prange(batch):
-        dx[n] = 0
-        for oh in range(out_height):
-            top, bottom, down = rows[oh, 0], rows[oh, 1], row_shares[oh]
-            for ow in range(out_width):
-                left, right, across = columns[ow, 0], columns[ow, 1], column_shares[ow]
-                for c in range(channels):
-                    upper, lower = (1 - down) * dy[n, oh, ow, c], down * dy[n, oh, ow, c]
-                    dx[n, top, left, c] += (1 - across) * upper
-                    dx[n, top, right, c] += across * upper
-                    dx[n, bottom, left, c] += (1 - across) * lower
-                    dx[n, bottom, right, c] += across * lower
-
-
-#: The compiled functions, for tests of the parallel transform and for warming the cache.
-COMPILED = {
-    "max_pool2d": _max_pool2d,
-    "scatter": _scatter,
-    "gather": _gather,
-    "average_pool2d": _average_pool2d,
-    "average_pool2d_gradient": _average_pool2d_gradient,
-    "resize2d": _resize2d,
-    "resize2d_gradient": _resize2d_gradient,
-}
+                upper, lower = (1 - down) * dy[n, oh, ow, c], down * dy[n, oh, ow, c]
+                dx[n, top, left, c] += (1 - across) * upper
+                dx[n, top, right, c] += across * upper
+                dx[n, bottom, left, c] += (1 - across) * lower
+                dx[n, bottom, right, c] += across * lower
 
 
 def is_block_pool(g: Geometry) -> bool:
@@ -219,7 +208,7 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     shape = (len(x), g.out_height, g.out_width, x.shape[3])
     values, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
     function = _max_pool_blocks if is_block_pool(g) else _max_pool2d
-    function(np.ascontiguousarray(x), g, values, where)
+    function(len(x) * g.out_height, np.ascontiguousarray(x), g, values, where)
     return values, where
 
 
@@ -227,10 +216,11 @@ def scatter(dy: Array, where: Array, g: Geometry) -> Array:
     """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere."""
     if is_block_pool(g):
         dx = memory.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
-        _scatter_blocks(np.ascontiguousarray(dy), np.ascontiguousarray(where), g, dx)
+        gradient = np.ascontiguousarray(dy), np.ascontiguousarray(where)
+        _scatter_blocks(len(dy) * g.in_height, *gradient, g, dx)
         return dx
     dx = memory.empty((len(dy), g.in_height * g.in_width, dy.shape[3]), dy.dtype)
-    _scatter(np.ascontiguousarray(dy), np.ascontiguousarray(where), dx)
+    _scatter(len(dy), np.ascontiguousarray(dy), np.ascontiguousarray(where), dx)
     return dx.reshape(len(dy), g.in_height, g.in_width, dy.shape[3])
 
 
@@ -238,7 +228,7 @@ def gather(x: Array, where: Array, g: Geometry) -> Array:
     """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
     y = memory.empty(where.shape, x.dtype)
     flat = np.ascontiguousarray(x).reshape(len(x), g.in_height * g.in_width, x.shape[3])
-    _gather(flat, np.ascontiguousarray(where), y)
+    _gather(math.prod(y.shape[:2]), flat, np.ascontiguousarray(where), y)
     return y
 
 
@@ -259,14 +249,15 @@ def _inside(n: int, out: int, kernel: int, stride: int, pad: int, dilation: int)
 def average_pool2d(x: Array, g: Geometry) -> Array:
     """Return the mean of each window (N,OH,OW,C); padding is not counted."""
     y = memory.empty((len(x), g.out_height, g.out_width, x.shape[3]), x.dtype)
-    _average_pool2d(np.ascontiguousarray(x), _counts(g, x.dtype), g, y)
+    _average_pool2d(len(x) * g.out_height, np.ascontiguousarray(x), _counts(g, x.dtype), g, y)
     return y
 
 
 def average_pool2d_gradient(dy: Array, g: Geometry) -> Array:
     """Return dx (N,H,W,C): each output's gradient shared among the pixels of its window."""
     dx = memory.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
-    _average_pool2d_gradient(np.ascontiguousarray(dy), _counts(g, dy.dtype), g, dx)
+    counts = _counts(g, dy.dtype)
+    _average_pool2d_gradient(len(dy) * g.in_height, np.ascontiguousarray(dy), counts, g, dx)
     return dx
 
 
@@ -281,7 +272,8 @@ def resize2d(x: Array, size: Resize, interpolation: str) -> Array:
     rows, row_shares = _taps(size.in_height, size.out_height, interpolation, x.dtype)
     columns, column_shares = _taps(size.in_width, size.out_width, interpolation, x.dtype)
     y = memory.empty((len(x), size.out_height, size.out_width, x.shape[3]), x.dtype)
-    _resize2d(np.ascontiguousarray(x), rows, columns, row_shares, column_shares, y)
+    taps = rows, columns, row_shares, column_shares
+    _resize2d(len(x) * size.out_height, np.ascontiguousarray(x), *taps, y)
     return y
 
 
@@ -290,5 +282,6 @@ def resize2d_gradient(dy: Array, size: Resize, interpolation: str) -> Array:
     rows, row_shares = _taps(size.in_height, size.out_height, interpolation, dy.dtype)
     columns, column_shares = _taps(size.in_width, size.out_width, interpolation, dy.dtype)
     dx = memory.empty((len(dy), size.in_height, size.in_width, dy.shape[3]), dy.dtype)
-    _resize2d_gradient(np.ascontiguousarray(dy), rows, columns, row_shares, column_shares, dx)
+    taps = rows, columns, row_shares, column_shares
+    _resize2d_gradient(len(dy), np.ascontiguousarray(dy), *taps, dx)
     return dx

@@ -29,7 +29,6 @@ __all__ = [
     "add_outer_product",
     "add_rows",
     "ahead",
-    "call_at",
     "lanes",
     "load",
     "opaque",
@@ -344,23 +343,3 @@ def opaque(typing: Any, index: Any) -> Any:
         return builder.asm(ir.FunctionType(_INT, [_INT]), "", "=r,0", [arguments[0]], False)
 
     return types.int64(types.int64), write
-
-
-@intrinsic
-def call_at(typing: Any, address: Any, arguments: Any) -> Any:
-    """Call the machine code at an address; its first argument, without meaning, is added.
-
-    A direct call would make LLVM optimize all tiles again in each function around them; this way
-    the start without a cache takes a third of the time.
-    """
-
-    def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place, bundle = values
-        anything = ir.Constant(ir.IntType(8).as_pointer(), None)
-        parts = [anything, *cgutils.unpack_tuple(builder, bundle, len(arguments))]
-        kinds = [anything.type, *(context.get_value_type(t) for t in arguments)]
-        kind = ir.FunctionType(ir.VoidType(), kinds)
-        builder.call(builder.inttoptr(place, kind.as_pointer()), parts)
-        return context.get_dummy_value()
-
-    return types.void(address, arguments), write

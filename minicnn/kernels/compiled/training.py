@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 
 from minicnn.kernels import memory
+from minicnn.kernels.compiled.arguments import arguments
 from minicnn.kernels.compiled.compiling import parallel, serial
 
 __all__ = ["adam", "squared_error"]
@@ -19,15 +19,15 @@ Array = NDArray[Any]
 BLOCK = 4096
 
 
-@parallel(error_model="numpy", fastmath={"contract", "reassoc"})
-def _squared_error(prediction, truth, factor, difference, sums):
-    for k in prange(len(sums)):
-        total = prediction.dtype.type(0)
-        for i in range(k * BLOCK, min((k + 1) * BLOCK, prediction.size)):
-            d = prediction[i] - truth[i]
-            total += d * d
-            difference[i] = factor * d
-        sums[k] = total
+@parallel(fastmath={"contract", "reassoc"})
+def _squared_error(block, given):
+    prediction, truth, factors, difference, sums = arguments(given)
+    factor, total = factors[0], prediction.dtype.type(0)
+    for i in range(block * BLOCK, min((block + 1) * BLOCK, prediction.size)):
+        d = prediction[i] - truth[i]
+        total += d * d
+        difference[i] = factor * d
+    sums[block] = total
 
 
 def squared_error(prediction: Array, truth: Array) -> tuple[Array, Array]:
@@ -35,12 +35,12 @@ def squared_error(prediction: Array, truth: Array) -> tuple[Array, Array]:
     p, t = np.ascontiguousarray(prediction), np.ascontiguousarray(truth)
     gradient = memory.empty(p.shape, p.dtype)
     sums = np.empty(-(-p.size // BLOCK))
-    factor = p.dtype.type(2 / p.size)
-    _squared_error(p.reshape(-1), t.reshape(-1), factor, gradient.reshape(-1), sums)
+    factor = np.array([2 / p.size], p.dtype)
+    _squared_error(len(sums), p.reshape(-1), t.reshape(-1), factor, gradient.reshape(-1), sums)
     return np.asarray(sums.sum() / p.size, p.dtype), gradient
 
 
-@serial(error_model="numpy", fastmath={"contract"})
+@serial(fastmath={"contract"})
 def _adam(weight, gradient, mean, square, rest_1, rest_2, rate, epsilon, new):
     for i in range(weight.size):
         g = gradient[i]

@@ -138,7 +138,7 @@ def finish_winograd(f, q, n, products, bias, out, where):
         rows = min(2, f.above - 2 * q)
         _from_winograd(f, products, bias, rows, f.line, pair)
         if rows == 2:
-            pool(2, 2, f, 2, 2 * q, n, pair, out, where)
+            pool(f, rows, 2 * q, n, pair, out, where)
     else:
         rows = min(2, f.height - 2 * q)
         first = (n * f.height + 2 * q) * f.width * f.channels
