@@ -20,16 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "draw_codes",
-    "draw_curves",
-    "draw_denoising",
-    "draw_reconstructions",
-    "draw_search",
-    "figure_of",
-    "rows_of_images",
-    "save_figure",
-    "show",
-]
+    "draw_codes", "draw_curves", "draw_denoising", "draw_reconstructions", "draw_search",
+    "figure_of", "rows_of_images", "save_figure", "show",
+]  # fmt: skip
 
 Array = NDArray[Any]
 

@@ -35,17 +35,9 @@ from minicnn.models.saving import read_arrays
 from minicnn.optimizers import Adam, CosineDecay
 
 __all__ = [
-    "CHANGES",
-    "PRESETS",
-    "SPLITS",
-    "Settings",
-    "TrainingRun",
-    "epochs_done",
-    "fitting_scale",
-    "load_model",
-    "load_settings",
-    "preset",
-]
+    "CHANGES", "PRESETS", "SPLITS", "Settings", "TrainingRun", "epochs_done", "fitting_scale",
+    "load_model", "load_settings", "preset",
+]  # fmt: skip
 
 Array = NDArray[Any]
 

@@ -22,15 +22,8 @@ from minicnn.kernels.placement import on_gpu
 from minicnn.kernels.probing import MODULES, Availability, backend_module, backends, compiles
 
 __all__ = [
-    "FUSED",
-    "MAPS",
-    "MODULES",
-    "Availability",
-    "backend_module",
-    "backends",
-    "fused",
-    "kernel",
-]
+    "FUSED", "MAPS", "MODULES", "Availability", "backend_module", "backends", "fused", "kernel",
+]  # fmt: skip
 
 MAPS = (
     "conv2d",

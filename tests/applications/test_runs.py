@@ -353,7 +353,8 @@ def test_images_in_rows_keep_their_shape_and_do_not_overlap() -> None:
     lines = [text.get_window_extent() for text in axes.texts if text.get_text()]
     assert len(lines) == 11
     for number, box in enumerate(every := [*boxes, *lines]):
-        assert figure.bbox.containsx(box.x0) and figure.bbox.containsy(box.y1)
+        assert figure.bbox.containsx(box.x0)
+        assert figure.bbox.containsy(box.y1)
         assert not any(box.overlaps(other) for other in every[:number])
 
 

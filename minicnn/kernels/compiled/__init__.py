@@ -41,26 +41,11 @@ from minicnn.kernels.compiled.sweeps import has_tile, ready
 from minicnn.kernels.compiled.training import adam, squared_error
 
 __all__ = [
-    "adam",
-    "average_pool2d",
-    "average_pool2d_gradient",
-    "batch_normalization",
-    "batch_normalization_gradient",
-    "conv2d",
-    "conv2d_input_gradient",
-    "conv2d_kernel_gradient",
-    "conv2d_max_pool2d",
-    "gather",
-    "has_tile",
-    "kernel_and_bias_gradient",
-    "max_pool2d",
-    "pools_in_place",
-    "ready",
-    "resize2d",
-    "resize2d_gradient",
-    "scatter",
-    "squared_error",
-]
+    "adam", "average_pool2d", "average_pool2d_gradient", "batch_normalization",
+    "batch_normalization_gradient", "conv2d", "conv2d_input_gradient", "conv2d_kernel_gradient",
+    "conv2d_max_pool2d", "gather", "has_tile", "kernel_and_bias_gradient", "max_pool2d",
+    "pools_in_place", "ready", "resize2d", "resize2d_gradient", "scatter", "squared_error",
+]  # fmt: skip
 
 
 class _Compiler(event.Listener):

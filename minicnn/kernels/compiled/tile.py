@@ -23,22 +23,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 __all__ = [
-    "LANE_BYTES",
-    "ROWS",
-    "add",
-    "add_outer_product",
-    "add_rows",
-    "ahead",
-    "lanes",
-    "load",
-    "opaque",
-    "pointer",
-    "relu",
-    "repeat_row",
-    "store_rows",
-    "subtract",
-    "zeros",
-]
+    "LANE_BYTES", "ROWS", "add", "add_outer_product", "add_rows", "ahead", "lanes", "load",
+    "opaque", "pointer", "relu", "repeat_row", "store_rows", "subtract", "zeros",
+]  # fmt: skip
 
 
 def _registers() -> tuple[int, int]:
