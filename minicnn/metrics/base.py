@@ -104,7 +104,7 @@ class Metric(Worded):
 
     def __init_subclass__(cls, anywhere: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in ("update_state", "result"):
+        for name in ("__init__", "update_state", "result"):
             if name in vars(cls):
                 brings = name == "update_state" and not anywhere
                 setattr(cls, name, _in_memory(vars(cls)[name], brings))

@@ -240,22 +240,25 @@ def power(x: Any, exponent: Any) -> Tensor:
 
 def _powers(x: Array, exponent: Any) -> Array:
     """Return x ** exponent; whole numbers stay whole, or the call is refused."""
-    kind = getattr(exponent, "dtype", np.asarray(exponent).dtype).kind
-    if x.dtype.kind not in "bui" or kind == "f":
+    if x.dtype.kind not in "bui" or np.result_type(exponent).kind == "f":
         return x**exponent
-    exponent = whole(np.asarray(exponent)) if not on_gpu(exponent) else whole(exponent)
-    if exponent.size and exponent.min() < 0:
+    if isinstance(exponent, int):  # a number stays one: it goes to the GPU with the call
+        powers = lowest = int(exponent)
+    else:
+        powers = whole(exponent)
+        lowest = int(powers.min()) if powers.size else 0
+    if lowest < 0:
         raise ArgumentError(
-            f"power: whole numbers were raised to the power {exponent.min()}, which is no whole "
-            f"number; cast them to 'float32' before."
+            f"power: whole numbers were raised to the power {lowest}, which is no whole number; "
+            f"cast them to 'float32' before."
         )
-    largest = np.abs(x.astype(np.float64)) ** exponent.astype(np.float64)
+    largest = np.abs(x.astype(np.float64)) ** (powers * 1.0)
     if largest.size and largest.max() > _LARGEST:
         raise ArgumentError(
             f"power: a result is about {float(largest.max()):.3g}, but whole numbers go up to "
             f"{_LARGEST}; cast them to 'float64' before."
         )
-    return whole(x) ** exponent
+    return whole(x) ** powers
 
 
 def _fixed_power(x: Tensor, exponent: float) -> Tensor:

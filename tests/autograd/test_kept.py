@@ -308,6 +308,7 @@ def test_a_copy_of_a_result_is_its_numbers(copied):
     np.testing.assert_array_equal(tape.gradient(y, x), y)
 
 
+@pytest.mark.cpu_only  # the GPU that the CPU plays has one queue for all threads
 def test_tapes_of_threads_do_not_see_each_other():
     model = keras.Sequential([layers.Input((3, 5, 1)), layers.Conv2D(2, (2, 3)), layers.Flatten()])
     rng = np.random.default_rng(2)
