@@ -2,23 +2,11 @@
 
 from tests.helpers import run_python
 
-#: Makes a process as Pyodide does: no Numba, and its own words for a thread that does not start.
-BROWSER = """
-import sys, threading
-
-def start(self):
-    raise RuntimeError("can't start new thread")
-
-threading.Thread.start = start
-sys.modules["numba"] = sys.modules["llvmlite"] = None
-"""
-
-
 def printed(code):
     """Return what a program prints in a browser, and outside with NumPy's kernels: the same."""
     outside = run_python(code, MINICNN_BACKEND="numpy")
     assert (outside.returncode, outside.stderr) == (0, ""), outside.stderr
-    browser = run_python(BROWSER + code)
+    browser = run_python("import tests.browser\n" + code)
     assert (browser.returncode, browser.stderr) == (0, ""), browser.stderr
     assert browser.stdout == outside.stdout
     return browser.stdout.splitlines()
