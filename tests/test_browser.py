@@ -2,6 +2,7 @@
 
 from tests.helpers import run_python
 
+
 def printed(code):
     """Return what a program prints in a browser, and outside with NumPy's kernels: the same."""
     outside = run_python(code, MINICNN_BACKEND="numpy")

@@ -83,7 +83,9 @@ def test_examples_repeat_exactly(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_data")
-@pytest.mark.parametrize("name", ["unet_nuclei", "variational_autoencoder"])
+@pytest.mark.parametrize(
+    "name", ["unet_nuclei", pytest.param("variational_autoencoder", marks=pytest.mark.slow)]
+)
 def test_an_example_repeats_exactly_and_another_seed_differs(name: str, tmp_path: Path) -> None:
     main = load(f"examples/{name}").main
     options = ["--fast", "--output", str(tmp_path), "--seed"]

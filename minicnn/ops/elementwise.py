@@ -135,8 +135,8 @@ def whole(array: Any) -> Any:
         return array
     if array.dtype == np.uint64 and array.size and array.max() > _LARGEST:
         raise ArgumentError(
-            f"integers: a tensor of uint64 holds {int(array.max())}, but whole numbers are computed as "
-            f"int64, up to {_LARGEST}; cast it to 'float64'."
+            f"integers: a tensor of uint64 holds {int(array.max())}, but whole numbers are "
+            f"computed as int64, up to {_LARGEST}; cast it to 'float64'."
         )
     return array.astype(np.int64)
 

@@ -107,6 +107,7 @@ def rows_in(path, section):
 # The whole.
 
 
+@pytest.mark.slow
 def test_a_run_from_the_command_line_to_its_files(place, tmp_path, capsys):
     file = tmp_path / "table.md"
     code = gpu.main(["--only", "layers", "memory", "--output", str(file)], TINY, place)
@@ -140,6 +141,7 @@ def test_a_run_from_the_command_line_to_its_files(place, tmp_path, capsys):
         assert set(numbers_of(file)["floors"]) == {"copy", "float32", "tf32"}
 
 
+@pytest.mark.slow
 def test_without_pytorch_minicnn_is_measured_alone(place, tmp_path, capsys):
     if place is None:
         pytest.skip("a GPU with PyTorch has no such run")

@@ -20,15 +20,8 @@ every_kernel.main("plain")
 """
 
 
-@pytest.mark.parametrize(
-    "which",
-    [
-        "plain",
-        pytest.param("float32", marks=pytest.mark.slow),
-        pytest.param("float64", marks=pytest.mark.slow),
-        pytest.param("3xtf32", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["plain", "float32", "float64", "3xtf32"])
 def test_no_kernel_leaves_its_arrays(which):
     done = sanitized(RUN, which)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
