@@ -1,7 +1,12 @@
 """Settings for the whole suite."""
 
+import os
+
 import pytest
 from hypothesis import settings
+
+# pytest-xdist sets it in its processes, and consoles keep the width that they began with.
+os.environ.pop("COLUMNS", None)
 
 # The first call of a compiled kernel may take seconds, and a failure should fail again. For a
 # search with new examples: pytest --hypothesis-profile=search
