@@ -23,6 +23,10 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="Convolution from the formula to a trained network.",
+    epilog="New here? [bold]minicnn explore[/bold] opens a page to try convolutions out, "
+    "[bold]minicnn explain[/bold] shows the sums of your own numbers, and "
+    "[bold]minicnn demo[/bold] trains a network in a minute.",
+    rich_markup_mode="rich",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

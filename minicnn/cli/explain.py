@@ -21,8 +21,9 @@ IMAGES = ("conv2d", "conv2d_transpose", "max_pool2d", "average_pool2d", "upsampl
 
 def explain(
     op: Annotated[
-        str, typer.Argument(help="conv2d, convolve2d, conv2d_transpose, max_pool2d, relu, ...")
-    ],
+        str | None,
+        typer.Argument(help="conv2d, convolve2d, conv2d_transpose, max_pool2d, relu, ..."),
+    ] = None,
     numbers: Annotated[
         str | None,
         typer.Option(
@@ -82,6 +83,9 @@ def explain(
     options = {"input": numbers, **locals()}
     given = {name: options[name] for name in _OPTIONS if options[name] is not None}
     with told():
+        if op is None:
+            console.print(_operations(), markup=False)
+            return
         if implementations:
             console.print(str(side_by_side(op)), markup=False)
             return
@@ -98,10 +102,57 @@ def explain(
         try:
             explanation = explained(op, **arguments, **settings)
         except TooLargeError as error:
-            raise ArgumentError(
-                f"{error} On the command line: --window 0:3,0:4, or --max-terms N."
-            ) from None
+            part = (
+                _strongest_part(op, arguments)
+                if not {"window", "max_terms"} & set(settings)
+                else None
+            )
+            if part is None:
+                raise ArgumentError(
+                    f"{error} On the command line: --window 0:3,0:4, or --max-terms N."
+                ) from None
+            explanation = explained(op, **arguments, **settings, window=part)
+            rows, columns = (f"{first}:{after}" for first, after in part)
+            console.print(
+                f"too many numbers for all of the result: shown is where it is largest; "
+                f"--window {rows},{columns} is this part, other numbers show others\n",
+                markup=False,
+            )
         _write(explanation, html, gif, png, text, direction, reading, cell)
+
+
+def _operations() -> str:
+    """Return what can be explained, and how to begin."""
+    from minicnn.explain.calls import CALLS
+
+    names = [operation.__name__ for operation in CALLS]
+    first = names.index("linear")
+    listed = ", ".join(names[:first]), ", ".join(names[first:])
+    return (
+        "minicnn explain OPERATION shows its arithmetic on your numbers, for one:\n\n"
+        '  minicnn explain conv2d --input "0 1 2; 3 4 5; 6 7 8" --kernel "0 1; 2 3"\n'
+        '  minicnn explain conv2d --input photo.png --kernel "1 0 -1; 2 0 -2; 1 0 -1" '
+        "--html page.html\n\n"
+        f"Operations: {listed[0]}.\nActivations: {listed[1]}.\n"
+        "minicnn explain --help lists the options."
+    )
+
+
+def _strongest_part(op: str, arguments: dict[str, Any]) -> Any:
+    """Return a window of a few rows and columns of a large image around its largest number."""
+    import numpy as np
+
+    from minicnn.explain.calls import operation_named
+
+    y = np.abs(np.asarray(operation_named(op)(**arguments)))
+    if y.ndim not in (2, 4) or (y.ndim == 4 and len(y) > 1):
+        return None
+    y = y[0].max(axis=-1) if y.ndim == 4 else y
+    places = np.unravel_index(y.argmax(), y.shape)
+    return tuple(
+        (first := max(0, min(int(at) - size // 2, length - size)), min(first + size, length))
+        for at, length, size in zip(places, y.shape, (3, 4), strict=True)
+    )
 
 
 _OPTIONS = (
@@ -140,7 +191,9 @@ def _array(name: str, source: str, op: str) -> Any:
     array = read_numbers(source, f"--{name.replace('_', '-')}")
     if name == "bias":
         return array.reshape(-1)
-    if op in MATRICES or op not in IMAGES:
+    if op in MATRICES and name == "input" and array.ndim == 3:
+        return _mean(array)
+    if array.ndim == 2 or op in MATRICES or op not in IMAGES:
         return array
     return as_kernels(array) if name == "kernel" else as_images(array)
 
@@ -148,6 +201,7 @@ def _array(name: str, source: str, op: str) -> Any:
 def _arguments(op: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of an operation from the options of the command."""
     from minicnn.explain.calls import operation_named
+    from minicnn.explain.numbers import as_images, as_kernels
 
     parameters = inspect.signature(operation_named(op)).parameters
     arguments = {}
@@ -173,17 +227,19 @@ def _arguments(op: str, given: dict[str, Any]) -> dict[str, Any]:
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name in options and name not in arguments:
             raise ArgumentError(f"explain {op} needs --{options[name].replace('_', '-')}.")
-    if "x" in arguments and "kernel" in arguments and op == "conv2d":
-        arguments["x"] = _grey(arguments["x"], arguments["kernel"])
+    x, kernel = arguments.get("x"), arguments.get("kernel")
+    if x is not None and kernel is not None and op in IMAGES and x.ndim != kernel.ndim:
+        if kernel.ndim == 2 and x.ndim == 4 and len(x) == 1 and x.shape[3] == 3 and op == "conv2d":
+            arguments["x"] = _mean(x[0])
+        else:
+            arguments |= {"x": as_images(x), "kernel": as_kernels(kernel)}
     return arguments
 
 
-def _grey(x: Any, kernel: Any) -> Any:
-    """Return a coloured image as the mean of its channels if the kernel takes one channel."""
-    if x.shape[3] != 3 or kernel.shape[2] != 1 or kernel.shape[3] != 1:
-        return x
+def _mean(image: Any) -> Any:
+    """Return a coloured image (H,W,C) as the mean of its channels, which is said."""
     console.print("the kernel takes one channel: the image's three are averaged", markup=False)
-    return x.mean(axis=3, keepdims=True).round().astype(x.dtype)
+    return image.mean(axis=2).round().astype(image.dtype)
 
 
 def _integers(option: str, value: str) -> Any:

@@ -100,8 +100,11 @@ def explain(
         op = operation_named(op)
     if callable(op) and op in CALLS:
         return explain_call(op, args, kwargs, output_gradients, limits)
-    known = ", ".join(sorted(f.__name__ for f in CALLS))
-    raise ArgumentError(f"explain: op={op!r} cannot be explained; give one of {known}.")
+    kind, known = type(op).__name__, ", ".join(f.__name__ for f in CALLS)
+    raise ArgumentError(
+        f"explain: op={getattr(op, '__name__', kind)} cannot be explained; "
+        f"give a layer, a model or one of {known}."
+    )
 
 
 def _explain_layer(

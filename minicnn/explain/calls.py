@@ -19,6 +19,7 @@ from minicnn.explain.operations import (
     flatten_stage,
     matrix_stage,
     normalization_stage,
+    on_matrices,
     pooling_stage,
     resize_stage,
 )
@@ -26,7 +27,7 @@ from minicnn.explain.records.dense import dense, flatten
 from minicnn.explain.records.elementwise import ACTIVATIONS
 from minicnn.explain.records.limits import Limits
 from minicnn.explain.stages import Stage, as_numbers, explain_stages
-from minicnn.geometry import conv2d_geometry, conv2d_transpose_geometry
+from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
 from minicnn.ops.convolution import slide_geometry
 
 __all__ = ["CALLS", "explain_call", "operation_named"]
@@ -54,7 +55,19 @@ def operation_named(name: str) -> Callable[..., Any]:
         ArgumentError: there is none; the message lists them.
     """
     names = {operation.__name__: operation for operation in CALLS}
-    return names[check_choice("explain", "op", name, names)]
+    return names[check_choice("explain", "op", name, names, _MEANT)]
+
+
+#: What the operations are called elsewhere.
+_MEANT = {
+    **dict.fromkeys(["conv", "convolution", "convolve"], ("conv2d", "convolve2d")),
+    **dict.fromkeys(["correlate", "correlation", "cross_correlation"], ("cross_correlate2d",)),
+    **dict.fromkeys(["deconv", "deconvolution", "transpose"], ("conv2d_transpose",)),
+    **dict.fromkeys(["pool", "pooling", "maxpool", "max_pooling"], ("max_pool2d",)),
+    **dict.fromkeys(["avgpool", "mean_pool"], ("average_pool2d",)),
+    **dict.fromkeys(["linear_layer", "fully_connected", "matmul"], ("dense",)),
+    **dict.fromkeys(["batchnorm", "bn"], ("batch_normalization",)),
+}  # fmt: skip
 
 
 # Infinities and NaN are shown where they arise; NumPy need not warn of them.
@@ -95,11 +108,40 @@ def _floats(x: Any, kernel: Any) -> tuple[Any, Any]:
     return x.astype(dtype), kernel.astype(dtype)
 
 
+def _operands(x: Any, kernel: Any, bias: Any, **others: Any) -> tuple[Any, Any, Any, bool]:
+    """Return images, kernels and a bias, and whether a matrix and a kernel like it came."""
+    x, kernel = _floats(x, kernel)
+    bias = None if bias is None else np.asarray(bias, x.dtype).reshape(-1)
+    matrix = x.ndim == 2
+    return _batch(x), kernel[:, :, None, None] if matrix else kernel, bias, matrix
+
+
+def _batch(x: Any) -> Any:
+    return x[None, :, :, None] if x.ndim == 2 else x
+
+
+def _shown(
+    x: Any, stages: list[Stage], matrix: bool, g: Geometry | None = None
+) -> tuple[Any, list[Stage]]:
+    """Return what enters the stages and these, for a matrix if one came.
+
+    Then formulas lose the letters of the strides, the dilation and the padding that are not there.
+    """
+    if not matrix:
+        return x, stages
+    there = {
+        r"\*S": g is None or (g.stride_height, g.stride_width) != (1, 1),
+        r"\*D": g is None or (g.dilation_height, g.dilation_width) != (1, 1),
+        " - P": g is None or (g.pad_top, g.pad_left) != (0, 0),
+    }
+    fewer = [(letters, "") for letters, used in there.items() if not used]
+    return x[0, :, :, 0], [on_matrices(stage, *fewer) for stage in stages]
+
+
 @call_of(ops.conv2d)
 def _conv2d(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
     operation(**given)  # words what does not fit
-    x, kernel = _floats(given["x"], given["kernel"])
-    bias = None if given["bias"] is None else np.asarray(given["bias"], x.dtype)
+    x, kernel, bias, matrix = _operands(**given)
     window = {k: given[k] for k in ("strides", "padding", "dilation_rate", "groups")}
     geometry = conv2d_geometry(x.shape[1:3], kernel.shape[:2], **window)
     stage = convolution_stage(
@@ -114,14 +156,13 @@ def _conv2d(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
         size = (geometry.out_height, geometry.out_width)
         pool = conv2d_geometry(size, given["max_pool"], given["max_pool"])
         stages.append(pooling_stage("max_pool2d", pool, "max"))
-    return x, stages
+    return _shown(x, stages, matrix, geometry)
 
 
 @call_of(ops.conv2d_transpose)
 def _conv2d_transpose(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
     operation(**given)
-    x, kernel = _floats(given["x"], given["kernel"])
-    bias = None if given["bias"] is None else np.asarray(given["bias"], x.dtype)
+    x, kernel, bias, matrix = _operands(**given)
     names = ("strides", "padding", "dilation_rate", "groups", "output_padding", "output_size")
     window = {k: given[k] for k in names}
     geometry = conv2d_transpose_geometry(x.shape[1:3], kernel.shape[:2], **window)
@@ -133,7 +174,9 @@ def _conv2d_transpose(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
         geometry=geometry,
         transposed=True,
     )
-    return x, [stage, *([activation_stage("relu")] if given["relu"] else [])]
+    return _shown(
+        x, [stage, *([activation_stage("relu")] if given["relu"] else [])], matrix, geometry
+    )
 
 
 @call_of(ops.cross_correlate2d, ops.convolve2d)
@@ -141,17 +184,23 @@ def _matrices(operation: Any, image: Any, kernel: Any, mode: str) -> tuple[Any, 
     operation(image, kernel, mode)  # words what does not fit
     flip, name = operation is ops.convolve2d, operation.__name__
     x, k = (as_numbers(f"explain: {name}", a, np.float64) for a in (image, kernel))
+    if x.ndim == 3:
+        raise ShapeError(
+            f"explain: {name}: image has {x.shape[2]} channels, each taken by itself; explain one "
+            f"of them, image[..., 0], or the grey image.mean(axis=-1)."
+        )
     geometry = slide_geometry(name, x.shape, k.shape, mode, flip=flip)
     return x, [matrix_stage(name, k, geometry, turned=flip)]
 
 
 @call_of(ops.max_pool2d, ops.average_pool2d)
 def _pool(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
-    x = _images(operation(**given), given["x"])
+    y = operation(**given)
+    x = _batch(_images(y, given["x"]))
     strides = given["pool_size"] if given["strides"] is None else given["strides"]
     geometry = conv2d_geometry(x.shape[1:3], given["pool_size"], strides, given["padding"])
     form = "max" if operation is ops.max_pool2d else "mean"
-    return x, [pooling_stage(operation.__name__, geometry, form)]
+    return _shown(x, [pooling_stage(operation.__name__, geometry, form)], y.ndim == 2, geometry)
 
 
 def _images(y: Any, x: Any) -> Any:
@@ -162,9 +211,9 @@ def _images(y: Any, x: Any) -> Any:
 @call_of(ops.upsample2d, ops.resize2d)
 def _resize(operation: Any, **given: Any) -> tuple[Any, list[Stage]]:
     y = operation(**given)
-    return _images(y, given["x"]), [
-        resize_stage(operation.__name__, y.shape[1:3], given["interpolation"].lower())
-    ]
+    x, size = _batch(_images(y, given["x"])), y.shape if y.ndim == 2 else y.shape[1:3]
+    stage = resize_stage(operation.__name__, size, given["interpolation"].lower())
+    return _shown(x, [stage], y.ndim == 2)
 
 
 @call_of(dense)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, check_choice, unknown_argument
 from minicnn.explain.readings.text import line, record_text
 from minicnn.explain.records.limits import MAX_FRAMES, MAX_NUMBERS
 from minicnn.explain.records.record import Record
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Explanation"]
+
+
+#: What people call the directions.
+_MEANT = {
+    **dict.fromkeys(["backward", "backwards", "gradient", "dx", "x"], "gradient of x"),
+    **dict.fromkeys(["dk", "dkernel", "dw", "kernel", "weights"], "gradient of kernel"),
+    **dict.fromkeys(["forwards", "y"], "forward"),
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,11 +68,17 @@ class Explanation:
         for record in self.records:
             if all(record.choice.get(key) == value for key, value in choice.items()):
                 return record
-        known = "; ".join(f"{key}: {', '.join(v)}" for key, v in self.choices.items())
         left_out = f" {' '.join(self.notes)}" if self.notes else ""
-        raise ArgumentError(
-            f"explain: nothing here has {choice!r}; there is {known or 'one record'}.{left_out}"
-        )
+        for key, value in choice.items():
+            if key not in self.choices:
+                raise unknown_argument("explain", key, [*self.choices, "cell"])
+            if value not in self.choices[key]:
+                try:
+                    check_choice("explain", key, value, self.choices[key], _MEANT)
+                except ArgumentError as error:
+                    raise ArgumentError(f"{error}{left_out}") from None
+        together = " with ".join(f"{key}={value!r}" for key, value in choice.items())
+        raise ArgumentError(f"explain: there is no {together} here.{left_out}")
 
     def text(self, cell: Sequence[int] | None = None, **choice: str) -> str:
         """Return the arithmetic in words and numbers, of one element or of all of them.

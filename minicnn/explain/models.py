@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from minicnn.files import replacing
 from minicnn.layers.base import Layer
 from minicnn.models import Model
 from minicnn.nested import flatten
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["LayerRow", "ModelExplanation", "explain_layer", "explain_model"]
 
@@ -201,20 +204,40 @@ class ModelExplanation:
         return notebook_html(self.title, chain_html(self.title, small))
 
     def save(self, path: str | Path) -> None:
-        """Write the chain to a file: the page if its name ends in `.html`, the table if in `.txt`.
+        """Write the chain to a file: the page if its name ends in `.html`, else the table.
+
+        Args:
+            path: a name that ends in `.html`, `.txt`, or `.png`, `.svg` or `.pdf` (a figure).
 
         Raises:
             ArgumentError: another ending.
             OutputError: the file cannot be written.
         """
-        writers = {".html": self.html, ".txt": self.__str__}
-        write = writers.get(Path(path).suffix.lower())
-        if write is None:
+        texts = {".html": self.html, ".txt": self.text}
+        ending, drawn = Path(path).suffix.lower(), (".png", ".svg", ".pdf")
+        if ending not in (*texts, *drawn):
             raise ArgumentError(
-                f"explain: save({str(path)!r}): the name must end in one of {', '.join(writers)}."
+                f"explain: save({str(path)!r}): the name must end in one of "
+                f"{', '.join((*texts, *drawn))}."
             )
         with replacing(path) as temporary:
-            temporary.write_text(write(), encoding="utf-8")
+            if ending in drawn:
+                self.figure().savefig(temporary)
+            else:
+                temporary.write_text(texts[ending](), encoding="utf-8")
+
+    def text(self) -> str:
+        """Return the table of the layers."""
+        return str(self)
+
+    def figure(self) -> Figure:
+        """Return a matplotlib figure of the table."""
+        from matplotlib.figure import Figure
+
+        lines = self.text().splitlines()
+        figure = Figure(figsize=(0.2 + 0.083 * max(map(len, lines)), 0.3 + 0.17 * len(lines)))
+        figure.text(0.02, 0.97, "\n".join(lines), family="monospace", fontsize=10, va="top")
+        return figure
 
     def __str__(self) -> str:
         from rich import box

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from minicnn import activations, ops
 from minicnn.errors import ArgumentError
-from minicnn.explain.records.convolution import TURNED, Convolution, convolution_records
+from minicnn.explain.records.convolution import Convolution, convolution_records
 from minicnn.explain.records.dense import dense, dense_records, flatten, moved_records
 from minicnn.explain.records.elementwise import (
     activation_formulas,
@@ -24,16 +25,9 @@ from minicnn.explain.records.record import Record
 from minicnn.explain.records.steps import Step
 from minicnn.explain.stages import Stage
 
-__all__ = [
-    "activation_stage",
-    "convolution_stage",
-    "dense_stage",
-    "flatten_stage",
-    "matrix_stage",
-    "normalization_stage",
-    "pooling_stage",
-    "resize_stage",
-]
+__all__ = ["activation_stage", "convolution_stage", "dense_stage", "flatten_stage",
+           "matrix_stage", "normalization_stage", "on_matrices", "pooling_stage",
+           "resize_stage"]  # fmt: skip
 
 
 def convolution_stage(name: str, y: Any, *, variants: bool = True, **window: Any) -> Stage:
@@ -71,37 +65,55 @@ def matrix_stage(name: str, kernel: Any, geometry: Any, *, turned: bool) -> Stag
         turned=turned,
     )
 
+    return on_matrices(images, (r"\*[SD]", ""))
+
+
+def on_matrices(stage: Stage, *fewer: tuple[str, str]) -> Stage:
+    """Return the stage of images (N,H,W,C) as one of a single matrix (H,W).
+
+    Args:
+        stage: of images.
+        fewer: what else is replaced in formulas: patterns and texts.
+    """
+
     def run(x: Any) -> Any:
-        y = images.run(ops.reshape(x, (1, *x.shape, 1)))
+        y = stage.run(ops.reshape(x, (1, *x.shape, 1)))
         return ops.reshape(y, y.shape[1:3])
 
     def records(step: Step, limits: Limits) -> Iterable[Record]:
         of_images = Step(*(a[None, :, :, None] for a in step))  # (1,H,W,1)
         seen = replace(limits, unseen={"input": (0, 3), "output": (0, 3), "kernel": (2, 3)})
-        yield from map(_as_matrices, images.records(of_images, seen))
+        for record in stage.records(of_images, seen):
+            yield _as_matrices(record, (*_FEWER, *fewer))
 
-    return Stage(name, run, records)
+    return Stage(stage.name, run, records)
 
 
-def _as_matrices(record: Record) -> Record:
-    """Return the record of a convolution of single matrices, with two axes each."""
+def _as_matrices(record: Record, replaced: Iterable[tuple[str, str]]) -> Record:
+    """Return a record of single images of one channel with two axes each, in fewer letters."""
 
     def plain(panel: Any) -> Any:
+        if panel.values.ndim != 4:
+            return panel
         return panel.without((2, 3) if panel.role == "kernel" else (0, 3))
 
-    k = "kernel[KH-1-i,KW-1-j]" if record.choice["kernel"] == TURNED else "kernel[i,j]"
-    place = "r - P + i, s - P + j"
-    formulas = {
-        "forward": f"y[r,s] = sum over i,j of x[{place}] * {k}",
-        "gradient of x": f"dx[{place}] += dy[r,s] * {k}",
-        "gradient of kernel": f"d{k} = sum over r,s of x[{place}] * dy[r,s]",
-    }
+    formula = record.formula
+    for letters, fewer in replaced:
+        formula = re.sub(letters, fewer, formula)
     return replace(
         record,
-        formula=formulas[record.choice["direction"]],
+        formula=formula,
         operands=tuple(map(plain, record.operands)),
         result=plain(record.result),
     )
+
+
+#: What a formula of images loses where they are matrices: samples, channels, filters.
+_FEWER = (
+    (r"\[n, ?", "["), (r"(, ?[cf])+\]", "]"), ("over n,", "over "), ("over i,j,[cf]", "over i,j"),
+    (r"bias\[f\]", "bias"), (r"dy\[\.\.\.,f\] over all other axes", "dy"),
+    (r"\boh\b", "r"), (r"\bow\b", "s"),
+)  # fmt: skip
 
 
 def pooling_stage(name: str, geometry: Any, form: str) -> Stage:

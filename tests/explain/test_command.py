@@ -30,7 +30,7 @@ def equations(output):
 def test_numbers_are_explained():
     output = run("explain", "conv2d", "--input", IMAGE, "--kernel", KERNEL)
     expected = {(0, 0): 19, (0, 1): 25, (1, 0): 37, (1, 1): 43}
-    assert equations(output) == {f"y[0,{r},{s},0]": v for (r, s), v in expected.items()}
+    assert equations(output) == {f"y[{r},{s}]": v for (r, s), v in expected.items()}
     assert '"gradient of kernel"' in output
 
 
@@ -91,7 +91,7 @@ def test_files_go_in_and_come_out(tmp_path):
         assert animation.n_frames == 5 * 4
     with Image.open(tmp_path / "out.png") as figure:
         assert figure.width > 300
-    assert equations((tmp_path / "out.txt").read_text())["y[0,2,1,0]"] == -16
+    assert equations((tmp_path / "out.txt").read_text())["y[2,1]"] == -16
 
 
 def test_a_coloured_image_meets_a_plain_kernel(tmp_path):
@@ -105,7 +105,8 @@ def test_a_coloured_image_meets_a_plain_kernel(tmp_path):
 def test_large_inputs_are_shown_by_a_window(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((200, 150)))
     ask = ["explain", "conv2d", "--input", str(tmp_path / "x.npy"), "--kernel", KERNEL]
-    assert "--window 0:3,0:4" in run(*ask, code=1)
+    assert "--window 0:3,0:4 is this part" in run(*ask)
+    assert "--window 0:3,0:4, or --max-terms" in run(*ask, "--max-terms", "500", code=1)
     output = run(*ask, "--window", "100:102,7:10")
     assert "Shown: rows 100 to 101, columns 7 to 9 of y" in output
     assert len(equations(output)) == 6
@@ -155,3 +156,44 @@ def test_the_gallery_is_written(tmp_path):
     output = run("slides", "--output", str(tmp_path), "--no-open")
     assert str(tmp_path / "index.html") in output
     assert (tmp_path / "cs231n_two_filters.html").exists()
+
+
+def test_the_first_screens_say_where_to_begin():
+    assert "New here? minicnn explore" in run(code=2)
+    output = run("explain")
+    command = re.search(r'explain conv2d --input "(.*)" --kernel "(.*)"', output)
+    assert equations(run("explain", "conv2d", "--input", command[1], "--kernel", command[2]))
+    for name in ("cross_correlate2d", "max_pool2d", "softmax", "minicnn explain --help"):
+        assert name in output
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("convolution", "'conv2d' or 'convolve2d'"),
+        ("correlation", "'cross_correlate2d'"),
+        ("deconvolution", "'conv2d_transpose'"),
+        ("pooling", "'max_pool2d'"),
+        ("batchnorm", "'batch_normalization'"),
+        ("conv2", "'conv2d'"),
+    ],
+)
+def test_an_operation_by_another_name_is_recognised(word, meant):
+    output = run("explain", word, "--input", IMAGE, code=1)
+    assert f"did you mean {meant}" in output
+
+
+@pytest.mark.parametrize("operation", ["conv2d", "cross_correlate2d", "convolve2d"])
+def test_a_photograph_is_explained_where_it_answers_most(tmp_path, operation):
+    shades = np.zeros((90, 120, 3), np.uint8)
+    shades[70:, 100:] = [90, 150, 210]  # a corner, grey 150
+    Image.fromarray(shades).save(tmp_path / "photo.png")
+    page = tmp_path / "page.html"
+    numbers = ["--input", str(tmp_path / "photo.png"), "--kernel", "1 0 -1; 2 0 -2; 1 0 -1"]
+    output = run("explain", operation, *numbers)
+    assert "the image's three are averaged" in output
+    assert "--window" in output
+    assert 600 in np.abs(list(equations(output).values()))
+    run("explain", operation, *numbers, "--html", str(page))
+    assert page.stat().st_size > 10_000
+    assert equations(run("explain", operation, *numbers, "--window", "0:1,0:2"))

@@ -30,16 +30,8 @@ from minicnn.geometry import (
     receptive_field,
 )
 
-__all__ = [
-    "KINDS",
-    "Drawing",
-    "Example",
-    "Table",
-    "Work",
-    "Worked",
-    "slide_example",
-    "slide_examples",
-]
+__all__ = ["KINDS", "Drawing", "Example", "Table", "Work", "Worked", "slide_example",
+           "slide_examples"]  # fmt: skip
 
 Example = dict[str, Any]
 
@@ -241,7 +233,9 @@ def _operands(e: Example) -> Worked:
     worked.matrix("kernel K", "kernel", e["kernel"])
     derived = [x for x in slide_examples() if x["id"].startswith("sobel_") and "expected" in x]
     same = all((x["input"], x["kernel"]) == (e["input"], e["kernel"]) for x in derived)
-    worked.compare(f"The {len(derived)} examples beside this one start from them.", same, True)
+    worked.compare(
+        f"The {len(derived)} other examples with this kernel start from them.", same, True
+    )
     return worked
 
 

@@ -16,17 +16,8 @@ from typing import Any, Protocol
 from minicnn.errors import ArgumentError
 from minicnn.explain.readings.colours import css_variables
 
-__all__ = [
-    "NOTEBOOK_ROOM",
-    "chain_html",
-    "embedded_json",
-    "filled_template",
-    "notebook_html",
-    "page_html",
-    "viewer_script",
-    "viewer_style",
-    "web_file",
-]
+__all__ = ["NOTEBOOK_ROOM", "chain_html", "embedded_json", "filled_template",
+           "notebook_html", "page_html", "viewer_script", "viewer_style", "web_file"]  # fmt: skip
 
 #: The files of the viewer, in the order in which they build on each other.
 SCRIPTS = ("record.js", "sum.js", "grid.js", "look.js", "link.js", "controls.js", "viewer.js")

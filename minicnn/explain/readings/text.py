@@ -11,17 +11,8 @@ import numpy as np
 
 from minicnn.explain.records.record import Record
 
-__all__ = [
-    "expression",
-    "factor",
-    "line",
-    "number",
-    "part_lines",
-    "parts",
-    "record_text",
-    "source",
-    "terms",
-]
+__all__ = ["expression", "factor", "line", "number", "part_lines", "parts",
+           "record_text", "source", "terms"]  # fmt: skip
 
 #: How many lines of numbers a whole text shows before it says how to get the others.
 LINES = 40

@@ -92,7 +92,7 @@ class Record:
             first, last = self.result.label(self.steps[0]), self.result.label(self.steps[-1])
             raise ArgumentError(
                 f"explain: {self.result.name}{list(index)} is not shown; shown are {first} to "
-                f"{last}."
+                f"{last}{_as_many(index, self.result.shape)}."
             )
         return flat
 
@@ -166,6 +166,12 @@ class Record:
             "steps": self.steps,
             "choice": dict(self.choice),
         }
+
+
+def _as_many(index: Sequence[int], shape: Sequence[int]) -> str:
+    if len(index) == len(shape):
+        return ""
+    return f", an index of {len(shape)} numbers, {len(index)} came"
 
 
 def _total(numbers: NDArray[Any]) -> float:

@@ -133,12 +133,12 @@ const minicnnGeometry = (() => {
         change: { dilation: withAxis(dilation, a, closer) },
       });
     }
+    const window = thing === "window" ? `pool_size=${k}` : `a kernel of ${k}`;
     return new Misfit(
-      `${where}: a kernel of ${k} with dilation_rate ${d} spans ${span} pixels, ` +
-        `but the ${AXES[a]} ` +
-        `has only ${n} + ${before} + ${after} padding = ${room}: floor((${n} + ${before} + ` +
-        `${after} - ${d}*(${k} - 1) - 1) / ${s} + 1) = ${out}. Use a smaller kernel, a larger ` +
-        "input or padding='same'.",
+      `${where}: ${window}${d > 1 ? ` with dilation_rate ${d}` : ""} spans ${span} pixels, but ` +
+        `the ${AXES[a]} has only ${n} + ${before} + ${after} padding = ${room}: floor((${n} + ` +
+        `${before} + ${after} - ${d}*(${k} - 1) - 1) / ${s} + 1) = ${out}. Use at most ${fits}, ` +
+        "a larger input or padding='same'.",
       fitting,
     );
   }
