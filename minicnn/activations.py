@@ -288,6 +288,11 @@ def get(identifier: str | Activation | None) -> Activation:
     """
     if identifier is None:
         return linear
+    if isinstance(identifier, type):
+        raise ArgumentError(
+            f"activations.get: activation is the class {identifier.__name__}; give the function's "
+            f"name, as 'relu'."
+        )
     if callable(identifier):
         return STANDS_FOR.get(identifier, identifier)
     return NAMES[check_choice("activations.get", "activation", identifier, NAMES)]

@@ -21,35 +21,19 @@ from minicnn.tracebacks import (
     is_traceback_filtering_enabled,
 )
 
-__all__ = [
-    "BACKENDS",
-    "PhysicalDevice",
-    "RandomStream",
-    "SeededGenerator",
-    "backend",
-    "device",
-    "disable_traceback_filtering",
-    "element_type",
-    "enable_traceback_filtering",
-    "floatx",
-    "is_traceback_filtering_enabled",
-    "list_physical_devices",
-    "note_draw",
-    "random_draws",
-    "random_generator",
-    "random_state",
-    "restore_random_state",
-    "set_backend",
-    "set_floatx",
-    "set_random_seed",
-    "use_backend",
-    "use_cpu",
-    "use_floatx",
-    "use_random_stream",
-]
+__all__ = ["BACKENDS", "PhysicalDevice", "RandomStream", "SeededGenerator", "backend",
+           "device", "disable_traceback_filtering", "element_type",
+           "enable_traceback_filtering", "floatx", "is_traceback_filtering_enabled",
+           "list_physical_devices", "note_draw", "random_draws", "random_generator",
+           "random_state", "restore_random_state", "set_backend", "set_floatx",
+           "set_random_seed", "use_backend", "use_cpu", "use_floatx",
+           "use_random_stream"]  # fmt: skip
 
 #: `auto` takes NumPy for small work and Numba, where it is usable, for the rest.
 BACKENDS = ("auto", "loops", "numpy", "numba", "cupy")
+
+#: What the backends are called elsewhere.
+_MEANT = {"cpu": "auto", "cuda": "cupy", "gpu": "cupy", "nvidia": "cupy", "python": "loops"}
 
 _settings: dict[str, Any] = {"backend": None, "floatx": "float32", "generator": None}
 
@@ -77,7 +61,7 @@ def backend() -> str:
     """
     if _settings["backend"] is None:
         _settings["backend"] = check_choice(
-            "MINICNN_BACKEND", "value", os.environ.get("MINICNN_BACKEND", "auto"), BACKENDS
+            "MINICNN_BACKEND", "value", os.environ.get("MINICNN_BACKEND", "auto"), BACKENDS, _MEANT
         )
     if _thread.beside and _settings["backend"] != "loops":
         # Numba's parallel loops must not be entered by two threads at once: some of its ways to
@@ -98,7 +82,7 @@ def set_backend(name: str) -> None:
         ArgumentError: the name is not one of these. Whether the backend is usable here is found
             when the first operation needs it; `minicnn.backends()` tells beforehand.
     """
-    _settings["backend"] = check_choice("set_backend", "name", name, BACKENDS)
+    _settings["backend"] = check_choice("set_backend", "name", name, BACKENDS, _MEANT)
 
 
 @contextlib.contextmanager

@@ -10,19 +10,8 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import Worded
 from minicnn.registry import by_names, look_up, spelled
 
-__all__ = [
-    "Constraint",
-    "MaxNorm",
-    "MinMaxNorm",
-    "NonNeg",
-    "UnitNorm",
-    "get",
-    "max_norm",
-    "min_max_norm",
-    "non_neg",
-    "serialize",
-    "unit_norm",
-]
+__all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get",
+           "max_norm", "min_max_norm", "non_neg", "serialize", "unit_norm"]  # fmt: skip
 
 #: Keras' epsilon(), added to norms before something is divided by them.
 EPSILON = 1e-7

@@ -11,36 +11,17 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from math import prod
 from operator import index
 from types import ModuleType
 from typing import Any, TypeVar
 
-__all__ = [
-    "ArgumentError",
-    "BackendError",
-    "DataError",
-    "DeviceError",
-    "DeviceLostError",
-    "DeviceMemoryError",
-    "ImageWarning",
-    "MinicnnError",
-    "OutputError",
-    "ShapeError",
-    "SignatureError",
-    "SymbolicError",
-    "WeightsError",
-    "Worded",
-    "attribute_error",
-    "check_call",
-    "check_choice",
-    "check_whole",
-    "counted",
-    "did_you_mean",
-    "suggest_attributes",
-    "suggestions",
-    "unknown_argument",
-    "worded",
-]
+__all__ = ["ArgumentError", "BackendError", "DataError", "DeviceError",
+           "DeviceLostError", "DeviceMemoryError", "ImageWarning", "MinicnnError",
+           "OutputError", "ShapeError", "SignatureError", "SymbolicError",
+           "WeightsError", "Worded", "attribute_error", "check_call", "check_choice",
+           "check_whole", "counted", "did_you_mean", "missing_axes", "suggest_attributes",
+           "suggestions", "truth_cure", "unknown_argument", "worded"]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,12 +128,104 @@ def counted(things: Sized | int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+#: PyTorch's (N,C,H,W) as they are wanted here.
+IMAGES_LAST = (0, 2, 3, 1)
+
+
+def missing_axes(
+    name: str, shape: Sequence[Any], wanted: Sequence[int | None] = (None,) * 4
+) -> str:
+    """Return what makes the wanted batch of an array of another shape, as the end of a sentence.
+
+    Args:
+        name: what the array is called.
+        shape: its shape.
+        wanted: the batch's, None for what may have any length; images if it has four axes.
+
+    >>> missing_axes("x", (8, 9, 3), (None, None, None, 3))
+    '. x[None] is a batch of this one image, (1, 8, 9, 3).'
+    >>> missing_axes("x", (2, 3, 8, 9), (None, 8, 9, 3))
+    '. Channels stand last here: x.transpose(0, 2, 3, 1) fits, (2, 8, 9, 3).'
+    """
+    shape, channels = tuple(shape), wanted[-1]
+    if len(shape) == len(wanted) + 1 and shape[0] is None:
+        inner = shape[2:]
+        return f". The shape of an Input is that of one sample, without the batch: Input({inner})."
+    if None in shape:
+        return "."
+    if len(wanted) == 4 and len(shape) == 2:
+        return f"; {name}[None, ..., None] adds the missing ones."
+    if len(wanted) == 4 and len(shape) == 3:
+        first, last = shape[0], shape[2]
+        inside = (channels,) if channels else (1, 3)
+        if first in inside and last not in inside:
+            fits = f"{name}.transpose(1, 2, 0)[None] fits, {(1, *shape[1:], first)}"
+            return f". Channels stand last here: {fits}."
+        if channels == 1 and last != 1:
+            return f". {name}[..., None] is a batch of {first} grey images, {(*shape, 1)}."
+        return f". {name}[None] is a batch of this one image, {(1, *shape)}."
+    if len(shape) == len(wanted) - 1:
+        return f". {name}[None] is a batch of this one sample, {(1, *shape)}."
+    if len(wanted) == 2 < len(shape) and channels in (None, prod(shape[1:])):
+        flat = (shape[0], prod(shape[1:]))
+        return f". {name}.reshape(len({name}), -1) makes one row of each sample, {flat}."
+    if len(wanted) != 4 or len(shape) != 4:
+        return "."
+    if _fits(turned := tuple(shape[i] for i in IMAGES_LAST), wanted):
+        return f". Channels stand last here: {name}.transpose{IMAGES_LAST} fits, {turned}."
+    if channels not in (None, shape[3]):
+        if channels == 1:
+            return f". {name}.mean(axis=-1, keepdims=True) makes the image grey."
+        repeated = f"np.repeat({name}, {channels}, axis=-1) gives a grey image as many."
+        return f". {repeated}" if shape[3] == 1 else "."
+    return f". minicnn.ops.resize2d({name}, {tuple(wanted[1:3])}) makes them of that size."
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return all(w in (None, n) for n, w in zip(shape, wanted, strict=True))
+
+
+def truth_cure(where: str, true: tuple[int, ...], pred: tuple[int, ...]) -> str:
+    """Return what would fit where truth and prediction of these shapes do not, as a sentence.
+
+    Args:
+        where: the name of a loss or metric.
+        true: shape of the truth.
+        pred: and of the prediction.
+
+    >>> truth_cure("categorical_accuracy", (2,), (2, 3))[:68]
+    ' y_true seems to hold class numbers: sparse_categorical_accuracy tak'
+    """
+    if where.startswith("sparse_") and true == pred:
+        other = f"{where.removeprefix('sparse_')} takes these, or give y_true.argmax(axis=-1)"
+        return f" y_true seems to be one-hot: {other}."
+    if pred[-1:] != (1,) and pred[:-1] in (true, true[:-1] if true[-1:] == (1,) else None):
+        kind = "accuracy" if where.endswith("accuracy") else "crossentropy"
+        many = f"minicnn.utils.to_categorical(y_true, {pred[-1]}) makes them one-hot"
+        return (
+            f" y_true seems to hold class numbers: sparse_categorical_{kind} takes these; {many}."
+        )
+    if len(pred) - len(true) > 1 or (len(true) == 2 < len(pred)):
+        return (
+            " The result is a map for each sample: layers.Flatten() or GlobalAveragePooling2D() "
+            "before the last Dense makes one row of it."
+        )
+    if len(true) == len(pred) == 4 and true[1:3] != pred[1:3]:
+        return (
+            f" Images of {true[1]} x {true[2]} pixels are not {pred[1]} x {pred[2]}: "
+            f"padding='same' keeps the size in convolutions, and upsampling undoes pooling."
+        )
+    if true[:-1] == pred[:-1] and true[-1:] != pred[-1:]:
+        return f" The last layer gives {pred[-1]} numbers for {true[-1]}: give it {true[-1]}."
+    return ""
+
+
 def check_choice(
     where: str,
     argument: str,
     value: Any,
     choices: Iterable[str],
-    others: Mapping[str, str] | None = None,
+    others: Mapping[str, str | Sequence[str]] | None = None,
 ) -> str:
     """Return `value` in lower case if it is one of `choices`, else raise with a suggestion.
 
@@ -161,7 +234,7 @@ def check_choice(
         argument: the argument's.
         value: what came.
         choices: what may come.
-        others: what people call some of them elsewhere: {their word: ours}.
+        others: what people call some of them elsewhere: {their word: ours, or several}.
 
     >>> check_choice("Conv2D", "padding", "SAME", ["same", "valid"])
     'same'
@@ -170,7 +243,8 @@ def check_choice(
     if isinstance(value, str) and value.lower() in known:
         return value.lower()
     word = (others or {}).get(str(value).lower())
-    hint = did_you_mean([word] if word else suggestions(value, known))
+    words = [word] if isinstance(word, str) else word
+    hint = did_you_mean(words or suggestions(value, known))
     listed = [n for n in known if not any(n != m and n == m.replace("_", "") for m in known)]
     choose = f"{'Choose' if hint else 'choose'} one of {', '.join(map(repr, listed))}."
     raise ArgumentError(
@@ -308,6 +382,16 @@ def suggest_attributes(*packages: ModuleType) -> None:
             if any(n != name and n.lower() == name for n in names):
                 del names[name]
         names.setdefault("__getattr__", functools.partial(_missing, package))
+
+
+def missing_attribute(owner: Any, name: str, why: str = "") -> AttributeError:
+    """Return the error for an attribute that an object has not, with the one that was meant."""
+    text = f"{type(owner).__name__!r} object has no attribute {name!r}"
+    names = () if why or name.startswith("_") else [n for n in dir(owner) if n[0] != "_"]
+    meant = [n for n in _ELSEWHERE.get(name, ()) if n in names][:1]
+    hint = why or did_you_mean(meant or suggestions(name, names))
+    # With a name and no object Python does not add a guess of its own.
+    return AttributeError(f"{text}{f'; {hint}' if hint else ''}", name=name)
 
 
 def _missing(package: ModuleType, name: str) -> Any:

@@ -23,21 +23,10 @@ from typing import Any, NamedTuple
 
 from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 
-__all__ = [
-    "Geometry",
-    "Resize",
-    "conv2d_geometry",
-    "conv2d_multiply_adds",
-    "conv2d_parameters",
-    "conv2d_transpose_geometry",
-    "kernel_span",
-    "output_size",
-    "pair",
-    "receptive_field",
-    "resize_taps",
-    "same_padding",
-    "valid_outputs",
-]
+__all__ = ["Geometry", "Resize", "conv2d_geometry", "conv2d_multiply_adds",
+           "conv2d_parameters", "conv2d_transpose_geometry", "kernel_span",
+           "output_size", "pair", "receptive_field", "resize_taps", "same_padding",
+           "valid_outputs"]  # fmt: skip
 
 AXES = ("height", "width")
 
@@ -167,6 +156,7 @@ def conv2d_geometry(
     *,
     strict: bool = False,
     where: str = "conv2d",
+    window: str = "a kernel of ",
 ) -> Geometry:
     """Return the geometry of a convolution or pooling: O = floor((N + P - D(K-1) - 1)/S) + 1.
 
@@ -180,6 +170,7 @@ def conv2d_geometry(
         groups: number of groups into which the channels are split, default 1.
         strict: refuse a stride after which rows or columns of the padded input are left over.
         where: the caller's name, for messages.
+        window: how these begin to speak of the window, `"pool_size="` for a pooling.
 
     Raises:
         ArgumentError: an argument is no positive integer, or `padding` is not known.
@@ -204,22 +195,32 @@ def conv2d_geometry(
     else:
         sides = _four_sides(where, padding)
     out = tuple(
-        _checked_output(where, strict, *each)
+        _checked_output(where, window, strict, *each)
         for each in zip(AXES, size, kernel, stride, sides, dilation, strict=True)
     )
     return Geometry._make((*size, *out, *kernel, *stride, *sides[0], *sides[1], *dilation, groups))
 
 
 def _checked_output(
-    where: str, strict: bool, axis: str, n: int, k: int, s: int, pad: tuple[int, int], d: int
+    where: str,
+    window: str,
+    strict: bool,
+    axis: str,
+    n: int,
+    k: int,
+    s: int,
+    pad: tuple[int, int],
+    d: int,
 ) -> int:
     out, rest = divmod(n + sum(pad) - kernel_span(k, d), s)
     formula = f"({n} + {pad[0]} + {pad[1]} - {d}*({k} - 1) - 1) / {s} + 1"
     if out < 0:
+        apart = f" with dilation_rate {d}" if d > 1 else ""
         raise ShapeError(
-            f"{where}: a kernel of {k} with dilation_rate {d} spans {kernel_span(k, d)} pixels, "
-            f"but the {axis} has only {n} + {pad[0]} + {pad[1]} padding = {n + sum(pad)}: "
-            f"floor({formula}) = {out + 1}. Use a smaller kernel, a larger input or padding='same'."
+            f"{where}: {window}{k}{apart} spans {kernel_span(k, d)} pixels, but the {axis} has "
+            f"only {n} + {pad[0]} + {pad[1]} padding = {n + sum(pad)}: floor({formula}) = "
+            f"{out + 1}. Use at most {(n + sum(pad) - 1) // d + 1}, a larger input or "
+            f"padding='same'."
         )
     if strict and rest:
         room = n + sum(pad) - kernel_span(k, d)

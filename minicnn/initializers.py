@@ -13,27 +13,10 @@ from minicnn import config
 from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice
 from minicnn.registry import by_names, look_up, spelled
 
-__all__ = [
-    "Constant",
-    "GlorotNormal",
-    "GlorotUniform",
-    "HeNormal",
-    "HeUniform",
-    "Identity",
-    "Initializer",
-    "LecunNormal",
-    "LecunUniform",
-    "Ones",
-    "Orthogonal",
-    "RandomNormal",
-    "RandomUniform",
-    "TruncatedNormal",
-    "VarianceScaling",
-    "Zeros",
-    "fans",
-    "get",
-    "serialize",
-]
+__all__ = ["Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform",
+           "Identity", "Initializer", "LecunNormal", "LecunUniform", "Ones",
+           "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
+           "VarianceScaling", "Zeros", "fans", "get", "serialize"]  # fmt: skip
 
 Array = NDArray[Any]
 

@@ -11,21 +11,9 @@ from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice
 from minicnn.registry import by_names, look_up, spelled
 
-__all__ = [
-    "L1",
-    "L1L2",
-    "L2",
-    "CodeOrthogonality",
-    "KLSparsity",
-    "OrthogonalRegularizer",
-    "Regularizer",
-    "get",
-    "l1",
-    "l1_l2",
-    "l2",
-    "orthogonal_regularizer",
-    "serialize",
-]
+__all__ = ["L1", "L1L2", "L2", "CodeOrthogonality", "KLSparsity",
+           "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2",
+           "orthogonal_regularizer", "serialize"]  # fmt: skip
 
 
 class Regularizer(Worded):

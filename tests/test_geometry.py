@@ -422,7 +422,7 @@ def test_a_kernel_that_does_not_fit_is_refused_with_the_numbers():
     assert "layer c1: a kernel of 3 with dilation_rate 3 spans 7 pixels" in message
     assert "the width has only 4 + 1 + 0 padding = 5" in message
     assert "floor((4 + 1 + 0 - 3*(3 - 1) - 1) / 2 + 1) = 0" in message
-    assert "smaller kernel" in message
+    assert "Use at most 2" in message
     assert "padding='same'" in message
 
 

@@ -473,7 +473,10 @@ def test_a_gradient_that_is_no_number_spoils_all_under_a_common_norm():
         (lambda: optimizers.Ftrl(l1_regularization_strength=-1.0), "l1_reg.*=-1.0 must be >= 0"),
         (lambda: optimizers.Adam(use_ema=True, ema_momentum=1.5), "ema_momentum=1.5 must be in"),
         (lambda: optimizers.Adam(gradient_accumulation_steps=1), "must be an integer >= 2"),
-        (lambda: optimizers.Adam(decay=0.1), "there is no argument 'decay'"),
+        (
+            lambda: optimizers.Adam(decay=0.1),
+            "argument 'decay' is not known; did you mean 'weight_decay'",
+        ),
         (lambda: optimizers.get(3), "got 3, but a name or an optimizer"),
         (lambda: optimizers.get({"config": {}}), "a dictionary with 'class_name'"),
         (lambda: optimizers.schedules.CosineDecay(0.1, 0), "decay_steps=0 must be > 0 steps"),

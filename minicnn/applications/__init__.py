@@ -11,21 +11,7 @@ from minicnn.applications.unet import unet
 from minicnn.applications.variational_autoencoder import variational_autoencoder
 from minicnn.applications.vgg16 import VGG16
 
-__all__ = [
-    "PRESETS",
-    "VGG16",
-    "Settings",
-    "TrainingRun",
-    "add_noise",
-    "cell_autoencoder",
-    "digit_autoencoder",
-    "encoder_of",
-    "image_classifier",
-    "load_model",
-    "nearest",
-    "psnr",
-    "residual_classifier",
-    "sparse_autoencoder",
-    "unet",
-    "variational_autoencoder",
-]
+__all__ = ["PRESETS", "VGG16", "Settings", "TrainingRun", "add_noise",
+           "cell_autoencoder", "digit_autoencoder", "encoder_of", "image_classifier",
+           "load_model", "nearest", "psnr", "residual_classifier",
+           "sparse_autoencoder", "unet", "variational_autoencoder"]  # fmt: skip

@@ -28,19 +28,8 @@ from minicnn.errors import MinicnnError, SymbolicError, check_call
 if TYPE_CHECKING:
     from minicnn.autograd.tensor import Tensor
 
-__all__ = [
-    "OPERATORS",
-    "Node",
-    "Trace",
-    "Vjp",
-    "drawable",
-    "is_recording",
-    "no_recording",
-    "of_layers",
-    "operator",
-    "recording",
-    "state",
-]
+__all__ = ["OPERATORS", "Node", "Trace", "Vjp", "drawable", "is_recording",
+           "no_recording", "of_layers", "operator", "recording", "state"]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 

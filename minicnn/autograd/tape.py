@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -302,6 +303,13 @@ class GradientTape:
                 f"targets; give one, or None, for each."
             )
         roots = [(t, _seed(t, s, where)) for t, s in zip(targets, seeds, strict=True)]
+        lost = [str(i) for i, s in enumerate(flat) if type(s) is Tensor and not self._watches(s)]
+        if lost and not zero:
+            warnings.warn(
+                f"{where}: source {', '.join(lost)} is a tensor that the tape did not watch, so "
+                f"its gradient is None; call tape.watch(x) before x is used, or make x a Variable.",
+                stacklevel=2,
+            )
         with self._last_use():
             results = self._back(roots, flat, zero)
         return pack(sources, results)

@@ -5,32 +5,30 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.recording import OPERATORS, Node, Vjp, is_recording, state
-from minicnn.errors import ArgumentError, MinicnnError, ShapeError
+from minicnn.errors import ArgumentError, MinicnnError, ShapeError, missing_attribute
 from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 from minicnn.kernels.probing import availability
 
-__all__ = [
-    "Tensor",
-    "Variable",
-    "alongside",
-    "as_numpy",
-    "beside",
-    "constant",
-    "convert_to_tensor",
-    "given",
-    "in_one_type",
-    "plain",
-    "record",
-]
+__all__ = ["Tensor", "Variable", "alongside", "as_numpy", "beside", "constant",
+           "convert_to_tensor", "given", "in_one_type", "plain", "record"]  # fmt: skip
 
 Array = NDArray[Any]
+
+
+#: What NumPy and PyTorch have as methods of arrays is a function here.
+_AS_FUNCTION = {
+    **{n: n for n in ("abs", "clip", "exp", "log", "matmul", "max", "mean", "min", "sqrt",
+                      "square", "squeeze", "sum", "transpose")},
+    "T": "transpose", "permute": "transpose", "flatten": "reshape", "reshape": "reshape",
+    "view": "reshape", "var": "variance", "astype": "cast", "to": "cast",
+}  # fmt: skip
 
 
 class Tensor:
@@ -96,6 +94,14 @@ class Tensor:
     def device(self) -> str:
         """Where the array lives: `"cpu"` or `"gpu"`."""
         return device_of(self.data)
+
+    if not TYPE_CHECKING:  # which would believe in any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of an attribute that is missing which one, or which function, was meant."""
+            function = _AS_FUNCTION.get(name)
+            why = f"minicnn.ops.{function}(x, ...) does that" if function else ""
+            raise missing_attribute(self, name, why)
 
     def numpy(self) -> Array:
         """Return the array, from the GPU as a copy."""

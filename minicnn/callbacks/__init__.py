@@ -5,17 +5,6 @@ from minicnn.callbacks.monitoring import EarlyStopping, ReduceLROnPlateau
 from minicnn.callbacks.saving import BackupAndRestore, CSVLogger, ModelCheckpoint
 from minicnn.callbacks.training import LearningRateScheduler, SwapEMAWeights, TerminateOnNaN
 
-__all__ = [
-    "BackupAndRestore",
-    "CSVLogger",
-    "Callback",
-    "CallbackList",
-    "EarlyStopping",
-    "History",
-    "LambdaCallback",
-    "LearningRateScheduler",
-    "ModelCheckpoint",
-    "ReduceLROnPlateau",
-    "SwapEMAWeights",
-    "TerminateOnNaN",
-]
+__all__ = ["BackupAndRestore", "CSVLogger", "Callback", "CallbackList",
+           "EarlyStopping", "History", "LambdaCallback", "LearningRateScheduler",
+           "ModelCheckpoint", "ReduceLROnPlateau", "SwapEMAWeights", "TerminateOnNaN"]  # fmt: skip

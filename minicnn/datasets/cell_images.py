@@ -32,16 +32,8 @@ from minicnn.images import (
     try_picture,
 )
 
-__all__ = [
-    "CellImages",
-    "evenly_spaced",
-    "find_classes",
-    "load_cell_images",
-    "slide_of",
-    "split_at_random",
-    "split_by_slide",
-    "why_no_slides",
-]
+__all__ = ["CellImages", "evenly_spaced", "find_classes", "load_cell_images",
+           "slide_of", "split_at_random", "split_by_slide", "why_no_slides"]  # fmt: skip
 
 #: The type of a file's numbers, and which of them were given as black and white.
 _Kind = tuple[str, Range | None]

@@ -12,23 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "BLOCK",
-    "EXTENT",
-    "Circle",
-    "Cut",
-    "Floats",
-    "Generator",
-    "Mask",
-    "Shape",
-    "connected",
-    "coverage",
-    "draw_shape",
-    "length",
-    "pixel_places",
-    "segment",
-    "smooth_noise",
-]
+__all__ = ["BLOCK", "EXTENT", "Circle", "Cut", "Floats", "Generator", "Mask", "Shape",
+           "connected", "coverage", "draw_shape", "length", "pixel_places", "segment",
+           "smooth_noise"]  # fmt: skip
 
 Floats = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]

@@ -7,19 +7,21 @@ import inspect
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minicnn import activations, config, constraints, initializers, ops, regularizers
 from minicnn.autograd.recording import no_recording, of_layers
-from minicnn.autograd.tensor import Tensor, Variable, beside, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, Variable, beside, given
 from minicnn.errors import (
     ArgumentError,
     DeviceError,
     ShapeError,
     check_call,
     check_choice,
+    missing_attribute,
+    missing_axes,
     unknown_argument,
 )
 from minicnn.kernels.placement import gpu_in_sight
@@ -130,6 +132,9 @@ class Layer(WeightOwner):
     given_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], SymbolicTensor) and not hasattr(cls, "fit"):
+            name = cls.__name__
+            raise ArgumentError(f"{name}: make the layer first, then call it: {name}(...)(x).")
         layer = super().__new__(cls)
         # What a user's layer without a get_config of its own is stored by.
         layer.given_arguments = (args, kwargs)
@@ -260,8 +265,8 @@ class Layer(WeightOwner):
         """Refuse an input with another number of axes than `rank`."""
         if len(shape) != rank:
             raise ShapeError(
-                f"{type(self).__name__} {self.name!r}: the input has shape {tuple(shape)}, but "
-                f"must have {rank} axes {axes}."
+                f"{self.where}: the input has shape {tuple(shape)}, but must have {rank} axes "
+                f"{axes}{missing_axes('x', shape, (None,) * (rank - 1) + (self.channels,))}"
             )
 
     #: Length of the input's last axis that the weights were made for, where they depend on it.
@@ -282,7 +287,25 @@ class Layer(WeightOwner):
         if self.channels is not None and shape[-1] not in (None, self.channels):
             raise ShapeError(
                 f"{self.where}: the input has shape {tuple(shape)}, but its last axis must have "
-                f"the {self.channels} channels that the layer was built for."
+                f"the {self.channels} channels that the layer was built for"
+                f"{missing_axes('x', shape, (*(None,) * (len(shape) - 1), self.channels))}"
+            )
+
+    if not TYPE_CHECKING:  # which would believe in any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of an attribute that is missing which one was meant, or when it will be made."""
+            if hasattr(type(self), name):
+                return object.__getattribute__(self, name)  # a property that met the error
+            own = vars(self)
+            wanted = "kernel" if name == "weight" else name
+            if own.get("built", True) or f"{wanted}_initializer" not in own:
+                raise missing_attribute(self, name)
+            raise missing_attribute(
+                self,
+                name,
+                f"{self.where} makes {wanted!r} when it first sees an input: call it on data, or "
+                f"build it with the input's shape, batch axis first.",
             )
 
     @property
@@ -352,7 +375,7 @@ class Layer(WeightOwner):
     def _cast(self, x: Any) -> Tensor:
         """Return an input in the layer's type; what is no tensor is put beside the weights."""
         home = None if isinstance(x, Tensor) or not gpu_in_sight() else self.home
-        return ops.cast(convert_to_tensor(x) if home is None else beside(x, home), self.dtype)
+        return ops.cast(given(self.where, "x", x) if home is None else beside(x, home), self.dtype)
 
     def _refuse_several(self, inputs: Any) -> None:
         """Refuse several inputs where the layer is of this house and takes one."""

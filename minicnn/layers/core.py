@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from minicnn import activations, regularizers
 from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ArgumentError, ShapeError, check_whole
 from minicnn.layers.base import Layer, SameShape
+from minicnn.layers.ranks import warn_of_channels_first
 from minicnn.layers.symbolic import Call, SymbolicTensor
 from minicnn.ops.fusion import dense_layer
 
@@ -51,6 +53,13 @@ class InputLayer(Layer):
             )
         if shape is not None:
             check_shape(self.where, "shape", shape)
+            if len(shape) == 4 and shape[0] is None:
+                warnings.warn(
+                    f"{self.where}: shape={tuple(shape)!r} has four axes, but is the shape of one "
+                    f"sample, without the batch: Input({tuple(shape[1:])}) takes images.",
+                    stacklevel=4,
+                )
+            warn_of_channels_first(self.where, (None, *shape), stacklevel=5)
             batch_shape = (batch_size, *shape)
         check_shape(self.where, "batch_shape", batch_shape)
         self.batch_shape = tuple(batch_shape)  # type: ignore[arg-type]
@@ -95,6 +104,9 @@ def Input(  # noqa: N802 - Keras' name
     >>> Input((28, 30, 1)).shape
     (None, 28, 30, 1)
     """
+    if isinstance(shape, int):
+        sizes = tuple(n for n in (shape, batch_size, dtype, batch_shape) if isinstance(n, int))
+        raise ArgumentError(f"Input: shape={shape} is no tuple of sizes; give Input({sizes}).")
     return InputLayer(shape, batch_size, dtype, batch_shape, name).output
 
 

@@ -12,25 +12,9 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.layers.base import Layer
 from minicnn.layers.symbolic import Shape
 
-__all__ = [
-    "Add",
-    "Average",
-    "Concatenate",
-    "Dot",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "Subtract",
-    "add",
-    "average",
-    "broadcast_shape",
-    "concatenate",
-    "dot",
-    "maximum",
-    "minimum",
-    "multiply",
-    "subtract",
-]
+__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply",
+           "Subtract", "add", "average", "broadcast_shape", "concatenate", "dot",
+           "maximum", "minimum", "multiply", "subtract"]  # fmt: skip
 
 
 def broadcast_shape(where: str, shapes: Sequence[Shape]) -> Shape:

@@ -63,7 +63,7 @@ class _Pooling(SpatialLayer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         def fitting(sizes: Any) -> tuple[int, int]:
-            g = conv2d_geometry(sizes, *self.flat_window, where=self.where)
+            g = conv2d_geometry(sizes, *self.flat_window, where=self.where, window="pool_size=")
             return g.out_height, g.out_width
 
         return (input_shape[0], *self.sizes_after(input_shape, fitting), input_shape[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,10 +16,28 @@ from minicnn.layers.symbolic import Shape
 __all__ = ["SpatialLayer"]
 
 
+def warn_of_channels_first(where: str, shape: Shape, stacklevel: int = 4) -> None:
+    """Warn of a shape that fits as (N,H,W,C), but looks like (N,C,H,W), as in PyTorch."""
+    if len(shape) == 4 and None not in shape[1:]:
+        channels, height, width = (n or 0 for n in shape[1:])
+        if channels in (1, 3) and min(height, width) > 7 and (channels == 3 or height == width):
+            warnings.warn(
+                f"{where}: images of shape {shape[1:]} seem to be (C,H,W), but channels stand last "
+                f"here: ({height}, {width}, {channels}) and x.transpose(0, 2, 3, 1).",
+                stacklevel=stacklevel,
+            )
+
+
 class SpatialLayer(Layer):
     """A layer of images (N,H,W,C), rank 2, or of sequences (N,L,C), rank 1."""
 
     rank = 2
+
+    def _cast(self, x: Any) -> Tensor:
+        tensor = super()._cast(x)
+        if not self.built and not isinstance(x, Tensor):  # what another layer made may be so flat
+            warn_of_channels_first(self.where, tensor.shape)
+        return tensor
 
     @property
     def axes(self) -> str:

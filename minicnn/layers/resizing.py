@@ -13,16 +13,8 @@ from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 from minicnn.layers.base import SameShape, check_data_format
 from minicnn.layers.ranks import SpatialLayer
 
-__all__ = [
-    "Cropping1D",
-    "Cropping2D",
-    "Rescaling",
-    "Resizing",
-    "UpSampling1D",
-    "UpSampling2D",
-    "ZeroPadding1D",
-    "ZeroPadding2D",
-]
+__all__ = ["Cropping1D", "Cropping2D", "Rescaling", "Resizing", "UpSampling1D",
+           "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"]  # fmt: skip
 
 
 class _UpSampling(SpatialLayer):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn import config, configs, ops
 from minicnn.autograd.tensor import Tensor, beside, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, Worded
+from minicnn.errors import ArgumentError, ShapeError, Worded, truth_cure
 from minicnn.kernels.placement import check_same_device, gpu_in_sight
 from minicnn.layers.base import snake_case
 
@@ -62,6 +62,7 @@ def same_shape(where: str, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
     if true.shape != pred.shape:
         raise ShapeError(
             f"{where}: y_true has shape {given[0]}, but y_pred has {given[1]}; they must be equal."
+            f"{truth_cure(where, *given)}"
         )
     return true, pred
 

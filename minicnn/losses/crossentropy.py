@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, beside
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, truth_cure
 from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 from minicnn.ops.crossentropy import class_crossentropy, kept_shares
@@ -113,9 +113,12 @@ def chosen(where: str, labels: NDArray[Any], y_pred: Tensor, axis: int = -1) -> 
         rows = (labels[..., None] == np.arange(classes, like=labels)).astype(y_pred.dtype)
         return np.where(known[..., None], rows, y_pred.dtype.type(np.nan))
     if not known.all():
+        first, last = labels.min(), labels.max()
         raise ArgumentError(
-            f"{where}: y_true holds class numbers from {labels.min()} to {labels.max()}, but "
+            f"{where}: y_true holds class numbers from {first:g} to {last:g}, but "
             f"y_pred has {classes} classes; numbers must be 0 to {classes - 1}."
+            f"{' y_true - 1 begins with 0.' if (first, last) == (1, classes) else ''}"
+            f"{' For yes or no use binary_crossentropy.' if classes == 1 else ''}"
         )
     return np.eye(classes, dtype=y_pred.dtype)[labels.astype(np.int64)]
 
@@ -230,6 +233,7 @@ class SparseCategoricalCrossentropy(Loss):
             raise ShapeError(
                 f"{self.name}: y_true has shape {given} and y_pred {pred.shape}; y_true must hold "
                 f"one class number for each of {(*pred.shape[:axis], *pred.shape[axis + 1 :])}."
+                f"{truth_cure(self.name, given, pred.shape)}"
             )
         return labels
 

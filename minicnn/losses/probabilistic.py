@@ -19,18 +19,10 @@ from minicnn.losses.crossentropy import (
     smoothed,
 )
 
-__all__ = [
-    "BinaryFocalCrossentropy",
-    "CategoricalFocalCrossentropy",
-    "CategoricalGeneralizedCrossEntropy",
-    "KLDivergence",
-    "Poisson",
-    "binary_focal_crossentropy",
-    "categorical_focal_crossentropy",
-    "categorical_generalized_cross_entropy",
-    "kl_divergence",
-    "poisson",
-]
+__all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy",
+           "CategoricalGeneralizedCrossEntropy", "KLDivergence", "Poisson",
+           "binary_focal_crossentropy", "categorical_focal_crossentropy",
+           "categorical_generalized_cross_entropy", "kl_divergence", "poisson"]  # fmt: skip
 
 
 class BinaryFocalCrossentropy(Pointwise):

@@ -9,29 +9,12 @@ from minicnn import ops
 from minicnn.autograd.tensor import Tensor
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape
 
-__all__ = [
-    "CategoricalHinge",
-    "CosineSimilarity",
-    "Hinge",
-    "Huber",
-    "LogCosh",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "SquaredHinge",
-    "categorical_hinge",
-    "cosine_similarity",
-    "hinge",
-    "huber",
-    "log_cosh",
-    "mean_absolute_error",
-    "mean_absolute_percentage_error",
-    "mean_squared_error",
-    "mean_squared_logarithmic_error",
-    "squared_hinge",
-    "unit",
-]
+__all__ = ["CategoricalHinge", "CosineSimilarity", "Hinge", "Huber", "LogCosh",
+           "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredError",
+           "MeanSquaredLogarithmicError", "SquaredHinge", "categorical_hinge",
+           "cosine_similarity", "hinge", "huber", "log_cosh", "mean_absolute_error",
+           "mean_absolute_percentage_error", "mean_squared_error",
+           "mean_squared_logarithmic_error", "squared_hinge", "unit"]  # fmt: skip
 
 
 class MeanSquaredError(Pointwise):

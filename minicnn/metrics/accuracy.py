@@ -8,26 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import plain
-from minicnn.errors import ShapeError
+from minicnn.errors import ShapeError, truth_cure
 from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import kind_by_shape
 from minicnn.metrics.base import Mean, MeanMetricWrapper, matching, together
 
-__all__ = [
-    "Accuracy",
-    "AccuracyByShape",
-    "BinaryAccuracy",
-    "CategoricalAccuracy",
-    "SparseCategoricalAccuracy",
-    "SparseTopKCategoricalAccuracy",
-    "TopKCategoricalAccuracy",
-    "accuracy",
-    "binary_accuracy",
-    "categorical_accuracy",
-    "sparse_categorical_accuracy",
-    "sparse_top_k_categorical_accuracy",
-    "top_k_categorical_accuracy",
-]
+__all__ = ["Accuracy", "AccuracyByShape", "BinaryAccuracy", "CategoricalAccuracy",
+           "SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy",
+           "TopKCategoricalAccuracy", "accuracy", "binary_accuracy",
+           "categorical_accuracy", "sparse_categorical_accuracy",
+           "sparse_top_k_categorical_accuracy", "top_k_categorical_accuracy"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -62,7 +52,7 @@ def _class_numbers(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     if true.shape != pred.shape[:-1]:
         raise ShapeError(
             f"{where}: y_true has shape {given} and y_pred {pred.shape}; y_true must hold one "
-            f"class number for each of {pred.shape[:-1]}."
+            f"class number for each of {pred.shape[:-1]}.{truth_cure(where, given, pred.shape)}"
         )
     return true, pred
 

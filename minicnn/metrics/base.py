@@ -12,22 +12,14 @@ from numpy.typing import NDArray
 from minicnn import config, configs, initializers, losses
 from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
-from minicnn.errors import ShapeError, Worded
+from minicnn.errors import ShapeError, Worded, truth_cure
 from minicnn.kernels.placement import gpu_in_sight, on_gpu, to_cpu, to_gpu
 from minicnn.layers.base import snake_case
 from minicnn.layers.weights import members, unique
 from minicnn.losses.base import spread
 
-__all__ = [
-    "Mean",
-    "MeanMetricWrapper",
-    "Metric",
-    "Sum",
-    "array_of",
-    "divided",
-    "matching",
-    "together",
-]
+__all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum", "array_of", "divided",
+           "matching", "together"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -209,6 +201,7 @@ def matching(where: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
     if true.shape != pred.shape:
         raise ShapeError(
             f"{where}: y_true has shape {given[0]}, but y_pred has {given[1]}; they must be equal."
+            f"{truth_cure(where, *given)}"
         )
     return true, pred
 

@@ -13,18 +13,9 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.losses.base import EPSILON, spread
 from minicnn.metrics.base import Metric, divided, matching
 
-__all__ = [
-    "FalseNegatives",
-    "FalsePositives",
-    "Precision",
-    "PrecisionAtRecall",
-    "Recall",
-    "RecallAtPrecision",
-    "SensitivityAtSpecificity",
-    "SpecificityAtSensitivity",
-    "TrueNegatives",
-    "TruePositives",
-]
+__all__ = ["FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall",
+           "Recall", "RecallAtPrecision", "SensitivityAtSpecificity",
+           "SpecificityAtSensitivity", "TrueNegatives", "TruePositives"]  # fmt: skip
 
 Array = NDArray[Any]
 

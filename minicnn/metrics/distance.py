@@ -13,28 +13,13 @@ from minicnn.losses.base import EPSILON, same_shape
 from minicnn.losses.crossentropy import SparseCategoricalCrossentropy as SparseLoss
 from minicnn.metrics.base import Mean, MeanMetricWrapper, matching, together
 
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "ConcordanceCorrelation",
-    "CosineSimilarity",
-    "Hinge",
-    "KLDivergence",
-    "LogCoshError",
-    "MeanAbsoluteError",
-    "MeanAbsolutePercentageError",
-    "MeanSquaredError",
-    "MeanSquaredLogarithmicError",
-    "PearsonCorrelation",
-    "Poisson",
-    "RootMeanSquaredError",
-    "SparseCategoricalCrossentropy",
-    "SquaredHinge",
-    "concordance_correlation",
-    "cosine_similarity",
-    "pearson_correlation",
-]
+__all__ = ["BinaryCrossentropy", "CategoricalCrossentropy", "CategoricalHinge",
+           "ConcordanceCorrelation", "CosineSimilarity", "Hinge", "KLDivergence",
+           "LogCoshError", "MeanAbsoluteError", "MeanAbsolutePercentageError",
+           "MeanSquaredError", "MeanSquaredLogarithmicError", "PearsonCorrelation",
+           "Poisson", "RootMeanSquaredError", "SparseCategoricalCrossentropy",
+           "SquaredHinge", "concordance_correlation", "cosine_similarity",
+           "pearson_correlation"]  # fmt: skip
 
 Array = NDArray[Any]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, plain
+from minicnn.autograd.tensor import Tensor, as_array, plain
 from minicnn.errors import ArgumentError, DataError, ShapeError, check_whole
 from minicnn.kernels.placement import device_of, on_gpu, to_device, to_gpu
 from minicnn.nested import flatten, holds_arrays, mapped, named
@@ -38,7 +38,10 @@ def to_array(value: Any) -> Array:
             f"keras.utils.PyDataset, whose __getitem__ gives a batch (x, y); or stack its samples "
             f"into arrays."
         )
-    return np.asarray(given)
+    try:
+        return np.asarray(given)
+    except ValueError:
+        return as_array(given, what="data")  # which says in words that rows are ragged
 
 
 def _is_array(value: Any) -> bool:
@@ -178,13 +181,20 @@ class ArrayBatches:
     ) -> None:
         self.x, self.y, self.weights = x, y, weights
         self.batch_size, self.shuffle = batch_size, shuffle
-        counts = {len(a) if a.ndim else 0 for part in (x, y, weights) for a in _flat(part)}
-        if len(counts) > 1:
+        counts = {
+            name: len(array) if array.ndim else 0
+            for argument, part in (("x", x), ("y", y), ("sample_weight", weights))
+            for name, array in named(argument, part)
+            if array is not None
+        }
+        self.samples = min(counts.values())
+        if self.samples != max(counts.values()):
+            listed = isinstance(x, list) and not isinstance(y, list)
             raise ShapeError(
-                f"{where}: x, y and sample_weight have {', '.join(map(str, sorted(counts)))} "
-                f"samples; all must have the same number."
+                f"{where}: {', '.join(f'{name} has {n}' for name, n in counts.items())} samples; "
+                f"all must have the same number."
+                f"{' A list is several inputs; np.stack(x) makes one array of it.' * listed}"
             )
-        self.samples = counts.pop()
         if self.samples == 0:
             raise DataError(f"{where}: x has no samples; at least one is needed.")
         #: Which samples hold NaN or infinity, in words: a layer or a loss may make up for it.

@@ -16,6 +16,7 @@ from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels import backend_module
 from minicnn.kernels.placement import gpu_in_sight
 from minicnn.kernels.threads import one_blas_thread
+from minicnn.models.advice import check_no_texts, told_as_y, warn_of_loss
 from minicnn.models.batches import moved, to_arrays, to_weights, unpack
 from minicnn.models.choices import Choices
 from minicnn.models.faults import card_watched
@@ -78,9 +79,13 @@ class Compiled(Choices):
     def _loss_of_outputs(self, y: Any, y_pred: Any, sample_weight: Any) -> Any:
         """Return the sum of the outputs' losses, each times its weight."""
         if y is None:
-            raise ArgumentError(f"{self.name}: there is no truth y to compare the results with.")
+            raise ArgumentError(
+                f"{self.name}: there is no truth y to compare the results with; give y, or for an "
+                f"autoencoder x twice."
+            )
         self._name_outputs(y_pred)
         truths, predictions = self.by_output("y", y), self.by_output("y_pred", y_pred)
+        check_no_texts(self.name, truths)
         if len(truths) != len(predictions):
             raise ArgumentError(
                 f"{self.name}: y has {len(truths)} parts, but the model has {len(predictions)} "
@@ -95,7 +100,8 @@ class Compiled(Choices):
             strict=True,
         ):
             if loss is not None:
-                part = loss(t, p, w)
+                with told_as_y(self.name):
+                    part = loss(t, p, w)
                 if tracker is not None:
                     tracked.append((tracker, part, len(p)))
                 part = part if weight == 1 else part * weight
@@ -191,7 +197,7 @@ class Compiled(Choices):
         groups = zip(
             *(self._metrics, self._weighted_metrics, truths, predictions, weights), strict=True
         )
-        with config.use_cpu():
+        with config.use_cpu(), told_as_y(self.name):
             for plain_ones, weighted, t, p, w in groups:
                 for metric in plain_ones:
                     metric.update_state(t, p)
@@ -249,7 +255,9 @@ class Compiled(Choices):
         self._check_compiled("train_on_batch")
         if class_weight is not None:
             sample_weight = class_weights(class_weight, y, sample_weight)
-        return self._on_batch(self.train_step, x, y, sample_weight, return_dict)
+        logs = self._on_batch(self.train_step, x, y, sample_weight)
+        warn_of_loss(self, logs.get("loss", 0.0))
+        return logs if return_dict else self._in_order_of_compile(logs)
 
     @card_watched
     def test_on_batch(
@@ -257,22 +265,23 @@ class Compiled(Choices):
     ) -> Any:
         """Return the loss of one batch without learning, and metrics if there are any."""
         self._check_compiled("test_on_batch")
-        return self._on_batch(self.test_step, x, y, sample_weight, return_dict)
+        logs = self._on_batch(self.test_step, x, y, sample_weight)
+        return logs if return_dict else self._in_order_of_compile(logs)
 
     @one_blas_thread()
-    def _on_batch(self, step: Any, x: Any, y: Any, sample_weight: Any, return_dict: bool) -> Any:
+    def _on_batch(self, step: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
         self.reset_metrics()
         self._check_given(x)
         x, y = to_arrays(x), None if y is None else to_arrays(y)
         sample_weight = to_weights(sample_weight, y)
-        logs = self._stepped(step, x, y, sample_weight)
-        return logs if return_dict else self._in_order_of_compile(logs)
+        return self._stepped(step, x, y, sample_weight)
 
     def _stepped(self, step: Any, x: Any, y: Any, sample_weight: Any) -> dict[str, float]:
         """Return what a step gives for a batch; a user's step gets no parts that are None."""
         parts = x if y is None else (x, y)
         data = parts if sample_weight is None else (x, y, sample_weight)
-        logs = flat_logs(self.name, step(self._beside_weights(data)))
+        with np.errstate(over="ignore", invalid="ignore"):  # one sentence says it better
+            logs = flat_logs(self.name, step(self._beside_weights(data)))
         if self._replays is not None and step == self.train_step:
             self._replays.after_step(self.home)
         return logs

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, missing_axes
 from minicnn.layers.base import Layer
 from minicnn.layers.symbolic import Call, SymbolicTensor
 from minicnn.nested import flatten, is_shape, mapped, never, pack
@@ -29,6 +31,11 @@ def _calls_between(
         if id(tensor) in known or tensor.call.number in found:
             continue
         if not tensor.call.input_list:
+            if tensor in outputs and all(_leads(outputs, x) is None for x in inputs):
+                raise ArgumentError(
+                    f"{name}: inputs and outputs are exchanged: {inputs[0].name!r} is computed "
+                    f"from {tensor.name!r}; give Model(inputs, outputs)."
+                )
             raise ArgumentError(
                 f"{name}: the outputs need the input {tensor.name!r}, which is not among the "
                 f"model's inputs ({', '.join(repr(x.name) for x in inputs)})."
@@ -250,24 +257,61 @@ class Graph:
         if len(given) != len(self.inputs):
             raise ArgumentError(
                 f"{self.name}: got {len(given)} inputs, but the model has {len(self.inputs)}: "
-                f"{', '.join(repr(x.name) for x in self.inputs)}."
+                f"{', '.join(repr(x.name) for x in self.inputs)}.{self._as_one_array(given)}"
             )
         return given
 
+    def check(self, inputs: Any) -> None:
+        """Refuse arrays of which one has another shape than its input.
+
+        Raises:
+            ArgumentError: they are too many, too few, or of other names.
+            ShapeError: a shape does not fit; the message says how to make it fit.
+        """
+        for place, x in zip(self.inputs, self.in_order(inputs), strict=True):
+            if hasattr(x, "shape") and 0 not in x.shape:
+                self._check_shape(place, x.shape)
+
+    def _as_one_array(self, given: list[Any]) -> str:
+        """Return how a list of samples becomes one array, as a sentence."""
+        place, shapes = self.inputs[0].shape, sorted({np.shape(x) for x in given})
+        if len(given) == 2 and len(np.shape(given[0])) == len(place) != len(np.shape(given[1])):
+            return " A pair is given as two arguments, fit(x, y)."
+        if len(self.inputs) > 1 or {len(shape) for shape in shapes} != {len(place) - 1}:
+            return ""
+        if len(shapes) == 1:
+            return f" np.stack(x) makes one array of this list, {(len(given), *shapes[0])}."
+        size = "(height, width)" if None in place[1:3] else place[1:3]
+        return (
+            f" x is a list of samples of shapes {', '.join(map(str, shapes))}, but a batch is one "
+            f"array: bring images to one size, minicnn.ops.resize2d(image[None], {size})[0], and "
+            f"then np.stack(x)."
+        )
+
+    def _check_shape(self, place: SymbolicTensor, given: Sequence[int]) -> None:
+        """Refuse a shape that is not the input's, a last axis of length 1 more or less aside."""
+        expected, shape = place.shape, tuple(given)
+        if len(shape) == len(expected) - 1 and expected[-1] == 1:
+            shape = (*shape, 1)
+        elif len(shape) == len(expected) + 1 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(expected) != len(shape) or any(
+            e not in (None, n) for e, n in zip(expected, shape, strict=True)
+        ):
+            raise ShapeError(
+                f"{self.name}: the input {place.name!r} got shape {tuple(given)}, but must have "
+                f"{expected}; None stands for any number of samples"
+                f"{missing_axes('x', given, expected)}"
+            )
+
     def _fitted(self, place: SymbolicTensor, x: Tensor) -> Tensor:
         """Return an input with a missing or superfluous last axis of length 1 put right."""
-        expected, given = place.shape, x.shape
+        self._check_shape(place, x.shape)
+        expected = place.shape
         if x.ndim == len(expected) - 1 and expected[-1] == 1:
             x = ops.reshape(x, (*x.shape, 1))
         elif x.ndim == len(expected) + 1 and x.shape[-1] == 1:
             x = ops.reshape(x, x.shape[:-1])
-        if len(expected) != x.ndim or any(
-            e is not None and e != n for e, n in zip(expected, x.shape, strict=True)
-        ):
-            raise ShapeError(
-                f"{self.name}: the input {place.name!r} got shape {given}, but must have "
-                f"{expected}; None stands for any number of samples."
-            )
         return x
 
     def output_shapes(self, input_shapes: Any) -> Any:

@@ -21,6 +21,17 @@ from minicnn.nested import is_shape, mapped
 __all__ = ["Model"]
 
 
+#: Endings of other programs' files, under which safetensors would be taken for these.
+_FOREIGN = {
+    **dict.fromkeys([".pt", ".pth", ".bin", ".ckpt"], "a file of PyTorch"),
+    **dict.fromkeys([".npz", ".npy"], "a file of NumPy"),
+    **dict.fromkeys([".pkl", ".pickle"], "a pickle"),
+    **dict.fromkeys([".pb", ".tf", ".tflite"], "a file of TensorFlow"),
+    ".keras": "a whole model, which save() writes",
+    ".onnx": "an ONNX model",
+}
+
+
 class Model(Trainer, Layer):
     """A network: functional, of symbolic inputs and outputs, or a subclass with its own `call`.
 
@@ -259,9 +270,16 @@ class Model(Trainer, Layer):
             overwrite: replace a file that is there, default True.
 
         Raises:
-            ArgumentError: the model is not built yet, so there are no weights.
+            ArgumentError: the model is not built yet, so there are no weights; or the name ends as
+                another kind of file.
             OutputError: the file cannot be written; an old one is left as it was.
         """
+        if other := _FOREIGN.get(Path(filepath).suffix.lower()):
+            raise ArgumentError(
+                f"{self.name}: save_weights: filepath={str(filepath)!r} ends as {other}, but "
+                f"weights are written as safetensors or as Keras' HDF5; give "
+                f"'{Path(filepath).stem}.safetensors' or '{Path(filepath).stem}.weights.h5'."
+            )
         if not overwrite and Path(filepath).exists():
             raise OutputError(f"cannot write {filepath}: it exists, and overwrite=False.")
         if Path(filepath).suffix == ".h5":

@@ -17,6 +17,11 @@ from minicnn.models.model import Model
 __all__ = ["Sequential"]
 
 
+def _came(what: Any) -> str:
+    name = getattr(what, "__name__", type(what).__name__)
+    return f"the class {name}: write {name}(...)" if isinstance(what, type) else f"a {name}"
+
+
 class Sequential(Model):
     """A chain of layers, each called on the result of the one before.
 
@@ -41,6 +46,8 @@ class Sequential(Model):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
+        if not isinstance(trainable, bool) or isinstance(layers, Layer):
+            raise ArgumentError(f"{self.name}: give the layers as one list, Sequential([...]).")
         self.chain: list[Layer] = []
         self._entry: SymbolicTensor | None = None
         for layer in layers or []:
@@ -72,9 +79,7 @@ class Sequential(Model):
             self._entry = layer
             return
         if not isinstance(layer, Layer):
-            raise ArgumentError(
-                f"{self.name}: a Sequential holds layers, not a {type(layer).__name__}."
-            )
+            raise ArgumentError(f"{self.name}: a Sequential holds layers, not {_came(layer)}.")
         refuse_same_names(self.name, unique([*self.chain, layer]))
         if not self.chain and self._entry is None:
             shape = layer.given_input_shape

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, check_whole
 from minicnn.layers.weights import members, unique
 from minicnn.metrics import Mean, Metric
-from minicnn.models.batches import Batch
+from minicnn.models.batches import Batch, is_iterable_of_batches, to_arrays
 from minicnn.models.graph import check_names
 from minicnn.nested import flatten
 
@@ -113,8 +114,16 @@ class StepNames:
     _figures: list[Metric] | None = None
 
     def _check_given(self, x: Any) -> None:
-        if x is None:
-            raise ArgumentError(f"{self.name}: x is missing; give arrays, or batches (x, y).")
+        """Refuse what is no data, and arrays that are no batch of the model's inputs."""
+        if x is None or isinstance(x, str | Path):
+            came = "missing" if x is None else f"the text {str(x)!r}"
+            raise ArgumentError(
+                f"{self.name}: x is {came}; give arrays, or batches (x, y). "
+                f"minicnn.utils.img_to_array(minicnn.utils.load_img(path))[None] reads an image, "
+                f"and minicnn.utils.image_dataset_from_directory(path) a folder of them."
+            )
+        if self.graph is not None and not is_iterable_of_batches(x):
+            self.graph.check(to_arrays(x))
 
     def by_output(self, argument: str, value: Any) -> list[Any]:
         """Return results, or truths for them, in the order of the outputs; a list is in it.

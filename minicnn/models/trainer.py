@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.callbacks import CallbackList, History
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, check_whole
 from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
+from minicnn.models.advice import warn_of_loss, warn_of_pixels
 from minicnn.models.batches import as_batches, is_iterable_of_batches, not_finite, split_off, unpack
 from minicnn.models.compiled import Compiled
 from minicnn.models.course import Course, Passes
@@ -110,6 +111,8 @@ class Trainer(Compiled):
         self._check_compiled("fit")
         self._check_one_place()
         self._check_given(x)
+        for argument, count in (("epochs", epochs), ("initial_epoch", initial_epoch)):
+            check_whole("fit", argument, count, 0)
         if validation_split and validation_data is None:
             if is_iterable_of_batches(x):
                 raise ArgumentError("fit: validation_split needs arrays; give validation_data.")
@@ -143,6 +146,7 @@ class Trainer(Compiled):
         self.history.set_params(params)
         self._initial_epoch, self.resumed = initial_epoch, None
         logs: dict[str, Any] = {}
+        told_of_loss = False
         tell.tell("train_begin", {})
         self.course = Course(self, tell.callbacks, batches, validation)
         last = epochs if self.course.resume(self.resumed) else 0
@@ -155,6 +159,8 @@ class Trainer(Compiled):
                 logs = flat_logs(self.name, self.get_metrics_result()) if done else logs
                 for number, (xs, ys, weights) in enumerate(self._ahead(batches), done):
                     self._not_finite = doubt and f"fit: {doubt}"
+                    if epoch == self._initial_epoch and number == done:
+                        warn_of_pixels(self, xs)
                     tell.tell("train_batch_begin", number, {})
                     logs = self._stepped(self.train_step, xs, ys, weights)
                     self.course.step = number + 1
@@ -162,6 +168,7 @@ class Trainer(Compiled):
                     tell.tell("train_batch_end", number, logs)
                     if self.stop_training:
                         break
+                    told_of_loss = told_of_loss or warn_of_loss(self, logs.get("loss", 0.0))
                 self.course.end_epoch()
                 self._not_finite = None
                 if validation is not None and _is_among(epoch + 1, validation_freq):

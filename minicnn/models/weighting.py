@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,11 @@ def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) ->
 
     Classes that the dictionary does not name weigh 1.
     """
+    if not isinstance(class_weight, Mapping):
+        raise ArgumentError(
+            f"fit: class_weight is a {type(class_weight).__name__}, but must be a dictionary from "
+            f"class numbers to weights, as {{0: 1.0, 1: 2.5}}; dict(enumerate(weights)) makes one."
+        )
     if y is None or isinstance(to_arrays(y), list | dict):
         raise ArgumentError(
             "fit: class_weight needs one array y of class numbers; use sample_weight."

@@ -15,25 +15,16 @@ import numpy as np
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, given, in_one_type
-from minicnn.errors import ShapeError
+from minicnn.errors import IMAGES_LAST, ShapeError, missing_axes
 from minicnn.kernels.placement import check_same_device
 from minicnn.ops.shape import reshape
 
-__all__ = [
-    "check_bias",
-    "check_channels",
-    "check_transposed_channels",
-    "image_and_kernel",
-    "images",
-    "in_floats",
-    "missing_axes",
-    "on_matrices",
-    "turned",
-    "warn_of_order",
-]
+__all__ = ["check_bias", "check_channels", "check_transposed_channels",
+           "image_and_kernel", "images", "in_floats", "on_matrices", "turned",
+           "warn_of_order"]  # fmt: skip
 
-#: PyTorch's (N,C,H,W) and (F,C,KH,KW) as they are wanted here.
-IMAGES_LAST, KERNELS_LAST = (0, 2, 3, 1), (2, 3, 1, 0)
+#: PyTorch's (F,C,KH,KW) as they are wanted here.
+KERNELS_LAST = (2, 3, 1, 0)
 
 
 def floats(x: Tensor) -> Tensor:
@@ -72,34 +63,6 @@ def images(where: str, x: Any) -> Tensor:
             f"{missing_axes('x', tensor.shape)}"
         )
     return floats(tensor)
-
-
-def missing_axes(name: str, shape: Sequence[Any], channels: int | None = None) -> str:
-    """Return what makes a batch of images of an array of other axes, as the end of a sentence.
-
-    Args:
-        name: what the array is called.
-        shape: its shape.
-        channels: how many channels are wanted, if that is known.
-
-    >>> missing_axes("x", (8, 9, 3), 3)
-    '. x[None] is a batch of this one image, (1, 8, 9, 3).'
-    """
-    if len(shape) == 5 and shape[0] is None and shape[1] is None:
-        inner = tuple(shape[2:])
-        return f". The shape of an Input is that of one sample, without the batch: Input({inner})."
-    if len(shape) == 2 and None not in shape:
-        return f"; {name}[None, ..., None] adds the missing ones."
-    if len(shape) != 3 or None in shape:
-        return "."
-    first, last = shape[0], shape[2]
-    wanted = (channels,) if channels else (1, 3)
-    if first in wanted and last not in wanted:
-        fits = f"{name}.transpose(1, 2, 0)[None] fits, {(1, *shape[1:], first)}"
-        return f". Channels stand last here: {fits}."
-    if channels == 1 and last != 1:
-        return f". {name}[..., None] is a batch of {first} grey images, {(*shape, 1)}."
-    return f". {name}[None] is a batch of this one image, {(1, *shape)}."
 
 
 def in_floats(tensors: Sequence[Tensor]) -> Any:
@@ -143,7 +106,7 @@ def image_and_kernel(
         each = kernel.shape[3] if transposed else kernel.shape[2] * _whole(groups)
         raise ShapeError(
             f"{where}: x has shape {x.shape}, but must have four axes (N,H,W,C)"
-            f"{missing_axes('x', x.shape, each)}"
+            f"{missing_axes('x', x.shape, (None, None, None, each))}"
         )
     check_same_device(where, x=x.data, kernel=kernel.data)
     if bias is not None:

@@ -56,7 +56,9 @@ def conv2d(
 
     Args:
         x: images (N,H,W,C); or a matrix (H,W), then the kernel and the result are matrices, too.
-        kernel: (KH,KW,C/groups,F). PyTorch's (F,C/groups,KH,KW) is `kernel.transpose(2, 3, 1, 0)`.
+        kernel: (KH,KW,C/groups,F). PyTorch's (F,C/groups,KH,KW) is `kernel.transpose(2, 3, 1, 0)`;
+            one that fits as it is, as (5,3,3,3) does on three channels, is taken for a window of
+            5 x 3. Of an even number of 8 or more filters a warning says that it fits turned, too.
         bias: (F,) or None.
         strides: step of the window in pixels, default 1.
         padding: `"valid"`, `"same"`, an integer, a pair or ((top, bottom), (left, right)).
@@ -261,6 +263,7 @@ def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDA
         raise ShapeError(
             f"{where}: image has shape {image.shape}, but must be a matrix (H,W) or one colour "
             f"image (H,W,C), of at least one row and column."
+            f"{' image[0] is the first of a batch; conv2d takes all.' if image.ndim == 4 else ''}"
         )
     if kernel.ndim != 2 or kernel.size == 0:
         raise ShapeError(

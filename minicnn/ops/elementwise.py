@@ -31,35 +31,10 @@ from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.probing import backend_module
 from minicnn.ops.shape import sum_to
 
-__all__ = [
-    "abs",
-    "add",
-    "cast",
-    "clip",
-    "divide",
-    "erf",
-    "exp",
-    "expm1",
-    "floor_divide",
-    "fractional",
-    "log",
-    "log1p",
-    "maximum",
-    "minimum",
-    "multiply",
-    "negative",
-    "power",
-    "relu",
-    "sigmoid",
-    "sign",
-    "softplus",
-    "sqrt",
-    "square",
-    "subtract",
-    "tanh",
-    "where",
-    "whole",
-]
+__all__ = ["abs", "add", "cast", "clip", "divide", "erf", "exp", "expm1",
+           "floor_divide", "fractional", "log", "log1p", "maximum", "minimum",
+           "multiply", "negative", "power", "relu", "sigmoid", "sign", "softplus",
+           "sqrt", "square", "subtract", "tanh", "where", "whole"]  # fmt: skip
 
 
 Array = NDArray[Any]

@@ -14,16 +14,8 @@ from minicnn.kernels import kernel
 from minicnn.ops.arguments import images, on_matrices
 from minicnn.ops.windows import remembered
 
-__all__ = [
-    "average_pool2d",
-    "average_pool2d_gradient",
-    "gather",
-    "max_pool2d",
-    "resize2d",
-    "resize2d_gradient",
-    "scatter",
-    "upsample2d",
-]
+__all__ = ["average_pool2d", "average_pool2d_gradient", "gather", "max_pool2d",
+           "resize2d", "resize2d_gradient", "scatter", "upsample2d"]  # fmt: skip
 
 #: How often NumPy goes over the images for a max-pool or its gradient: what decides under `auto`
 #: whether compiled code is worth its call, as multiply-adds do for convolutions.
@@ -42,6 +34,7 @@ def _window(
         padding,
         strict=strict,
         where=where,
+        window="pool_size=",
     )
 
 

@@ -10,23 +10,12 @@ import numpy as np
 
 from minicnn.autograd.recording import operator
 from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, in_one_type, plain, record
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, missing_axes
 from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.sums import add_at, column_sums
 
-__all__ = [
-    "broadcast_to",
-    "concatenate",
-    "crop2d",
-    "getitem",
-    "pad2d",
-    "put",
-    "reshape",
-    "squeeze",
-    "stack",
-    "sum_to",
-    "transpose",
-]
+__all__ = ["broadcast_to", "concatenate", "crop2d", "getitem", "pad2d", "put",
+           "reshape", "squeeze", "stack", "sum_to", "transpose"]  # fmt: skip
 
 
 @operator("reshape")
@@ -199,7 +188,10 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
 def _images(where: str, x: Any) -> Tensor:
     tensor = convert_to_tensor(x)
     if tensor.ndim != 4:
-        raise ShapeError(f"{where}: x has shape {tensor.shape}, but must have axes (N,H,W,C).")
+        raise ShapeError(
+            f"{where}: x has shape {tensor.shape}, but must have axes (N,H,W,C)"
+            f"{missing_axes('x', tensor.shape)}"
+        )
     return tensor
 
 

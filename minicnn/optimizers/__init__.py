@@ -13,26 +13,9 @@ from minicnn.optimizers.base import Optimizer
 from minicnn.optimizers.schedules import CosineDecay, ExponentialDecay, LearningRateSchedule
 from minicnn.optimizers.sgd import SGD, Lion
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "CosineDecay",
-    "ExponentialDecay",
-    "Ftrl",
-    "LearningRateSchedule",
-    "Lion",
-    "Nadam",
-    "Optimizer",
-    "RMSprop",
-    "deserialize",
-    "get",
-    "schedules",
-    "serialize",
-]
+__all__ = ["SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "CosineDecay",
+           "ExponentialDecay", "Ftrl", "LearningRateSchedule", "Lion", "Nadam",
+           "Optimizer", "RMSprop", "deserialize", "get", "schedules", "serialize"]  # fmt: skip
 
 CLASSES: dict[str, type[Optimizer]] = {
     cls.__name__: cls
@@ -67,6 +50,9 @@ def get(identifier: Any) -> Any:
         return identifier
     if isinstance(identifier, dict):
         return deserialize(identifier)
+    if isinstance(identifier, type):
+        name = identifier.__name__
+        raise ArgumentError(f"optimizers.get: got the class {name}; give {name}(...), or its name.")
     if not isinstance(identifier, str):
         raise ArgumentError(
             f"optimizers.get: got {identifier!r}, but a name or an optimizer is needed."

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import configs
 from minicnn.autograd.tensor import Variable, as_numpy, plain
-from minicnn.errors import ArgumentError, ShapeError, Worded, check_whole
+from minicnn.errors import ArgumentError, ShapeError, Worded, check_whole, unknown_argument
 from minicnn.kernels.placement import device_of, to_device
 from minicnn.kernels.rows import joined
 from minicnn.optimizers import schedules
@@ -69,7 +69,7 @@ class Optimizer(Worded, Copied):
     ) -> None:  # fmt: skip
         self.name = name or type(self).__name__.lower()
         if kwargs:
-            raise ArgumentError(f"{self.name}: there is no argument {next(iter(kwargs))!r}.")
+            raise unknown_argument(self.name, next(iter(kwargs)), self.argument_names())
         limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         given = [key for key, value in limits.items() if value is not None]
         if len(given) > 1:
@@ -112,8 +112,8 @@ class Optimizer(Worded, Copied):
 
     def _checked_rate(self, rate: Any) -> Rate:
         rate = plain(rate)
-        if not callable(rate) and not float(rate) >= 0:
-            raise ArgumentError(f"{self.name}: learning_rate={rate!r} must be >= 0.")
+        if not callable(rate) and (isinstance(rate, str) or not float(rate) >= 0):
+            raise ArgumentError(f"{self.name}: learning_rate={rate!r} must be a number >= 0.")
         return rate if callable(rate) else float(rate)
 
     @property

@@ -9,17 +9,9 @@ from typing import Any
 from minicnn import configs
 from minicnn.errors import ArgumentError, Worded
 
-__all__ = [
-    "CosineDecay",
-    "CosineDecayRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "LearningRateSchedule",
-    "PiecewiseConstantDecay",
-    "PolynomialDecay",
-    "deserialize",
-    "serialize",
-]
+__all__ = ["CosineDecay", "CosineDecayRestarts", "ExponentialDecay",
+           "InverseTimeDecay", "LearningRateSchedule", "PiecewiseConstantDecay",
+           "PolynomialDecay", "deserialize", "serialize"]  # fmt: skip
 
 
 class LearningRateSchedule(Worded):

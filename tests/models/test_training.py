@@ -699,14 +699,16 @@ def test_unequal_numbers_of_samples_are_refused():
     model, x, y = regression(20)
     model.compile("sgd", "mse")
     for arguments in ((x, y[:19]), (x[:19], y)):
-        with pytest.raises(ShapeError, match="19, 20 samples; all must have the same number"):
+        with pytest.raises(
+            ShapeError, match=r"x has (20|19), y has (19|20) samples; all must have the same"
+        ):
             model.fit(*arguments)
-    with pytest.raises(ShapeError, match="18, 20 samples"):
+    with pytest.raises(ShapeError, match="x has 20, y has 20, sample_weight has 18 samples"):
         model.fit(x, y, sample_weight=np.ones(18))
-    with pytest.raises(ShapeError, match=r"fit \(validation_data\): .* 19, 20 samples"):
+    with pytest.raises(ShapeError, match=r"fit \(validation_data\): x has 20, y has 19 samples"):
         model.fit(x, y, validation_data=(x, y[:19]), verbose=0)
     two = two_headed()
-    with pytest.raises(ShapeError, match=r"predict: .* 7, 11 samples"):
+    with pytest.raises(ShapeError, match=r"predict: x\[0\] has 11, x\[1\] has 7 samples"):
         two.predict([XS[0], XS[1][:7]])
 
 
@@ -733,7 +735,9 @@ def test_the_truth_must_have_the_shape_of_the_results():
     model, x, _ = regression(8, outputs=1)
     model.compile("sgd", "mse")
     model.fit(x, np.ones(8), verbose=0)
-    with pytest.raises(ShapeError, match=r"y_true has shape \(8, 2\), but y_pred has \(8, 1\)"):
+    with pytest.raises(
+        ShapeError, match=r"mse: y has shape \(8, 2\), but the model.s result has \(8, 1\)"
+    ):
         model.fit(x, np.ones((8, 2)), verbose=0)
 
 

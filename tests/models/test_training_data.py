@@ -88,7 +88,11 @@ def test_an_output_without_weights_weighs_one():
     [
         ([np.ones(3)] * 3, ArgumentError, "sample_weight has 3 parts, but y has 2"),
         ({"up": np.ones(3)}, ArgumentError, "sample_weight has the names .*'up', but the model"),
-        ([np.ones(3), np.ones(2)], ShapeError, "2, 3 samples"),
+        (
+            [np.ones(3), np.ones(2)],
+            ShapeError,
+            r"sample_weight\[0\] has 3, sample_weight\[1\] has 2 samples",
+        ),
     ],
 )
 def test_weights_that_fit_no_output_are_refused(given, error, text):

@@ -323,7 +323,7 @@ DOES_NOT_FIT = {
     ),
     "kernel_too_large": (
         lambda: mc.conv2d(IMAGE, zeros(6, 2, 4, 6)),
-        "conv2d: a kernel of 6 with dilation_rate 1 spans 6 pixels, but the height has only 5",
+        "conv2d: a kernel of 6 spans 6 pixels, but the height has only 5",
     ),
     "strict": (
         lambda: mc.conv2d(IMAGE, KERNEL, strides=(1, 2), strict=True),

@@ -20,22 +20,8 @@ import numpy as np
 from minicnn.errors import ArgumentError, BackendError, DeviceMemoryError, ShapeError
 from minicnn.geometry import Geometry, Resize
 
-__all__ = [
-    "THREADS",
-    "Array",
-    "Card",
-    "Program",
-    "card",
-    "checked",
-    "cupy",
-    "empty",
-    "keeping",
-    "kept",
-    "program",
-    "room_for",
-    "source",
-    "zeros",
-]
+__all__ = ["THREADS", "Array", "Card", "Program", "card", "checked", "cupy", "empty",
+           "keeping", "kept", "program", "room_for", "source", "zeros"]  # fmt: skip
 
 T = TypeVar("T")
 

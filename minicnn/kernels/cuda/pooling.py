@@ -12,17 +12,9 @@ from minicnn.geometry import Geometry, Resize, resize_taps
 from minicnn.kernels.cuda.device import Array, checked, cupy, empty, kept, program
 from minicnn.kernels.cuda.transfer import to_gpu
 
-__all__ = [
-    "average_pool2d",
-    "average_pool2d_gradient",
-    "gather",
-    "max_pool2d",
-    "relu_gradient",
-    "resize2d",
-    "resize2d_gradient",
-    "scatter",
-    "scatter_where",
-]
+__all__ = ["average_pool2d", "average_pool2d_gradient", "gather", "max_pool2d",
+           "relu_gradient", "resize2d", "resize2d_gradient", "scatter",
+           "scatter_where"]  # fmt: skip
 
 #: Tables for resizing, two for each pair of sizes, that are kept on the GPU.
 KEPT = 256

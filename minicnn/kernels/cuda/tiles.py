@@ -12,18 +12,8 @@ import numpy as np
 from minicnn.errors import BackendError, check_choice
 from minicnn.kernels.cuda.device import Card
 
-__all__ = [
-    "MOST_BLOCKS",
-    "PRECISIONS",
-    "TILES",
-    "Tile",
-    "choose",
-    "own_products",
-    "precision",
-    "products_are_own",
-    "set_precision",
-    "use_precision",
-]
+__all__ = ["MOST_BLOCKS", "PRECISIONS", "TILES", "Tile", "choose", "own_products",
+           "precision", "products_are_own", "set_precision", "use_precision"]  # fmt: skip
 
 #: How the tiles multiply float32 numbers: as such, or by tensor cores with about 3 or 6 digits.
 PRECISIONS = ("float32", "tf32", "3xtf32")
