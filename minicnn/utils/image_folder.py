@@ -92,10 +92,12 @@ def image_dataset_from_directory(
         color_mode: `"rgb"` (default), `"rgba"` or `"grayscale"`.
         batch_size: images in a batch, default 32; None for single images.
         image_size: (height, width) to resize to.
-        shuffle: mix the files, anew in each epoch; default True, else in the order of their paths.
+        shuffle: mix the files, anew in each epoch, so take images and labels from the same pass;
+            default True, else in the order of their paths.
         seed: start of the orders, an integer >= 0; two subsets need the same one.
         validation_split: share of the files, the last ones, kept for validation.
-        subset: `"training"`, `"validation"`, or `"both"` for a pair of data sets.
+        subset: `"training"`, `"validation"`, or `"both"` for a pair of data sets, of which the
+            second keeps one order.
         interpolation: `"bilinear"` (default) or `"nearest"`, pixel centres at half positions.
         follow_links: follow links to folders, default False.
         crop_to_aspect_ratio: cut out the middle in the proportions wanted before resizing.
@@ -154,7 +156,8 @@ def image_dataset_from_directory(
     parts = []
     for part in ("training", "validation") if subset == "both" else (subset,):
         chosen = _part(files, numbers, validation_split, part, verbose)
-        data = _images(*chosen, read, names, label_mode, batch_size, seed if shuffle else None)
+        mixed = shuffle and (subset != "both" or part == "training")  # as in Keras
+        data = _images(*chosen, read, names, label_mode, batch_size, seed if mixed else None)
         parts.append(ImageFolder(data, names, chosen[0]))
     return tuple(parts) if subset == "both" else parts[0]
 

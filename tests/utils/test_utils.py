@@ -190,6 +190,11 @@ def test_subsets_share_no_file_and_say_their_numbers(folder, capsys):
     )
     assert (len(train), len(test)) == (3, 2)
     assert not set(train.file_paths) & set(test.file_paths)
+    passes = [
+        [float(x.numpy().sum()) for x, _ in data.unbatch()] for data in 8 * [test] + 8 * [train]
+    ]
+    assert all(each == passes[0] for each in passes[:8])  # Keras mixes only what is learned from
+    assert not all(each == passes[8] for each in passes[8:])
     alone = utils.image_dataset_from_directory(
         folder, validation_split=0.4, subset="validation", seed=7, verbose=False
     )
