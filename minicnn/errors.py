@@ -20,8 +20,9 @@ __all__ = ["ArgumentError", "BackendError", "DataError", "DeviceError",
            "DeviceLostError", "DeviceMemoryError", "ImageWarning", "MinicnnError",
            "OutputError", "ShapeError", "SignatureError", "SymbolicError",
            "WeightsError", "Worded", "attribute_error", "check_call", "check_choice",
-           "check_whole", "counted", "did_you_mean", "missing_axes", "suggest_attributes",
-           "suggestions", "truth_cure", "unknown_argument", "worded"]  # fmt: skip
+           "check_whole", "check_within", "counted", "did_you_mean", "missing_axes",
+           "suggest_attributes", "suggestions", "truth_cure", "unknown_argument",
+           "worded"]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -300,6 +301,24 @@ def check_whole(where: str, argument: str, value: Any, least: int = 1) -> int:
         name = f"{where}: {argument}" if where else argument
         raise ArgumentError(f"{name}={value!r}, but it must be an integer >= {least}.")
     return number
+
+
+def check_within(where: str, argument: str, value: Any, interval: str) -> Any:
+    """Return a number that lies in an interval, written as in mathematics.
+
+    >>> check_within("Dropout 'dropout'", "rate", 0.25, "[0, 1)")
+    0.25
+    """
+    low, high = map(float, interval[1:-1].split(", "))
+    try:
+        inside = low < value < high or value == {"[": low, "(": None}[interval[0]]
+        inside = inside or value == {"]": high, ")": None}[interval[-1]]
+    except TypeError:
+        inside = False
+    if not inside:
+        rule = f"in {interval}".replace("in [0, inf)", ">= 0").replace("in (-inf, 0]", "<= 0")
+        raise ArgumentError(f"{where}: {argument}={value!r} must be a number {rule}.")
+    return value
 
 
 def check_call(

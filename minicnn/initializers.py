@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice
+from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice, check_within
 from minicnn.registry import by_names, look_up, spelled
 
 __all__ = ["Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform",
@@ -154,7 +154,8 @@ class RandomNormal(Initializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = mean, stddev
+        self.mean = mean
+        self.stddev = check_within(type(self).__name__, "stddev", stddev, "[0, inf)")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         return rng.normal(self.mean, self.stddev, shape)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice
+from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice, check_within
 from minicnn.registry import by_names, look_up, spelled
 
 __all__ = ["L1", "L1L2", "L2", "CodeOrthogonality", "KLSparsity",
@@ -188,9 +188,8 @@ class KLSparsity(Regularizer):
     averages_over_batch = True
 
     def __init__(self, rho: float = 0.05, weight: float = 1.0) -> None:
-        self.rho, self.weight = float(rho), _factor("KLSparsity", "weight", weight)
-        if not 0 < self.rho < 1:
-            raise ArgumentError(f"KLSparsity: rho={rho!r}, but it must be 0 < rho < 1.")
+        self.rho = float(check_within("KLSparsity", "rho", rho, "(0, 1)"))
+        self.weight = _factor("KLSparsity", "weight", weight)
 
     def __call__(self, x: Any) -> Tensor:
         means = ops.mean(_units(convert_to_tensor(x)), axis=0)  # (units,)

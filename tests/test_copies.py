@@ -42,7 +42,7 @@ def everything(room, base):
 def make(cls, **more):
     known = inspect.signature(cls).parameters
     needed = {n: NEEDED[n] for n, p in known.items() if p.default is p.empty and n in NEEDED}
-    return cls(**needed, **{n: v for n, v in more.items() if n in known})
+    return cls(**{**needed, **{n: v for n, v in more.items() if n in known}})
 
 
 def copies(obj):

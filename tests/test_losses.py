@@ -232,7 +232,7 @@ def test_logits_do_not_saturate():
 def test_label_smoothing_has_a_range():
     for cls in (losses.BinaryCrossentropy, losses.CategoricalCrossentropy):
         for smoothing in (-0.1, 1.5):
-            with pytest.raises(ArgumentError, match=rf"label_smoothing={smoothing} must be in"):
+            with pytest.raises(ArgumentError, match=rf"smoothing={smoothing} must be a number in"):
                 cls(label_smoothing=smoothing)
 
 

@@ -200,15 +200,15 @@ def test_metrics_of_one_s_own_are_kept_by_compile_and_begin_anew():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: metrics.Precision(thresholds=[0.5, 1.5]), r"precision: thresholds holds 1\.5"),
-        (lambda: metrics.AUC(num_thresholds=1), "auc: num_thresholds=1 must be > 1"),
+        (lambda: metrics.Precision(thresholds=[0.5, 1.5]), r"precision: thresholds=1\.5"),
+        (lambda: metrics.AUC(num_thresholds=1), "auc: num_thresholds=1, .* integer >= 2"),
         (lambda: metrics.AUC(curve="RPC"), "curve='RPC' is not known"),
         (lambda: metrics.AUC(num_labels=2), "num_labels=2 needs multi_label=True"),
-        (lambda: metrics.RecallAtPrecision(1.5), r"precision=1\.5 must be in \[0, 1\]"),
+        (lambda: metrics.RecallAtPrecision(1.5), r"precision=1\.5 must be a number in \[0, 1\]"),
         (lambda: metrics.IoU(2, [0, 2]), "target_class_ids holds 2, but the classes are 0 to 1"),
         (lambda: metrics.FBetaScore(beta=0.0), "beta=0.0 must be > 0"),
         (lambda: metrics.F1Score(average="mean"), "average='mean' is not known"),
-        (lambda: metrics.R2Score(num_regressors=-1), "num_regressors=-1 must be >= 0"),
+        (lambda: metrics.R2Score(num_regressors=-1), "num_regressors=-1, .* integer >= 0"),
         (lambda: metrics.F1Score()([1, 0], [1.0, 0.0]), r"must be of one shape \(samples, outputs"),
         (lambda: metrics.Precision(class_id=1)([1, 0], [1.0, 0.0]), "class_id=1 needs predictions"),
         (

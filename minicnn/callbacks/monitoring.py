@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from minicnn.callbacks.base import Callback, Logs
-from minicnn.errors import ArgumentError, check_choice
+from minicnn.errors import ArgumentError, check_choice, check_whole, check_within
 
 __all__ = ["EarlyStopping", "Monitor", "ReduceLROnPlateau"]
 
@@ -99,7 +99,8 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.patience = check_whole("EarlyStopping", "patience", patience, 0)
+        self.verbose, self.baseline = verbose, baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = start_from_epoch
         self.on_train_begin()
@@ -170,10 +171,9 @@ class ReduceLROnPlateau(Monitor):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if factor >= 1:
-            raise ArgumentError(f"ReduceLROnPlateau: factor={factor!r} must be below 1.")
-        self.factor, self.patience, self.verbose = factor, patience, verbose
-        self.cooldown, self.min_lr = cooldown, min_lr
+        self.factor = check_within("ReduceLROnPlateau", "factor", factor, "[0, 1)")
+        self.patience = check_whole("ReduceLROnPlateau", "patience", patience, 0)
+        self.verbose, self.cooldown, self.min_lr = verbose, cooldown, min_lr
         self.on_train_begin()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

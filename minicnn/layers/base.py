@@ -19,7 +19,6 @@ from minicnn.errors import (
     DeviceError,
     ShapeError,
     check_call,
-    check_choice,
     missing_attribute,
     missing_axes,
     unknown_argument,
@@ -50,7 +49,7 @@ def check_data_format(where: str, data_format: str | None) -> None:
     """Refuse any axis order but channels last, the only one here."""
     if data_format in (None, "channels_last"):
         return
-    if data_format in activations.NAMES:
+    if str(data_format) in activations.NAMES:
         raise ArgumentError(
             f"{where}: data_format={data_format!r}; did you mean activation={data_format!r}? "
             f"Arguments after padding are written with their names."
@@ -459,13 +458,6 @@ _ROOMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 def _spelled(name: str, value: Any) -> Any:
     word = name.rpartition("_")[2]
     return _ROOMS[word][1](value) if word in _ROOMS else value
-
-
-def check_padding(where: str, padding: Any) -> Any:
-    """Return a layer's padding: a known name in lower case, or numbers for the geometry."""
-    if isinstance(padding, str):
-        return check_choice(where, "padding", padding, ["valid", "same"])
-    return padding
 
 
 #: Stands for an open height or width while sizes are computed; larger than any window.

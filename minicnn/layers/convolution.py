@@ -7,7 +7,7 @@ from typing import Any
 
 from minicnn import activations, ops
 from minicnn.autograd.tensor import Tensor, Variable
-from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
+from minicnn.errors import ArgumentError, ShapeError, check_whole
 from minicnn.geometry import conv2d_geometry
 from minicnn.layers.base import Layer, check_data_format
 from minicnn.layers.pooling import MaxPooling2D
@@ -40,9 +40,7 @@ class Windowed(SpatialLayer):
         self.strides = self.sizes("strides", strides)
         self.dilation_rate = self.sizes("dilation_rate", dilation_rate)
         names = ["valid", "same", *(["causal"] if self.causal else [])]
-        if isinstance(padding, str):
-            padding = check_choice(self.where, "padding", padding, names)
-        self.padding = padding
+        self.padding = self.padding_of(padding, names)
 
     def add_bias(self, filters: int) -> None:
         """Make the bias, if there is one."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, alongside
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, check_within
 from minicnn.layers.base import SameShape, check_data_format
 
 __all__ = ["Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"]
@@ -32,12 +32,6 @@ class _Noise(SameShape):
             return config.random_generator()
         config.note_draw()
         return self._generator
-
-
-def _check_rate(where: str, rate: Any) -> float:
-    if not 0 <= rate < 1:
-        raise ArgumentError(f"{where}: rate={rate!r}, but it must be 0 <= rate < 1.")
-    return rate
 
 
 class Dropout(_Noise):
@@ -71,7 +65,7 @@ class Dropout(_Noise):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
-        self.rate = _check_rate(self.where, rate)
+        self.rate = check_within(self.where, "rate", rate, "[0, 1)")
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         if any(n is not None and n < 1 for n in self.noise_shape or ()):
             raise ArgumentError(
@@ -158,9 +152,7 @@ class GaussianNoise(_Noise):
 
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
-        if not stddev >= 0:
-            raise ArgumentError(f"{self.where}: stddev={stddev!r}, but it must be >= 0.")
-        self.stddev = stddev
+        self.stddev = check_within(self.where, "stddev", stddev, "[0, inf)")
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         if not training or self.stddev == 0:
@@ -183,7 +175,7 @@ class GaussianDropout(_Noise):
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
-        self.rate = _check_rate(self.where, rate)
+        self.rate = check_within(self.where, "rate", rate, "[0, 1)")
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         if not training or self.rate == 0:

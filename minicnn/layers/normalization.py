@@ -7,7 +7,7 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, Variable
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, check_within
 from minicnn.layers.activation import Activation, ReLU
 from minicnn.layers.base import Layer, SameShape
 from minicnn.ops.normalization import move_statistics, normalize_by
@@ -96,12 +96,9 @@ class BatchNormalization(_Normalization):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not 0 <= momentum <= 1 or not epsilon > 0:
-            raise ArgumentError(
-                f"{self.where}: momentum={momentum!r} must be in [0, 1] and epsilon={epsilon!r} "
-                f"above 0."
-            )
-        self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
+        self.momentum = check_within(self.where, "momentum", momentum, "[0, 1]")
+        self.epsilon = check_within(self.where, "epsilon", epsilon, "(0, inf)")
+        self.axis = axis
         self.center, self.scale = center, scale
         self.keep(
             beta_initializer=beta_initializer,

@@ -8,7 +8,7 @@ from typing import Any
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
 from minicnn.geometry import conv2d_geometry
-from minicnn.layers.base import check_data_format, check_padding
+from minicnn.layers.base import check_data_format
 from minicnn.layers.ranks import SpatialLayer
 
 __all__ = [
@@ -42,7 +42,7 @@ class _Pooling(SpatialLayer):
         check_data_format(self.where, data_format)
         self.pool_size = self.sizes("pool_size", pool_size)
         self.strides = self.sizes("strides", self.pool_size if strides is None else strides)
-        self.padding = check_padding(self.where, padding)
+        self.padding = self.padding_of(padding, ["valid", "same"])
 
     @property
     def flat_window(self) -> tuple[Any, Any, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
-from minicnn.errors import check_whole
+from minicnn.errors import check_choice, check_whole
 from minicnn.geometry import pair
 from minicnn.layers.base import Layer, sizes_of
 from minicnn.layers.symbolic import Shape
@@ -50,6 +50,13 @@ class SpatialLayer(Layer):
             return pair(self.where, argument, value, minimum)
         number = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
         return (check_whole(self.where, argument, number, minimum),)
+
+    def padding_of(self, padding: Any, names: list[str]) -> Any:
+        """Return a padding that was given: a known name in lower case, or numbers."""
+        if isinstance(padding, str):
+            return check_choice(self.where, "padding", padding, names)
+        self.sides("padding", padding)
+        return padding
 
     def sides(self, argument: str, value: Any) -> Any:
         """Return pixels to add or to cut as ((top, bottom), (left, right)), or (left, right)."""

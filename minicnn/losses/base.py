@@ -114,7 +114,7 @@ class Loss(Worded):
                 f"{', '.join(map(repr, REDUCTIONS))}."
             )
         self.reduction = reduction
-        self.dtype = dtype
+        self.dtype = dtype and config.element_type(self.name, dtype).name
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         """Return the loss of each sample, or of each pixel where samples are images."""

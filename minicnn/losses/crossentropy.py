@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, beside
-from minicnn.errors import ArgumentError, ShapeError, truth_cure
+from minicnn.errors import ArgumentError, ShapeError, check_within, truth_cure
 from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 from minicnn.ops.crossentropy import class_crossentropy, kept_shares
@@ -36,9 +36,7 @@ BOUNDS = (EPSILON, 1 - EPSILON)
 
 
 def check_smoothing(where: str, label_smoothing: float) -> float:
-    if not 0 <= label_smoothing <= 1:
-        raise ArgumentError(f"{where}: label_smoothing={label_smoothing!r} must be in [0, 1].")
-    return label_smoothing
+    return check_within(where, "label_smoothing", label_smoothing, "[0, 1]")
 
 
 def check_axis(where: str, axis: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, alongside, beside
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ShapeError, check_within
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 from minicnn.losses.crossentropy import (
     binary,
@@ -139,9 +139,7 @@ class CategoricalGeneralizedCrossEntropy(Loss):
         dtype: Any = None,
     ) -> None:
         super().__init__(name, reduction, dtype)
-        if not 0 < q < 1:
-            raise ArgumentError(f"{name}: q={q!r} must be in (0, 1).")
-        self.q = q
+        self.q = check_within(name, "q", q, "(0, 1)")
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
         pred = float_tensor(y_pred)

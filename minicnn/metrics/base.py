@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from minicnn import config, configs, initializers, losses
 from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
+from minicnn.config import element_type
 from minicnn.errors import ShapeError, Worded, truth_cure
 from minicnn.kernels.placement import gpu_in_sight, on_gpu, to_cpu, to_gpu
 from minicnn.layers.base import snake_case
@@ -103,7 +104,7 @@ class Metric(Worded):
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or snake_case(type(self).__name__)
-        self._given_dtype = dtype
+        self._given_dtype = dtype and element_type(self.name, dtype).name
         self._variables: list[Variable] = []
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, plain
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ShapeError, check_whole, check_within
 from minicnn.losses.base import EPSILON, spread
 from minicnn.metrics.base import Metric, divided, matching
 
@@ -41,10 +41,7 @@ def checked_thresholds(where: str, thresholds: Any, default: float) -> list[floa
     if thresholds is None:
         return [default]
     given = list(thresholds) if isinstance(thresholds, Sequence | np.ndarray) else [thresholds]
-    wrong = [t for t in given if t is None or not 0 <= t <= 1]
-    if wrong:
-        raise ArgumentError(f"{where}: thresholds holds {wrong[0]!r}, but all must be in [0, 1].")
-    return [float(t) for t in given]
+    return [float(check_within(where, "thresholds", t, "[0, 1]")) for t in given]
 
 
 def evenly(thresholds: Sequence[float]) -> bool:
@@ -251,10 +248,8 @@ class _AtConstraint(Counting):
     bound: tuple[str, str]
 
     def _set(self, argument: str, value: float, num_thresholds: int, class_id: int | None) -> None:
-        if not 0 <= value <= 1:
-            raise ArgumentError(f"{self.name}: {argument}={value!r} must be in [0, 1].")
-        if num_thresholds <= 0:
-            raise ArgumentError(f"{self.name}: num_thresholds={num_thresholds!r} must be > 0.")
+        check_within(self.name, argument, value, "[0, 1]")
+        check_whole(self.name, "num_thresholds", num_thresholds)
         self._least, self.num_thresholds, self.class_id = value, num_thresholds, class_id
         steps = num_thresholds - 1
         self._levels = [i / steps for i in range(num_thresholds)] if steps else [0.5]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, plain
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 from minicnn.losses.base import EPSILON
 from minicnn.metrics.base import divided
 from minicnn.metrics.confusion import (
@@ -77,8 +77,8 @@ class AUC(Counting):
         ways = ["interpolation", "majoring", "minoring"]
         self.summation_method = check_choice(self.name, "summation_method", summation_method, ways)
         self.curve, self.from_logits = curve.upper(), from_logits
-        if thresholds is None and num_thresholds <= 1:
-            raise ArgumentError(f"{self.name}: num_thresholds={num_thresholds!r} must be > 1.")
+        if thresholds is None:
+            check_whole(self.name, "num_thresholds", num_thresholds, 2)
         if num_labels and not multi_label:
             raise ArgumentError(f"{self.name}: num_labels={num_labels} needs multi_label=True.")
         self._given = thresholds

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from minicnn import losses
 from minicnn.autograd.tensor import Tensor, as_numpy
+from minicnn.errors import check_within
 from minicnn.losses.base import EPSILON, same_shape
 from minicnn.losses.crossentropy import SparseCategoricalCrossentropy as SparseLoss
 from minicnn.metrics.base import Mean, MeanMetricWrapper, matching, together
@@ -133,7 +134,8 @@ class BinaryCrossentropy(MeanMetricWrapper):
             from_logits=from_logits,
             label_smoothing=label_smoothing,
         )
-        self.from_logits, self.label_smoothing = from_logits, label_smoothing
+        self.from_logits = from_logits
+        self.label_smoothing = check_within(self.name, "label_smoothing", label_smoothing, "[0, 1]")
 
 
 class CategoricalCrossentropy(MeanMetricWrapper):
@@ -157,7 +159,8 @@ class CategoricalCrossentropy(MeanMetricWrapper):
             label_smoothing=label_smoothing,
             axis=axis,
         )
-        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
+        self.from_logits, self.axis = from_logits, axis
+        self.label_smoothing = check_within(self.name, "label_smoothing", label_smoothing, "[0, 1]")
 
 
 class SparseCategoricalCrossentropy(MeanMetricWrapper, anywhere=True):

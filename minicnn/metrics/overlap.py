@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.tensor import Tensor, as_numpy
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.errors import ArgumentError, ShapeError, check_whole
 from minicnn.losses.base import EPSILON
 from minicnn.metrics.base import Metric, array_of
 
@@ -54,7 +54,7 @@ class IoU(Metric, anywhere=True):
         axis: int = -1,
     ) -> None:
         super().__init__(dtype, name)
-        if max(target_class_ids) >= num_classes:
+        if max(target_class_ids) >= check_whole(self.name, "num_classes", num_classes):
             raise ArgumentError(
                 f"{self.name}: target_class_ids holds {max(target_class_ids)}, but the classes are "
                 f"0 to {num_classes - 1}."
@@ -144,15 +144,9 @@ class MeanIoU(IoU):
         sparse_y_pred: bool = True,
         axis: int = -1,
     ) -> None:
+        classes = range(check_whole(name or "mean_iou", "num_classes", num_classes))
         super().__init__(
-            num_classes,
-            range(num_classes),
-            name,
-            dtype,
-            ignore_class,
-            sparse_y_true,
-            sparse_y_pred,
-            axis,
+            num_classes, classes, name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.tensor import Tensor, Variable, plain
-from minicnn.errors import ArgumentError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 from minicnn.losses.base import EPSILON
 from minicnn.metrics.base import Metric
 
@@ -149,8 +149,7 @@ class R2Score(Metric):
         ways = ["uniform_average", "variance_weighted_average"]
         if class_aggregation is not None:
             check_choice(name, "class_aggregation", class_aggregation, ways)
-        if num_regressors < 0:
-            raise ArgumentError(f"{name}: num_regressors={num_regressors!r} must be >= 0.")
+        check_whole(name, "num_regressors", num_regressors, 0)
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
         self.num_samples = self._sums("num_samples")
         self.sum: Variable | None = None

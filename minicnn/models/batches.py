@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, as_array, plain
-from minicnn.errors import ArgumentError, DataError, ShapeError, check_whole
+from minicnn.errors import ArgumentError, DataError, ShapeError, check_whole, check_within
 from minicnn.kernels.placement import device_of, on_gpu, to_device, to_gpu
 from minicnn.nested import flatten, holds_arrays, mapped, named
 
@@ -286,8 +286,7 @@ def as_batches(
 
 def split_off(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], list[Any]]:
     """Return the first samples of each part, and the last `share` of them."""
-    if not 0 < share < 1:
-        raise ArgumentError(f"fit: validation_split={share!r}, but it must be between 0 and 1.")
+    check_within("fit", "validation_split", share, "(0, 1)")
     x, y = to_arrays(x), None if y is None else to_arrays(y)
     arrays = [x, y, to_weights(weights, y)]
     samples = len(_flat(arrays[0])[0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.errors import ArgumentError
+from minicnn.errors import check_within
 from minicnn.optimizers.base import Optimizer, Rate
 
 __all__ = ["Adadelta", "Adagrad", "Ftrl", "RMSprop"]
@@ -49,7 +49,8 @@ class RMSprop(Optimizer):
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema,
                          ema_momentum, ema_overwrite_frequency, loss_scale_factor,
                          gradient_accumulation_steps, name, **kwargs)  # fmt: skip
-        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
+        self.momentum = check_within(self.name, "momentum", momentum, "[0, 1]")
+        self.rho, self.epsilon, self.centered = rho, epsilon, centered
         more = {"momentum": momentum > 0, "average_gradient": centered}
         self.keep(velocity=0.0, **{name: 0.0 for name, kept in more.items() if kept})
 
@@ -190,18 +191,14 @@ class Ftrl(Optimizer):
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema,
                          ema_momentum, ema_overwrite_frequency, loss_scale_factor,
                          gradient_accumulation_steps, name, **kwargs)  # fmt: skip
-        if learning_rate_power > 0:
-            raise ArgumentError(
-                f"{self.name}: learning_rate_power={learning_rate_power!r} must be <= 0."
-            )
+        check_within(self.name, "learning_rate_power", learning_rate_power, "(-inf, 0]")
         for argument, value in {
             "initial_accumulator_value": initial_accumulator_value,
             "l1_regularization_strength": l1_regularization_strength,
             "l2_regularization_strength": l2_regularization_strength,
             "l2_shrinkage_regularization_strength": l2_shrinkage_regularization_strength,
         }.items():
-            if value < 0:
-                raise ArgumentError(f"{self.name}: {argument}={value!r} must be >= 0.")
+            check_within(self.name, argument, value, "[0, inf)")
         self.learning_rate_power, self.beta = learning_rate_power, beta
         self.initial_accumulator_value = initial_accumulator_value
         self.l1_regularization_strength = l1_regularization_strength

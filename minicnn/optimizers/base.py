@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from minicnn import configs
 from minicnn.autograd.tensor import Variable, as_numpy, plain
-from minicnn.errors import ArgumentError, ShapeError, Worded, check_whole, unknown_argument
+from minicnn.errors import (
+    ArgumentError,
+    ShapeError,
+    Worded,
+    check_whole,
+    check_within,
+    unknown_argument,
+)
 from minicnn.kernels.placement import device_of, to_device
 from minicnn.kernels.rows import joined
 from minicnn.optimizers import schedules
@@ -74,8 +81,7 @@ class Optimizer(Worded, Copied):
         given = [key for key, value in limits.items() if value is not None]
         if len(given) > 1:
             raise ArgumentError(f"{self.name}: give only one of {' and '.join(given)}.")
-        if use_ema and not 0 <= ema_momentum <= 1:
-            raise ArgumentError(f"{self.name}: ema_momentum={ema_momentum!r} must be in [0, 1].")
+        check_within(self.name, "ema_momentum", ema_momentum, "[0, 1]")
         for argument, value, least in (
             ("ema_overwrite_frequency", ema_overwrite_frequency if use_ema else None, 1),
             ("gradient_accumulation_steps", gradient_accumulation_steps, 2),
@@ -112,9 +118,9 @@ class Optimizer(Worded, Copied):
 
     def _checked_rate(self, rate: Any) -> Rate:
         rate = plain(rate)
-        if not callable(rate) and (isinstance(rate, str) or not float(rate) >= 0):
-            raise ArgumentError(f"{self.name}: learning_rate={rate!r} must be a number >= 0.")
-        return rate if callable(rate) else float(rate)
+        if callable(rate):
+            return rate
+        return float(check_within(self.name, "learning_rate", rate, "[0, inf)"))
 
     @property
     def learning_rate(self) -> Any:

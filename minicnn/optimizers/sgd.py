@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.errors import ArgumentError
+from minicnn.errors import check_within
 from minicnn.optimizers.base import Optimizer, Rate
 
 __all__ = ["SGD", "Lion"]
@@ -48,8 +48,7 @@ class SGD(Optimizer):
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema,
                          ema_momentum, ema_overwrite_frequency, loss_scale_factor,
                          gradient_accumulation_steps, name, **kwargs)  # fmt: skip
-        if not 0 <= momentum <= 1:
-            raise ArgumentError(f"{self.name}: momentum={momentum!r} must be in [0, 1].")
+        check_within(self.name, "momentum", momentum, "[0, 1]")
         self.momentum, self.nesterov = momentum, nesterov
         if momentum:
             self.keep(momentum=0.0)
@@ -94,8 +93,7 @@ class Lion(Optimizer):
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema,
                          ema_momentum, ema_overwrite_frequency, loss_scale_factor,
                          gradient_accumulation_steps, name, **kwargs)  # fmt: skip
-        if not 0 < beta_1 <= 1:
-            raise ArgumentError(f"{self.name}: beta_1={beta_1!r} must be in (0, 1].")
+        check_within(self.name, "beta_1", beta_1, "(0, 1]")
         self.beta_1, self.beta_2 = beta_1, beta_2
         self.keep(momentum=0.0)
 

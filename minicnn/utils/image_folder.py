@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn import config, ops
 from minicnn.data import AUTOTUNE, Dataset
-from minicnn.errors import ArgumentError, DataError, ImageWarning, check_choice
+from minicnn.errors import ArgumentError, DataError, ImageWarning, check_choice, check_within
 from minicnn.images import (
     ENDINGS,
     Extent,
@@ -185,8 +185,7 @@ def _check_split(share: float | None, subset: str | None, shuffle: bool, seed: A
     if share is None or subset is None:
         return
     check_choice(_WHERE, "subset", subset, ["training", "validation", "both"])
-    if not 0 < share < 1:
-        raise ArgumentError(f"{_WHERE}: validation_split={share!r} must be between 0 and 1.")
+    check_within(_WHERE, "validation_split", share, "(0, 1)")
     if shuffle and seed is None:
         raise ArgumentError(
             f"{_WHERE}: a validation_split of mixed files needs a seed, so that no file is in both "

@@ -263,7 +263,7 @@ def test_links_are_followed_only_when_asked(folder, tmp_path):
         ({"validation_split": 0.2}, "must be given together"),
         ({"subset": "training"}, "must be given together"),
         ({"subset": "foo", "validation_split": 0.2, "seed": 1}, "subset='foo'"),
-        ({"subset": "both", "validation_split": 1.5, "seed": 1}, "between 0 and 1"),
+        ({"subset": "both", "validation_split": 1.5, "seed": 1}, "a number in"),
         ({"subset": "both", "validation_split": 0.2}, "needs a seed"),
         ({"subset": "validation", "validation_split": 0.01, "seed": 1}, "leaves none for valid"),
         ({"crop_to_aspect_ratio": True, "pad_to_aspect_ratio": True}, "exclude each other"),
