@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
+from minicnn import kernels
+
 # pytest-xdist sets it in its processes, and consoles keep the width that they began with.
 os.environ.pop("COLUMNS", None)
 
@@ -33,11 +35,18 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--on-card: the CPU cannot play a GPU: {cpu_module.missing()}")
 
 
+def pytest_report_header():
+    gpu = kernels.backends()["cupy"]
+    return [] if gpu.usable else [f"tests on a GPU are left out: {gpu.detail}"]
+
+
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--on-card"):
-        left = [item for item in items if item.get_closest_marker("cpu_only")]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in set(left)]
+    mark = "cpu_only" if config.getoption("--on-card") else "gpu"
+    if mark == "gpu" and kernels.backends()["cupy"].usable:
+        return
+    left = [item for item in items if item.get_closest_marker(mark)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in set(left)]
 
 
 @pytest.fixture(autouse=True, scope="session")
