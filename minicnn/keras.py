@@ -13,6 +13,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
+from minicnn.autograd.tensor import Tensor, plain
 from minicnn.errors import attribute_error, check_choice
 from minicnn.layers.base import clear_names
 from minicnn.losses.base import EPSILON
@@ -43,14 +46,11 @@ NAMES = {
     "Variable": "minicnn.autograd:Variable",
 }
 
-_STORING = {
-    name: f"minicnn.models.serialization:{name}"
-    for name in (
-        *("custom_object_scope", "deserialize_keras_object", "get_custom_objects"),
-        *("get_registered_name", "get_registered_object", "register_keras_serializable"),
-        "serialize_keras_object",
-    )
-}
+_STORING = dict.fromkeys(
+    ("custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_registered_name",
+     "get_registered_object", "register_keras_serializable", "serialize_keras_object"),
+    "minicnn.models.serialization:*",
+)  # fmt: skip
 _SETTINGS = {
     "epsilon": "minicnn.keras:epsilon",
     "floatx": "minicnn.config:floatx",
@@ -62,21 +62,30 @@ _TRACEBACKS = {
     f"{verb}_traceback_filtering{ending}": f"minicnn.tracebacks:{verb}_traceback_filtering{ending}"
     for verb, ending in (("enable", ""), ("disable", ""), ("is", "_enabled"))
 }
-_IMAGES = {
-    name: f"minicnn.utils:{name}"
-    for name in ("array_to_img", "img_to_array", "load_img", "save_img")
-}
+_IMAGES = dict.fromkeys(("array_to_img", "img_to_array", "load_img", "save_img"), "minicnn.utils:*")
+
+#: Operations whose names are the same in TensorFlow.
+_SAME = ("equal", "expand_dims", "eye", "greater", "greater_equal", "is_tensor", "less",
+         "less_equal", "logical_and", "logical_not", "logical_or", "not_equal", "ones",
+         "ones_like", "shape", "stop_gradient", "zeros", "zeros_like")  # fmt: skip
 
 #: Keras' modules that are put together of several here: what they hold, and where the rest is.
 TABLES: dict[str, tuple[dict[str, str], str | None]] = {
     "ops": (
         {
-            **{
-                name: f"minicnn.tensorflow:{name}"
-                for name in (*("expand_dims", "ones_like", "shape", "zeros_like"),)
-            },
+            **dict.fromkeys(("argmax", "argmin", "one_hot"), "minicnn.keras:*"),
+            **dict.fromkeys(("elu", "gelu", "leaky_relu", "silu"), "minicnn.activations:*"),
+            **dict.fromkeys(("pad", "tile", "unstack"), "minicnn.tensorflow.arrays:*"),
+            **dict.fromkeys(_SAME, "minicnn.tensorflow:*"),
+            "all": "minicnn.tensorflow:reduce_all",
+            "any": "minicnn.tensorflow:reduce_any",
             "convert_to_numpy": "minicnn.autograd.tensor:as_numpy",
             "convert_to_tensor": "minicnn.autograd:convert_to_tensor",
+            "isfinite": "minicnn.tensorflow:is_finite",
+            "isinf": "minicnn.tensorflow:is_inf",
+            "isnan": "minicnn.tensorflow:is_nan",
+            "std": "minicnn.tensorflow:reduce_std",
+            "var": "minicnn.tensorflow:reduce_variance",
         },
         "minicnn.ops",
     ),
@@ -131,7 +140,7 @@ class Namespace(ModuleType):
 
     Args:
         name: the module's full name.
-        table: "module:name" of each name.
+        table: "module:name" of each name, or "module:*" if it is the same one.
         rest: a module in which all other names are looked up, default none.
     """
 
@@ -142,7 +151,7 @@ class Namespace(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name in self._table:
-            return look_up(self._table[name])
+            return look_up(self._table[name].replace("*", name))
         if self._rest is not None and not name.startswith("__"):
             return getattr(importlib.import_module(self._rest), name)
         raise attribute_error(self.__name__, name, () if name.startswith("_") else self._table)
@@ -218,6 +227,21 @@ def image_data_format() -> str:
 def set_image_data_format(data_format: str) -> None:
     """Accept "channels_last", and refuse any other order of axes."""
     check_choice("set_image_data_format", "data_format", data_format, [image_data_format()])
+
+
+def one_hot(x: Any, num_classes: int, dtype: Any = None) -> Any:
+    """Return class numbers (...) as rows with a single one: (...,num_classes)."""
+    return look_up("minicnn.tensorflow:one_hot")(x, num_classes, dtype or "float32")
+
+
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Return the place of the largest element, along an axis or of all, as int32."""
+    return Tensor(np.argmax(plain(x), axis, keepdims=keepdims).astype("int32"))
+
+
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Return the place of the smallest element, along an axis or of all, as int32."""
+    return Tensor(np.argmin(plain(x), axis, keepdims=keepdims).astype("int32"))
 
 
 def version() -> str:

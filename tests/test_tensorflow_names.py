@@ -89,3 +89,44 @@ def test_random_numbers_by_keras_names():
     drawn = r.normal((3, 5)).numpy()
     tf.config.set_random_seed(4)
     np.testing.assert_array_equal(drawn, r.normal((3, 5)))
+
+
+@pytest.mark.parametrize("mode", ["constant", "REFLECT", "SYMMETRIC"])
+def test_padding_is_numpys_and_gradients_flow_through_it(mode):
+    pads = [(1, 0), (0, 2), (2, 1)]
+    v = Variable(X)
+    with GradientTape() as tape:
+        y = tf.pad(v, pads, mode)
+        loss = ops.sum(y * y)
+    np.testing.assert_array_equal(y, np.pad(X, pads, mode.lower()))
+    copies = np.pad(np.arange(24.0).reshape(X.shape) + 1, pads, mode.lower())
+    counts = [int((copies == n + 1).sum()) for n in range(24)]
+    np.testing.assert_allclose(tape.gradient(loss, v).numpy().ravel(), 2 * X.ravel() * counts)
+    assert keras.ops.pad(np.ones((2, 3), "int32"), 1, constant_values=7).dtype == np.int32
+    with pytest.raises(ShapeError, match=r"shape \(2, 3, 4\) needs 3 pairs"):
+        tf.pad(X, [(1, 1), (1, 1)])
+
+
+def test_places_of_the_largest_and_classes_by_keras_names():
+    x = np.array([[3, 9, 1], [8, 2, 7]])
+    for name in ("argmax", "argmin"):
+        found, numpys = getattr(keras.ops, name), getattr(np, name)
+        for more in ({}, {"axis": 1}, {"axis": 0, "keepdims": True}):
+            np.testing.assert_array_equal(found(Variable(x), **more), numpys(x, **more))
+        assert found(x, axis=-1).dtype == np.int32
+    rows = keras.ops.one_hot([2, 0], num_classes=3)
+    assert (rows.numpy().tolist(), rows.dtype) == ([[0, 0, 1], [1, 0, 0]], np.float32)
+    assert keras.ops.any(keras.ops.isnan([1.0, np.nan])).numpy()
+    assert tf.math.is_finite([1.0, np.inf]).numpy().tolist() == [True, False]
+
+
+def test_printing_and_devices(capsys):
+    tf.print("loss", tf.constant([1.0, 2.5]), 3)
+    assert capsys.readouterr().err == "loss [1.  2.5] 3\n"
+    for name in ("/CPU:0", "/device:CPU:0", tf.config.list_physical_devices("CPU")[0]):
+        with tf.device(name):
+            assert tf.zeros((2, 3)).device == "cpu"
+    with pytest.raises(ArgumentError, match=r"device_name='TPU'.*'cpu', 'gpu'"):
+        tf.device("TPU")
+    assert tf.is_tensor(tf.zeros(2))
+    assert not tf.is_tensor(X)

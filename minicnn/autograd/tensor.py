@@ -307,11 +307,7 @@ class Variable(Tensor):
     """
 
     def __init__(
-        self,
-        initial_value: Any,
-        trainable: bool = True,
-        dtype: Any = None,
-        name: str = "variable",
+        self, initial_value: Any, trainable: bool = True, dtype: Any = None, name: str = "variable"
     ) -> None:
         super().__init__(placed(as_array(initial_value, dtype).copy(order="K")))
         self.trainable = trainable

@@ -17,16 +17,9 @@ from minicnn.kernels import backend_module
 from minicnn.kernels.threads import one_blas_thread
 
 __all__ = [
-    "AUTOTUNE",
-    "INFINITE_CARDINALITY",
-    "UNKNOWN_CARDINALITY",
-    "Core",
-    "Key",
-    "PassCounter",
-    "UserFunction",
-    "check_number",
-    "generator_of",
-]
+    "AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Core", "Key", "PassCounter",
+    "UserFunction", "check_number", "generator_of",
+]  # fmt: skip
 
 #: Where it is given instead of a number, a good number is taken.
 AUTOTUNE = -1

@@ -17,16 +17,9 @@ from minicnn.errors import DataError, ShapeError
 from minicnn.kernels.placement import to_cpu
 
 __all__ = [
-    "TensorSpec",
-    "from_user",
-    "leaves",
-    "map_leaves",
-    "spec_of",
-    "stack",
-    "to_device",
-    "to_numpy",
+    "TensorSpec", "from_user", "leaves", "map_leaves", "spec_of", "stack", "to_device", "to_numpy",
     "to_user",
-]
+]  # fmt: skip
 
 Array = NDArray[Any]
 

@@ -14,21 +14,7 @@ from minicnn.images.reading import read_picture, try_picture, warn_of
 from minicnn.images.writing import ending_of, write_picture
 
 __all__ = [
-    "ENDINGS",
-    "Extent",
-    "Listing",
-    "Picture",
-    "Range",
-    "Ranges",
-    "ending_of",
-    "is_hidden",
-    "is_image",
-    "list_images",
-    "read_picture",
-    "resize",
-    "scale",
-    "told_endings",
-    "try_picture",
-    "warn_of",
-    "write_picture",
-]
+    "ENDINGS", "Extent", "Listing", "Picture", "Range", "Ranges", "ending_of", "is_hidden",
+    "is_image", "list_images", "read_picture", "resize", "scale", "told_endings", "try_picture",
+    "warn_of", "write_picture",
+]  # fmt: skip

@@ -40,10 +40,7 @@ class Sequential(Model):
     """
 
     def __init__(
-        self,
-        layers: Iterable[Any] | None = None,
-        trainable: bool = True,
-        name: str | None = None,
+        self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None
     ) -> None:
         super().__init__(name=name)
         if not isinstance(trainable, bool) or isinstance(layers, Layer):

@@ -4,12 +4,7 @@ from sys import modules as _modules
 from types import SimpleNamespace as _Namespace
 
 from minicnn.autograd.recording import drawable as _drawable
-from minicnn.ops.convolution import (
-    conv2d,
-    conv2d_transpose,
-    convolve2d,
-    cross_correlate2d,
-)
+from minicnn.ops.convolution import conv2d, conv2d_transpose, convolve2d, cross_correlate2d
 from minicnn.ops.elementwise import (
     abs,
     add,

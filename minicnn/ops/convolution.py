@@ -28,12 +28,7 @@ from minicnn.ops.fusion import convolution_layer, convolution_max_pool
 from minicnn.ops.shape import reshape
 from minicnn.ops.windows import remembered
 
-__all__ = [
-    "conv2d",
-    "conv2d_transpose",
-    "convolve2d",
-    "cross_correlate2d",
-]
+__all__ = ["conv2d", "conv2d_transpose", "convolve2d", "cross_correlate2d"]
 
 
 def conv2d(

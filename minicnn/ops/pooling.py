@@ -135,11 +135,7 @@ def average_pool2d(
 def average_pool2d_gradient(dy: Tensor, g: Geometry) -> Tensor:
     """Return images (N,H,W,C): each value shared among its window; the adjoint of the mean."""
     value = kernel("average_pool2d_gradient", dy.size, dy.data)(dy.data, g)
-    return record(
-        "average_pool2d_gradient",
-        value,
-        (dy, lambda dz, z: _average_again(dz, g)),
-    )
+    return record("average_pool2d_gradient", value, (dy, lambda dz, z: _average_again(dz, g)))
 
 
 def _average_again(x: Tensor, g: Geometry) -> Tensor:

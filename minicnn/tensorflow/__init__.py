@@ -7,25 +7,22 @@ arguments are TensorFlow's.
 
 from __future__ import annotations
 
+import builtins
 import importlib
+import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn import config, ops
-from minicnn.autograd.tensor import (
-    Tensor,
-    alongside,
-    as_numpy,
-    beside,
-    constant,
-    convert_to_tensor,
-)
+from minicnn.autograd.tensor import Tensor, alongside, as_numpy, beside, constant, convert_to_tensor
 from minicnn.config import element_type
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, check_choice
 from minicnn.keras import Namespace, look_up
 from minicnn.kernels.placement import check_same_device
+from minicnn.layers.symbolic import SymbolicTensor
 
 bool = np.dtype("bool")
 float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))
@@ -53,10 +50,10 @@ SAME = {
 }
 
 _IN_MATH = (
-    *("add_n", "argmax", "argmin", "equal", "greater", "greater_equal", "less", "less_equal"),
-    *("logical_and", "logical_not", "logical_or", "not_equal", "reduce_all", "reduce_any"),
-    *("reduce_std", "reduce_variance"),
-)
+    "add_n", "argmax", "argmin", "equal", "greater", "greater_equal", "is_finite", "is_inf",
+    "is_nan", "less", "less_equal", "logical_and", "logical_not", "logical_or", "not_equal",
+    "reduce_all", "reduce_any", "reduce_std", "reduce_variance",
+)  # fmt: skip
 #: Names that stand in `tf` alone.
 _SINGLE = {
     "TensorSpec": "minicnn.data:TensorSpec",
@@ -64,15 +61,12 @@ _SINGLE = {
     "custom_gradient": "minicnn.tensorflow.gradients:custom_gradient",
     **{
         name: f"minicnn.tensorflow.arrays:{name}"
-        for name in ("clip_by_global_norm", "tile", "unstack")
+        for name in ("clip_by_global_norm", "pad", "tile", "unstack")
     },
 }
-_FILES = {
-    "decode_image": "minicnn.tensorflow.image_files:decode_image",
-    "decode_jpeg": "minicnn.tensorflow.image_files:decode_jpeg",
-    "decode_png": "minicnn.tensorflow.image_files:decode_png",
-    "read_file": "minicnn.tensorflow.image_files:read_file",
-}
+_FILES = dict.fromkeys(
+    ("decode_image", "decode_jpeg", "decode_png", "read_file"), "minicnn.tensorflow.image_files:*"
+)
 _NAMESPACES = {
     "io": Namespace("tf.io", _FILES),
     "linalg": Namespace(
@@ -122,17 +116,35 @@ def stop_gradient(input: Any) -> Tensor:  # noqa: A002
     return convert_to_tensor(input).detach()
 
 
+def device(device_name: Any) -> Any:
+    """Return the `with` block in which new tensors lie where TensorFlow's name says: "/GPU:0"."""
+    found = re.search("cpu|gpu", str(getattr(device_name, "name", device_name)).lower())
+    kind = check_choice("device", "device_name", found[0] if found else device_name, ["cpu", "gpu"])
+    return config.use_cpu() if kind == "cpu" else config.use_backend("cupy")
+
+
+def print(*inputs: Any, output_stream: Any = None, sep: str = " ", end: str = "\n") -> None:
+    """Print values, tensors as their numbers, by default where errors are shown."""
+    values = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
+    builtins.print(*values, sep=sep, end=end, file=output_stream or sys.stderr)
+
+
+def is_tensor(x: Any) -> Any:
+    """Return whether something is a tensor, as operations return."""
+    return isinstance(x, Tensor | SymbolicTensor)
+
+
 # Arrays made anew.
 
 
 def zeros(shape: Sequence[int], dtype: Any = float32) -> Tensor:
     """Return a tensor of zeros."""
-    return constant(np.zeros(tuple(shape), element_type("zeros", dtype)))
+    return constant(np.zeros(as_numpy(shape), element_type("zeros", dtype)))
 
 
 def ones(shape: Sequence[int], dtype: Any = float32) -> Tensor:
     """Return a tensor of ones."""
-    return constant(np.ones(tuple(shape), element_type("ones", dtype)))
+    return constant(np.ones(as_numpy(shape), element_type("ones", dtype)))
 
 
 def zeros_like(input: Any, dtype: Any = None) -> Tensor:  # noqa: A002
@@ -276,9 +288,18 @@ logical_and = _compared(np.logical_and, "logical_and")
 logical_or = _compared(np.logical_or, "logical_or")
 
 
-def logical_not(x: Any) -> Tensor:
-    """Return where x is false."""
-    return Tensor(np.logical_not(convert_to_tensor(x).data))
+def _tested(function: Callable[[Any], Any], what: str) -> Callable[[Any], Tensor]:
+    def test(x: Any) -> Tensor:
+        return Tensor(function(convert_to_tensor(x).data))
+
+    test.__doc__ = f"Return where x is {what}."
+    return test
+
+
+logical_not = _tested(np.logical_not, "false")
+is_nan = _tested(np.isnan, "no number")
+is_finite = _tested(np.isfinite, "a number and not infinite")
+is_inf = _tested(np.isinf, "infinite")
 
 
 def reduce_all(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""TensorFlow's names that repeat and take apart tensors, and limit gradients."""
+"""TensorFlow's names that repeat, pad and take apart tensors, and limit gradients."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, as_numpy, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError
+from minicnn.autograd.tensor import Tensor, alongside, as_numpy, convert_to_tensor
+from minicnn.errors import ArgumentError, ShapeError, check_choice
 
-__all__ = ["clip_by_global_norm", "tile", "unstack"]
+__all__ = ["clip_by_global_norm", "pad", "tile", "unstack"]
+
+_MODES = ["constant", "reflect", "symmetric"]
 
 
 def tile(input: Any, multiples: Any) -> Tensor:  # noqa: A002 - TensorFlow's name
@@ -28,6 +30,40 @@ def tile(input: Any, multiples: Any) -> Tensor:  # noqa: A002 - TensorFlow's nam
     for axis, many in enumerate(times):
         places = np.tile(np.arange(x.shape[axis]), many)
         x = x if many == 1 else x[(*(slice(None),) * axis, places)]
+    return x
+
+
+def pad(tensor: Any, paddings: Any, mode: str = "constant", constant_values: Any = 0) -> Tensor:
+    """Return a tensor with more elements before and after each axis.
+
+    Args:
+        tensor: what is padded.
+        paddings: (before, after) for each axis, or one pair or number for all.
+        mode: `"constant"`; `"reflect"` or `"symmetric"`, mirrored without or with the edge.
+        constant_values: what is added in the first mode, default 0.
+
+    >>> pad([[1.0, 2.0, 3.0]], [[0, 0], [2, 1]], "reflect").numpy().tolist()
+    [[3.0, 2.0, 1.0, 2.0, 3.0, 2.0]]
+    """
+    x, kind = convert_to_tensor(tensor), check_choice("pad", "mode", mode, _MODES)
+    try:
+        sides = np.broadcast_to(as_numpy(paddings), (x.ndim, 2)).tolist()
+    except ValueError:
+        sides = [[-1, -1]]
+    if min(map(min, sides), default=0) < 0:
+        raise ShapeError(
+            f"pad: paddings={paddings!r}, but a tensor of shape {x.shape} needs {x.ndim} pairs "
+            f"(before, after) of numbers >= 0."
+        )
+    value = 0 if constant_values is None else constant_values
+    for axis, side in enumerate(sides):
+        if kind == "constant":
+            shapes = [(*x.shape[:axis], n, *x.shape[axis + 1 :]) for n in side]
+            before, after = (alongside(np.full(shape, value, x.dtype), x) for shape in shapes)
+            x = ops.concatenate([before, x, after], axis) if any(side) else x
+        else:
+            places = np.pad(np.arange(x.shape[axis]), side, kind)  # type: ignore[call-overload]
+            x = x[(*(slice(None),) * axis, places)]
     return x
 
 

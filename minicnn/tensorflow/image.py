@@ -180,10 +180,7 @@ def resize_with_pad(
     def fitted(x: Tensor) -> Tensor:
         wanted = (target_height, target_width)
         top, left, height, width = whole_in((x.shape[1], x.shape[2]), wanted)
-        sides = (
-            (top, target_height - height - top),
-            (left, target_width - width - left),
-        )
+        sides = ((top, target_height - height - top), (left, target_width - width - left))
         return ops.pad2d(resize(x, (height, width), method), sides)
 
     return _on_images(fitted, image)

@@ -23,30 +23,11 @@ from minicnn.errors import ArgumentError
 from minicnn.losses import sparse_categorical_crossentropy
 
 __all__ = [
-    "avg_pool2d",
-    "bias_add",
-    "conv2d",
-    "elu",
-    "gelu",
-    "l2_loss",
-    "leaky_relu",
-    "log_softmax",
-    "max_pool2d",
-    "moments",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "sigmoid_cross_entropy_with_logits",
-    "silu",
-    "softmax",
-    "softmax_cross_entropy_with_logits",
-    "softplus",
-    "softsign",
-    "sparse_softmax_cross_entropy_with_logits",
-    "swish",
-    "tanh",
-]
+    "avg_pool2d", "bias_add", "conv2d", "elu", "gelu", "l2_loss", "leaky_relu", "log_softmax",
+    "max_pool2d", "moments", "relu", "relu6", "selu", "sigmoid",
+    "sigmoid_cross_entropy_with_logits", "silu", "softmax", "softmax_cross_entropy_with_logits",
+    "softplus", "softsign", "sparse_softmax_cross_entropy_with_logits", "swish", "tanh",
+]  # fmt: skip
 
 swish = silu
 

@@ -9,15 +9,6 @@ from minicnn.utils.images import array_to_img, img_to_array, load_img, save_img
 Sequence = PyDataset
 
 __all__ = [
-    "PyDataset",
-    "Sequence",
-    "array_to_img",
-    "image_dataset_from_directory",
-    "img_to_array",
-    "load_img",
-    "normalize",
-    "save_img",
-    "set_random_seed",
-    "split_dataset",
-    "to_categorical",
-]
+    "PyDataset", "Sequence", "array_to_img", "image_dataset_from_directory", "img_to_array",
+    "load_img", "normalize", "save_img", "set_random_seed", "split_dataset", "to_categorical",
+]  # fmt: skip

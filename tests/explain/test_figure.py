@@ -204,7 +204,7 @@ def test_what_cannot_be_drawn_is_refused():
         draw(record, reading="scatter", max_numbers=116)
     with pytest.raises(ArgumentError, match=r"a figure of .* would show 27 numbers, more than"):
         draw(record, max_numbers=26)
-    with pytest.raises(ArgumentError, match=r"max_numbers=0 must be an integer >= 1"):
+    with pytest.raises(ArgumentError, match=r"max_numbers=0, but it must be an integer >= 1"):
         draw(record, max_numbers=0)
     assert draw(record, max_numbers=27).axes
 

@@ -24,10 +24,7 @@ from minicnn.kernels.compiled.kernel_gradient import (
     conv2d_kernel_gradient,
     kernel_and_bias_gradient,
 )
-from minicnn.kernels.compiled.normalization import (
-    batch_normalization,
-    batch_normalization_gradient,
-)
+from minicnn.kernels.compiled.normalization import batch_normalization, batch_normalization_gradient
 from minicnn.kernels.compiled.pooling import (
     average_pool2d,
     average_pool2d_gradient,
