@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 __all__ = ["ArgumentError", "BackendError", "DataError", "DeviceError",
            "DeviceLostError", "DeviceMemoryError", "ImageWarning", "MinicnnError",
-           "OutputError", "ShapeError", "SignatureError", "SymbolicError",
+           "MissingAttributeError", "OutputError", "ShapeError", "SignatureError", "SymbolicError",
            "WeightsError", "Worded", "attribute_error", "check_call", "check_choice",
            "check_whole", "check_within", "counted", "did_you_mean", "missing_axes",
            "suggest_attributes", "suggestions", "truth_cure", "unknown_argument",
@@ -403,14 +403,26 @@ def suggest_attributes(*packages: ModuleType) -> None:
         names.setdefault("__getattr__", functools.partial(_missing, package))
 
 
-def missing_attribute(owner: Any, name: str, why: str = "") -> AttributeError:
-    """Return the error for an attribute that an object has not, with the one that was meant."""
-    text = f"{type(owner).__name__!r} object has no attribute {name!r}"
-    names = () if why or name.startswith("_") else [n for n in dir(owner) if n[0] != "_"]
-    meant = [n for n in _ELSEWHERE.get(name, ()) if n in names][:1]
-    hint = why or did_you_mean(meant or suggestions(name, names))
-    # With a name and no object Python does not add a guess of its own.
-    return AttributeError(f"{text}{f'; {hint}' if hint else ''}", name=name)
+class MissingAttributeError(AttributeError):
+    """An attribute that an object has not; which one was meant is sought when it is read.
+
+    Args:
+        owner: the object.
+        name: the attribute's name.
+        why: what is said of it instead of a suggestion.
+    """
+
+    def __init__(self, owner: Any, name: str, why: str = "") -> None:
+        # With a name and no object Python does not add a guess of its own.
+        super().__init__(name=name)
+        self.owner, self.missing, self.why = owner, name, why
+
+    def __str__(self) -> str:
+        names = [n for n in dir(self.owner) if n[0] != "_"]
+        meant = [n for n in _ELSEWHERE.get(self.missing, ()) if n in names][:1]
+        hint = self.why or did_you_mean(meant or suggestions(self.missing, names))
+        text = f"{type(self.owner).__name__!r} object has no attribute {self.missing!r}"
+        return f"{text}{f'; {hint}' if hint else ''}"
 
 
 def _missing(package: ModuleType, name: str) -> Any:

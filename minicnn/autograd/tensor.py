@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.recording import OPERATORS, Node, Vjp, is_recording, state
-from minicnn.errors import ArgumentError, MinicnnError, ShapeError, missing_attribute
+from minicnn.errors import ArgumentError, MinicnnError, MissingAttributeError, ShapeError
 from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 from minicnn.kernels.probing import availability
 
@@ -101,7 +101,7 @@ class Tensor:
             """Say of an attribute that is missing which one, or which function, was meant."""
             function = _AS_FUNCTION.get(name)
             why = f"minicnn.ops.{function}(x, ...) does that" if function else ""
-            raise missing_attribute(self, name, why)
+            raise MissingAttributeError(self, name, why)
 
     def numpy(self) -> Array:
         """Return the array, from the GPU as a copy."""

@@ -17,9 +17,9 @@ from minicnn.autograd.tensor import Tensor, Variable, beside, given
 from minicnn.errors import (
     ArgumentError,
     DeviceError,
+    MissingAttributeError,
     ShapeError,
     check_call,
-    missing_attribute,
     missing_axes,
     unknown_argument,
 )
@@ -299,8 +299,8 @@ class Layer(WeightOwner):
             own = vars(self)
             wanted = "kernel" if name == "weight" else name
             if own.get("built", True) or f"{wanted}_initializer" not in own:
-                raise missing_attribute(self, name)
-            raise missing_attribute(
+                raise MissingAttributeError(self, name)
+            raise MissingAttributeError(
                 self,
                 name,
                 f"{self.where} makes {wanted!r} when it first sees an input: call it on data, or "
