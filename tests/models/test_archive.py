@@ -230,7 +230,8 @@ def test_what_cannot_be_stored():
 
 
 def keras_values():
-    return np.load(ORACLES / "keras_models.npz")
+    with np.load(ORACLES / "keras_models.npz") as stored:
+        return dict(stored)
 
 
 def test_a_model_that_keras_saved_predicts_and_goes_on_training():
