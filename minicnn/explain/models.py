@@ -378,8 +378,9 @@ def _inputs(model: Any, x: Any) -> list[Array]:
         ArgumentError: there are too many or too few, or they are no numbers.
     """
     places = model.graph.inputs
+    x = model.graph.in_order(x) if isinstance(x, dict) else x
     given = list(x) if isinstance(x, list | tuple) and len(places) > 1 else [x]
-    if len(given) != len(places) or isinstance(x, dict):
+    if len(given) != len(places):
         names = ", ".join(place.name for place in places)
         raise ArgumentError(
             f"explain: {model.name} has {len(places)} inputs ({names}); give a list of as many "

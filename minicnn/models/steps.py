@@ -105,6 +105,7 @@ class StepNames:
     name: str
     _metrics: list[list[Metric]]
     _weighted_metrics: list[list[Metric]]
+    _losses: list[Any]
     _output_losses: list[Metric | None]
     _loss_mean: Mean
     _resolved_names: list[str]
@@ -134,6 +135,9 @@ class StepNames:
         names = self._resolved_names
         if not isinstance(value, dict) or any(isinstance(v, dict | list) for v in value.values()):
             return flatten(value)
+        if argument == "y":  # what nothing is measured of need not be given
+            used = zip(names, self._losses, self._metrics, self._weighted_metrics, strict=True)
+            value = {**{n: None for n, loss, *more in used if not (loss or any(more))}, **value}
         check_names(self.name, argument, value, names)
         return [value[name] for name in names]
 

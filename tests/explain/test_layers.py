@@ -439,7 +439,7 @@ def test_a_large_dense_layer_is_opened_in_a_part():
     ("x", "told"),
     [
         ([np.ones((1, 3, 4, 1))], r"has 2 inputs \(a, b\)"),
-        ({"a": 1, "b": 2}, r"has 2 inputs \(a, b\)"),
+        ({"a": 1, "c": 2}, "names 'a', 'c', but the model has 'a', 'b'"),
         ([np.ones((1, 3, 4, 1)), "b"], "str cannot be used"),
         ([np.ones((0, 3, 4, 1)), np.ones((0, 3, 4, 1))], "holds no numbers"),
     ],

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from minicnn import GradientTape, Model, Sequential, Variable, layers
+from minicnn import GradientTape, Model, Sequential, Variable, explain, layers
 from minicnn import optimizers as opt
 from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, DataError
@@ -103,6 +103,16 @@ def test_names_and_orders_that_do_not_fit_are_refused():
         model.fit(broken, Y, verbose=0)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_an_output_that_is_not_measured_needs_no_truth():
+    model = named()
+    model.compile("sgd", {"mask": "mse"})
+    for x, y in ((X, {"mask": Y["mask"]}), (Dataset.from_tensors((X, {"mask": Y["mask"]})), None)):
+        history = model.fit(x, y, validation_data=(X, Y), verbose=0).history
+        assert set(history) == {"loss", "val_loss"}
+    found = [explain(model, x).rows[-1].output for x in (X, [X["age"], X["img"]])]
+    np.testing.assert_array_equal(*found)
 
 
 def test_lists_inside_lists():
