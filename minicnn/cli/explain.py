@@ -142,9 +142,10 @@ def _strongest_part(op: str, arguments: dict[str, Any]) -> Any:
     """Return a window of a few rows and columns of a large image around its largest number."""
     import numpy as np
 
+    from minicnn.autograd.tensor import as_numpy
     from minicnn.explain.calls import operation_named
 
-    y = np.abs(np.asarray(operation_named(op)(**arguments)))
+    y = np.abs(as_numpy(operation_named(op)(**arguments)))
     if y.ndim not in (2, 4) or (y.ndim == 4 and len(y) > 1):
         return None
     y = y[0].max(axis=-1) if y.ndim == 4 else y

@@ -51,12 +51,11 @@ def warn_of_pixels(model: Any, x: Any) -> None:
     for part in map(plain, flatten(x)):
         kind = getattr(part, "dtype", np.dtype(bool))
         image = part.ndim > 1 if kind == np.uint8 else part.ndim == 4 and kind.kind in "fiu"
-        if not image or part.min() < 0 or not 50 < part.max() <= 255:
-            continue
-        if _takes_pixels_as_they_are(model):
+        high = float(part.max()) if image and part.size else 0.0
+        if 50 < high <= 255 and part.min() >= 0 and _takes_pixels_as_they_are(model):
             warnings.warn(
-                f"fit: x holds values up to {part.max():g}, and weights learn from numbers of "
-                f"about 1: give x / 255, or let the model begin with layers.Rescaling(1 / 255).",
+                f"fit: x holds values up to {high:g}, and weights learn from numbers of about 1: "
+                f"give x / 255, or let the model begin with layers.Rescaling(1 / 255).",
                 stacklevel=5,
             )
 
@@ -77,8 +76,9 @@ def warn_of_loss(model: Any, loss: float) -> bool:
     rate = float(np.max(model.optimizer.learning_rate))
     warnings.warn(
         f"{model.name}: the loss became {loss}, and nothing is learned from here on: the "
-        f"learning_rate {rate:g} is too large (try a tenth, or clipnorm=1.0 in the optimizer), or "
-        f"the data hold NaN or infinity; make the model anew.",
+        f"learning_rate {rate:g} is too large (try a tenth, or clipnorm=1.0 in the optimizer), the "
+        f"data hold NaN or infinity, or, on a GPU, y holds a class number that is none; make the "
+        f"model anew.",
         stacklevel=5,
     )
     return True
