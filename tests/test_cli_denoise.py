@@ -9,8 +9,9 @@ import tifffile
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from minicnn import config
 from minicnn.applications.denoising import add_noise, denoise_at, median_filter, psnr
-from minicnn.applications.runs import Settings, build, fitting_scale, save_settings
+from minicnn.applications.runs import Settings, build, fitting_scale, load_model, save_settings
 from minicnn.cli import app
 from minicnn.datasets import render_cells
 from minicnn.images import read_picture, resize
@@ -26,6 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose network knows nothing; where results go does not depend on it."""
     folder = tmp_path_factory.mktemp("run")
     save_settings(SETTINGS, folder)
+    config.set_random_seed(3)
     build(SETTINGS).save_weights(folder / "model.safetensors")
     return folder
 
@@ -56,7 +58,8 @@ def test_a_folder_keeps_its_folders_and_what_cannot_be_read_is_named(
     save(cell, data / "top.png", data / "a" / "deep" / "x.bmp", data / ".git" / "hidden.png")
     (data / "a" / "broken.png").write_bytes(b"no image")
     (data / "a" / "notes.csv").write_text("1,2")
-    result = run(data, "--model", model, "--output", tmp_path / "out")
+    (tmp_path / "link").symlink_to(data)  # the same images once more, which are taken once
+    result = run(data, tmp_path / "link", "--model", model, "--output", tmp_path / "out")
     assert result.exit_code == 1
     assert f"skipped: cannot read {data / 'a' / 'broken.png'}: neither a PNG" in result.output
     assert "1 file was not read (1 .csv)" in result.output
@@ -89,6 +92,26 @@ def test_each_image_keeps_its_format_and_its_bits(
     assert 256 < camera.max() < 4096
 
 
+def test_a_part_is_denoised_as_in_the_whole_picture(tmp_path: Path, model: Path) -> None:
+    """Away from the edges that were cut, whatever the sizes; so nothing is displaced."""
+    cells = np.rint(65535 * render_cells(1, (44, 48), seed=3).images[0]).astype(np.uint16)
+    sizes = [(44, 48), (43, 45), (41, 47), (42, 46)]
+    for height, width in sizes:
+        part = cells[:height, :width]
+        tifffile.imwrite(tmp_path / f"{height}.tif", part, photometric="rgb")
+    result = run(tmp_path, "--model", model, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    whole, *parts = (
+        tifffile.imread(tmp_path / "out" / f"{height}-denoised.tif").astype(int)[:22, :26]
+        for height, _ in sizes
+    )
+    drawn = load_model(model, (44, 48)).predict(cells[None] / np.float32(65535), verbose=0)
+    assert drawn.std() > 0.005
+    assert np.abs(whole - 65535 * drawn[0, :22, :26]).max() <= 1
+    for part in parts:
+        assert np.abs(part - whole).max() <= 1
+
+
 @pytest.mark.parametrize(
     "names",
     [
@@ -110,6 +133,8 @@ def test_two_images_never_become_one_file(
     results = {name.casefold() for name in written(out)}
     assert len(results) == 2 * len(names)
     assert sum("-denoised" in name for name in results) == len(names)
+    if names == ("a/1.png", "b/1.png"):  # the folders tell which is which
+        assert {"a/1-denoised.png", "b/1-denoised.png"} < results
 
 
 def test_an_image_is_not_replaced_by_the_result_of_another(

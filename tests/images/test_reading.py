@@ -360,8 +360,9 @@ def test_damaged_files_have_a_reason(source, reason):
         assert re.search(reason, found), found
         assert len(found) < 120
     else:
-        with pytest.raises(DataError, match="6 of its 6 numbers are NaN or infinite"):
-            found.scaled()
+        for value_range in (None, (0, 1)):
+            with pytest.raises(DataError, match="6 of its 6 numbers are NaN or infinite"):
+                found.scaled(value_range)
 
 
 @pytest.mark.parametrize("seed", range(40))
