@@ -58,8 +58,7 @@ def _spans(g: Geometry) -> list[str]:
 def convolution_notes(g: Geometry, padding: str = "Padding with zeros") -> list[str]:
     """Return what there is to say about the sizes of a convolution or pooling.
 
-    >>> from minicnn.errors import counted
-    from minicnn.geometry import conv2d_geometry
+    >>> from minicnn.geometry import conv2d_geometry
     >>> for note in convolution_notes(conv2d_geometry((5, 8), (3, 2), (2, 3), ((1, 1), (0, 0)))):
     ...     print(note)
     Height: floor((5 + 1 + 1 - 1*(3 - 1) - 1) / 2) + 1 = 3.
@@ -86,8 +85,7 @@ def convolution_notes(g: Geometry, padding: str = "Padding with zeros") -> list[
 def transposed_notes(g: Geometry) -> list[str]:
     """Return what there is to say about the sizes of a transposed convolution.
 
-    >>> from minicnn.errors import counted
-    from minicnn.geometry import conv2d_transpose_geometry
+    >>> from minicnn.geometry import conv2d_transpose_geometry
     >>> for note in transposed_notes(conv2d_transpose_geometry((2, 3), (3, 4), 2, "same")):
     ...     print(note)
     Height: natural size (2 - 1)*2 + 1*(3 - 1) + 1 = 5, 1 cropped: 4.
