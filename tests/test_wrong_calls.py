@@ -219,8 +219,9 @@ def test_a_loss_that_is_no_number_is_one_sentence_without_numpys():
         model.fit(IMAGES, IMAGES[:, 1:-1, 1:-1], epochs=6, verbose=0)
     assert len(told) == 1
     assert re.search("loss became .* learning_rate 1e[+]09 is too large", str(told[0].message))
-    with pytest.warns(UserWarning, match="the data hold NaN or infinity"):
+    with pytest.warns(UserWarning, match="the data hold NaN or infinity") as of_batch:
         mapper().train_on_batch(IMAGES * np.nan, IMAGES[:, 1:-1, 1:-1])
+    assert told[0].filename == of_batch[0].filename == __file__  # the line of the call is shown
 
 
 # Models and layers.

@@ -69,7 +69,7 @@ def _takes_pixels_as_they_are(model: Any) -> bool:
     return False
 
 
-def warn_of_loss(model: Any, loss: float) -> bool:
+def warn_of_loss(model: Any, loss: float, stacklevel: int = 5) -> bool:
     """Warn of a loss that is no number any more; return whether it is none."""
     if np.isfinite(loss):
         return False
@@ -79,6 +79,6 @@ def warn_of_loss(model: Any, loss: float) -> bool:
         f"learning_rate {rate:g} is too large (try a tenth, or clipnorm=1.0 in the optimizer), the "
         f"data hold NaN or infinity, or, on a GPU, y holds a class number that is none; make the "
         f"model anew.",
-        stacklevel=5,
+        stacklevel=stacklevel,
     )
     return True

@@ -256,7 +256,7 @@ class Compiled(Choices):
         if class_weight is not None:
             sample_weight = class_weights(class_weight, y, sample_weight)
         logs = self._on_batch(self.train_step, x, y, sample_weight)
-        warn_of_loss(self, logs.get("loss", 0.0))
+        warn_of_loss(self, logs.get("loss", 0.0), stacklevel=4)
         return logs if return_dict else self._in_order_of_compile(logs)
 
     @card_watched
