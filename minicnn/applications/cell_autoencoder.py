@@ -27,6 +27,9 @@ __all__ = ["cell_autoencoder", "displaced_by", "encoder_of"]
 
 Array = NDArray[Any]
 
+#: A mean of 3x3 pixels, in which a checkerboard cancels, and little is left of what is near it.
+SOFTENING = np.outer([1, 2, 1], [1, 2, 1])[:, :, None, None] / 16
+
 #: Brightness, red against blue and green against both, from red, green and blue: one a column.
 OPPONENT = np.array([[1 / 3, 4, -2], [1 / 3, 0, 4], [1 / 3, -4, -2]])
 
@@ -56,7 +59,7 @@ def cell_autoencoder(
         filters: channels of the encoder's stages; the decoder goes back through them.
         code_channels: channels of the code.
         decoder: `"transpose"` (transposed convolution 3x3, stride 2), `"smooth"` (the same, and
-            at the end the mean of each 2x2 pixels, in which a checkerboard cancels) or
+            at the end a mean of each 3x3 pixels, in which a checkerboard cancels) or
             `"upsample"` (pixels copied, then convolution 3x3, which leaves none).
         skips: hand each encoder stage's result, before its pool, to the decoder stage of its size
             (a U-Net). The code then no longer limits what the output can show: for denoising,
@@ -121,8 +124,7 @@ def cell_autoencoder(
         moved = displaced[number - 1] if displaced else (0, 0)
         x = _upward(x, drawn, decoder, stage, moved, use_bias=not normalized)
         if last and decoder == "smooth":
-            # As a convolution, which is compiled already; an average pool would be compiled anew.
-            x = _fixed(np.ones((2, 2, 1, 1)) / 4 * np.eye(drawn), f"{stage}_mean")(x)
+            x = _fixed(SOFTENING * np.eye(drawn), f"{stage}_mean")(x)
         if normalized:
             x = _normalized_relu(x, stage)
         if skips:

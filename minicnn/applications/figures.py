@@ -41,13 +41,7 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     return Path(path)
 
 
-def show(
-    axes: Axes,
-    image: Array,
-    title: str = "",
-    size: float = 8,
-    extent: tuple[float, float, float, float] | None = None,
-) -> None:
+def show(axes: Axes, image: Array, title: str = "", size: float = 8, extent: Any = None) -> None:
     """Draw an image (H,W,C) in [0, 1] without axes; `extent` is left, right, bottom and top."""
     image = np.clip(image[..., 0] if image.shape[-1] == 1 else image, 0, 1)
     axes.imshow(image, "gray", vmin=0, vmax=1, extent=extent, aspect="auto" if extent else "equal")
@@ -60,12 +54,9 @@ def show(
 
 
 def rows_of_images(
-    rows: Sequence[tuple[str, Array, list[str] | None]],
-    size: float = 1.05,
-    *,
-    title: str = "",
+    rows: Sequence[tuple[str, Array, list[str] | None]], size: float = 1.05, *, title: str = "",
     framed: bool = False,
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Return rows of images with a label before each row and a line above each image.
 
     All lie on one axes, in inches from its upper left corner: to arrange axes of their own for
@@ -111,14 +102,6 @@ def rows_of_images(
     return figure
 
 
-def _side_by_side(rows: Sequence[tuple[str, Array, list[str] | None]]) -> Figure:
-    """Return the single images of rows large and next to each other."""
-    figure = figure_of(3.0 * len(rows), 3.3)
-    for axes, (label, images, titles) in zip(figure.subplots(1, len(rows)), rows, strict=True):
-        show(axes, images[0], f"{label}, {titles[0]}" if titles else label, 11)
-    return figure
-
-
 def _decibels(clean: Array, other: Array) -> list[str]:
     return [f"{value:.1f} dB" for value in psnr(clean, other)]
 
@@ -144,7 +127,10 @@ def draw_denoising(clean: Array | None, noisy: Array, results: Array) -> Figure:
             ("noisy", noisy, _decibels(clean, noisy)),
             ("denoised", results, _decibels(clean, results)),
         ]
-    return rows_of_images(rows) if len(noisy) > 1 else _side_by_side(rows)
+    if len(noisy) > 1:
+        return rows_of_images(rows)
+    lines = [", ".join([label, *(titles or [])]) for label, _, titles in rows]
+    return rows_of_images([("", np.concatenate([row[1] for row in rows]), lines)], size=3.0)
 
 
 def draw_search(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minicnn.cli.shared import Device, computing_on, console, step, told
+from minicnn.cli.shared import Device, console, step, told, training_on
 from minicnn.cli.training import code_text, fit, report
 
 __all__ = ["demo"]
@@ -16,16 +16,11 @@ __all__ = ["demo"]
 DEMO_FOLDER = Path("minicnn-demo")
 DEMO_SIZE = (48, 48)
 
-#: What the demo's autoencoder has other than the preset: enough to draw each cell in its own tint
-#: after a few epochs, and no checkerboard.
+#: What the demo's autoencoder has other than the preset, to draw cells in their tints soon.
 DRAWN: dict[str, Any] = {
-    "filters": (16, 16, 32),
-    "code_channels": 16,
-    "decoder": "smooth",
-    "opponent": True,
-    "learning_rate": 1e-2,
-    "epochs": 14,
-}
+    "filters": (16, 32, 64), "code_channels": 16, "decoder": "smooth", "opponent": True,
+    "learning_rate": 1e-2, "epochs": 11, "batch_size": 8,
+}  # fmt: skip
 
 
 def demo(
@@ -39,7 +34,7 @@ def demo(
 
     began = time.perf_counter()
     common = {"image_size": DEMO_SIZE, "seed": seed}
-    with told(), computing_on(device):
+    with told(), training_on(device):
         for folder in (output, output / "denoiser"):
             _make_way(folder)
             claim_folder(folder, resume=False)

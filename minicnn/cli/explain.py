@@ -34,8 +34,7 @@ def explain(
     bias: Annotated[str | None, typer.Option(help="Numbers, one for each filter.")] = None,
     strides: Annotated[str | None, typer.Option("--strides", "--stride", help="2 or 2,3.")] = None,
     padding: Annotated[
-        str | None,
-        typer.Option(help="valid, same, 1, height,width or top,bottom,left,right."),
+        str | None, typer.Option(help="valid, same, 1, height,width or top,bottom,left,right.")
     ] = None,
     dilation: Annotated[str | None, typer.Option(help="Distance of kernel elements.")] = None,
     groups: Annotated[int | None, typer.Option(min=1, help="Groups of channels.")] = None,
@@ -52,16 +51,14 @@ def explain(
         str | None, typer.Option(help="Gradient of the result, for --direction; default ones.")
     ] = None,
     direction: Annotated[
-        str | None,
-        typer.Option(help='What text and pictures show: forward, "gradient of x", ...'),
+        str | None, typer.Option(help='What text and pictures show: forward, "gradient of x", ...')
     ] = None,
     reading: Annotated[
         str | None, typer.Option(help="gather or scatter, for pictures and animations.")
     ] = None,
     cell: Annotated[str | None, typer.Option(help="Only this number, e.g. 0,1,2,0.")] = None,
     window: Annotated[
-        str | None,
-        typer.Option(help="Part of the result, first:after of rows,columns: 0:3,2:6."),
+        str | None, typer.Option(help="Part of the result, first:after of rows,columns: 0:3,2:6.")
     ] = None,
     max_terms: Annotated[
         int | None, typer.Option(min=1, help="How many products may be shown.")

@@ -15,8 +15,12 @@ from rich.console import Console
 from minicnn import config
 from minicnn.errors import BackendError, ImageWarning, MinicnnError, check_choice
 from minicnn.kernels import backends
+from minicnn.kernels.probing import compiles
 
-__all__ = ["Device", "computing_on", "console", "errors", "removed_if_empty", "step", "told"]
+__all__ = [
+    "Device", "computing_on", "console", "errors", "removed_if_empty", "step", "told",
+    "training_on",
+]  # fmt: skip
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -49,6 +53,17 @@ def computing_on(device: str | None) -> Iterator[None]:
     name = "cupy" if wanted == "gpu" else "auto" if before == "cupy" else before
     with config.use_backend(name):
         yield
+
+
+@contextlib.contextmanager
+def training_on(device: str | None) -> Iterator[None]:
+    """Compute on a device as `computing_on` does; where Numba trains, two processes compile."""
+    ahead: Any = contextlib.nullcontext
+    with computing_on(device):
+        if config.backend() in ("auto", "numba") and compiles():
+            from minicnn.kernels.compiled.ahead import compiled_ahead as ahead
+        with ahead():
+            yield
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from minicnn.cli.shared import Device, computing_on, console, errors, removed_if_empty, step, told
+from minicnn.cli.shared import Device, console, errors, removed_if_empty, step, told, training_on
 from minicnn.errors import ArgumentError, DataError, check_choice, counted
 
 if TYPE_CHECKING:
@@ -115,8 +115,7 @@ def code_text(run: TrainingRun) -> str:
 
 def train(
     data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of class folders of images; only --resume knows it."),
+        Path | None, typer.Option(help="Folder of class folders of images; only --resume knows it.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the run.")] = RUN_FOLDER,
     preset: Annotated[
@@ -195,7 +194,7 @@ def train(
         "--preset": preset,
         "--data": None if data is None else str(data.resolve()),
     }
-    with told(), computing_on(device), removed_if_empty(output):
+    with told(), training_on(device), removed_if_empty(output):
         asked = _checked({option: value for option, value in asked.items() if value is not None})
         settings = _resumed(output, asked) if resume else _begun(asked)
         folder = Path(settings.data)

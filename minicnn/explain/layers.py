@@ -352,9 +352,7 @@ def _noise(layer: Any, shape: tuple[int, ...], training: bool) -> list[Stage]:
 def _moved(name: str, formula: str, note: str, run: Any, source: Any) -> list[Stage]:
     return [
         Stage(
-            name,
-            run,
-            lambda step, limits: moved_records(name, formula, step, limits, source, note),
+            name, run, lambda step, limits: moved_records(name, formula, step, limits, source, note)
         )
     ]
 

@@ -138,7 +138,8 @@ def test_the_demos_network_has_learned_tints_when_it_ends(tmp_path: Path) -> Non
     assert psnr(test.images, drawn).mean() >= 24
     tints, asked = tint(train.images), tint(test.images)
     codes, queries = encode(run.model, train.images), encode(run.model, test.images)
-    assert apart(tints[nearest(codes, queries, 5)[0]], asked) <= 4.5
+    # The code by itself knows the tint, too: that of cells at random is 14 away.
+    assert apart(tints[nearest(codes, queries, 5)[0]], asked) <= 5.5
     found = rank(
         describe(train.images, codes),
         describe(test.images, queries),
@@ -149,7 +150,7 @@ def test_the_demos_network_has_learned_tints_when_it_ends(tmp_path: Path) -> Non
     both = (np.minimum(test.images.max(-1), drawn.max(-1)) > 0.2)[..., None]
     assert apart(tint(drawn * both)[:, None], tint(test.images * both)) <= 4
     # A checkerboard would add power at its frequencies.
-    assert checkerboard_share(drawn) <= 1.2 * checkerboard_share(test.images)
+    assert checkerboard_share(drawn) <= 0.5 * checkerboard_share(test.images)
 
 
 def test_stain_is_seen_whatever_the_tint_of_the_cell() -> None:

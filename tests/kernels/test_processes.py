@@ -96,6 +96,37 @@ def test_a_threading_layer_that_is_not_there_is_told_with_the_remedy():
     assert "minicnn.errors.BackendError: backend 'numba' is not usable here: NUMBA" in done.stderr
 
 
+def test_a_second_process_compiles_what_a_training_needs_later(tmp_path):
+    code = """
+import sys, time
+import numpy as np
+import minicnn as mc
+from numba.core import event
+from minicnn.kernels.compiled.ahead import compiled_ahead
+from minicnn.kernels.compiled.compiling import kept_in
+from minicnn.models import Sequential
+
+passes = event.RecordingListener()
+with compiled_ahead():
+    for _ in range(900):
+        if any(kept_in().glob("training._adam*.nbc")):
+            break
+        time.sleep(0.1)
+event.register("numba:run_pass", passes)
+x = np.ones((8, 40, 60, 4), np.float32)
+model = Sequential([mc.layers.Conv2D(4, 3, padding="same"), mc.layers.BatchNormalization(),
+                    mc.layers.Activation("relu"), mc.layers.MaxPooling2D(2)])
+model.compile("adam", "mse")
+model.train_on_batch(x, x[:, ::2, ::2])
+print(sorted({str(e.data["qualname"]) for _, e in passes.buffer} & {"_tile", "_strip", "_moments",
+      "_gradient", "_scaled", "_slopes", "_scatter_blocks", "_squared_error", "_adam", "_run"}))
+with compiled_ahead() as other:
+    print(other)
+"""
+    done = run_python(code, NUMBA_CACHE_DIR=str(tmp_path))
+    assert done.stdout == "[]\nNone\n", done.stderr
+
+
 def test_where_no_folder_can_be_written_kernels_are_compiled_and_that_is_said():
     done = run_python(
         """
@@ -122,7 +153,7 @@ CACHED = {
     if getattr(module, "__name__", "").startswith(f"{compiled.__name__}.")
     for name, value in vars(module).items()
     if getattr(value, "__module__", "") == module.__name__
-    and (isinstance(value, compiling.Compiled) or name == "_adam")
+    and (isinstance(value, compiling.Compiled) or name in ("_adam", "_strip"))
 }
 
 
@@ -169,7 +200,8 @@ def test_the_key_on_disk_changes_with_every_file_of_the_code(key, tmp_path, monk
 
 def test_the_engine_is_made_of_five_files():
     found = {}
-    files_of(contraction.contract, found)
+    files_of(contraction._share, found)
+    files_of(contraction._strip, found)
     names = {file.name for file in found.values()}
     assert names == {"contraction.py", "arguments.py", "tile.py", "bands.py", "winograd.py"}
 

@@ -190,9 +190,7 @@ def _terms(e: Example) -> Worked:
         worked.matrix(f"summand {count}", "output", term)
     worked.matrix("their sum", "output", e["expected"])
     worked.compare(
-        f"Computed anew: {len(found)} summands.",
-        [whole(term) for term in found],
-        e["terms"],
+        f"Computed anew: {len(found)} summands.", [whole(term) for term in found], e["terms"]
     )
     worked.compare("Their sum is the result.", whole(np.sum(found, axis=0)), e["expected"])
     worked.drawings.append(Drawing("The strip of summands.", explanation, "scatter"))
@@ -277,9 +275,7 @@ def _pixels(worked: Worked, explanation: Explanation) -> Worked:
     worked.compare("Computed anew.", found, expected)
     worked.drawings.append(Drawing("One element and where it is from.", explanation, animated=True))
     back = Drawing(
-        "Backwards: where a gradient returns.",
-        explanation,
-        choice={"direction": "gradient of x"},
+        "Backwards: where a gradient returns.", explanation, choice={"direction": "gradient of x"}
     )
     worked.drawings.append(back)
     return worked

@@ -46,10 +46,7 @@ CELL = 0.36
 
 
 def draw(
-    record: Record,
-    cell: int | None = None,
-    reading: str = "gather",
-    max_numbers: int = MAX_NUMBERS,
+    record: Record, cell: int | None = None, reading: str = "gather", max_numbers: int = MAX_NUMBERS
 ) -> Figure:
     """Return a figure of what meets in an element of the result, or of all summands.
 

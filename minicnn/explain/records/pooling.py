@@ -134,12 +134,7 @@ def _shifted(block: Any, g: Geometry) -> Any:
         return None
     n, h, w, c = block
     down, right = g.pad_top, g.pad_left
-    return (
-        n,
-        slice(h.start + down, h.stop + down),
-        slice(w.start + right, w.stop + right),
-        c,
-    )
+    return (n, slice(h.start + down, h.stop + down), slice(w.start + right, w.stop + right), c)
 
 
 def resize_records(name: str, step: Step, interpolation: str, limits: Limits) -> Iterator[Record]:

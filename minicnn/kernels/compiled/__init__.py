@@ -1,6 +1,7 @@
 """The maps compiled by Numba.
 
 compiling.py        where machine code is kept, and when loops run in parallel
+arguments.py        how arrays and numbers come to a loop
 tile.py             registers as a type that Numba's functions can use
 bands.py            how rows of images come to a thread, and what becomes of its results
 contraction.py      the micro-kernel, and the one loop around it
@@ -11,6 +12,7 @@ wide.py winograd.py two ways to have fewer products
 pooling.py          pooling and resizing, as loops
 normalization.py    batch normalization with its ReLU, each way in two passes
 training.py         the squared error and Adam, each in one pass
+ahead.py            what a second process compiles
 """
 
 from __future__ import annotations

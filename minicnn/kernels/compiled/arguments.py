@@ -15,10 +15,11 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numba.np import arrayobj
 
-__all__ = ["Table", "arguments", "call_turn", "table_of"]
+__all__ = ["Table", "arguments", "call_at", "table_of"]
 
 _INT = ir.IntType(64)
 _INTS = _INT.as_pointer()
@@ -107,14 +108,17 @@ def arguments(typing: Any, table: Any) -> Any:
 
 
 @intrinsic
-def call_turn(typing: Any, address: Any, turn: Any, table: Any) -> Any:
-    """Call the machine code at an address with the number of a turn and a table's address."""
+def call_at(typing: Any, address: Any, given: Any) -> Any:
+    """Call the machine code at an address with a tuple of arguments: integers and pointers.
+
+    A direct call would make LLVM optimize again what is called in each function around it.
+    """
 
     def write(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        place, number, given = values
-        kind = ir.FunctionType(ir.VoidType(), [_INT, _INTS])
-        function = builder.inttoptr(place, kind.as_pointer())
-        builder.call(function, [number, builder.inttoptr(given, _INTS)])
+        place, bundle = values
+        kinds = [context.get_value_type(kind) for kind in given]
+        function = builder.inttoptr(place, ir.FunctionType(ir.VoidType(), kinds).as_pointer())
+        builder.call(function, cgutils.unpack_tuple(builder, bundle, len(given)))
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64), write
+    return types.void(types.int64, given), write

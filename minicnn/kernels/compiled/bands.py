@@ -20,9 +20,6 @@ class Image(NamedTuple):
     what was pooled, with each number put back where the maximum was.
     """
 
-    copied: int
-    masked: int
-    summed: int  # whether the sums of its channels are wanted, too
     height: int
     row: int  # numbers in a row of the image
     channels: int
@@ -31,10 +28,13 @@ class Image(NamedTuple):
     rows: int  # image rows under one swept row
     left: int
     width: int
-    pool_height: int
-    pool_width: int
-    pooled_height: int
-    pooled_width: int
+    copied: int = 1
+    masked: int = 0
+    summed: int = 0  # whether the sums of its channels are wanted, too
+    pool_height: int = 0
+    pool_width: int = 0
+    pooled_height: int = 0
+    pooled_width: int = 0
 
 
 class Finish(NamedTuple):

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import threading
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 
 from minicnn.kernels import notice
-from minicnn.kernels.compiled.arguments import Table, call_turn, table_of
+from minicnn.kernels.compiled.arguments import Table, call_at, table_of
 
 __all__ = ["Compiled", "kept_in", "parallel", "revision", "serial"]
 
@@ -102,6 +103,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def machine_code(function: Callable[..., Any], taken: tuple[Any, ...], options: Any) -> Any:
+    """Return the machine code, which has an `address`, of a function that takes such types."""
+    with notice.while_compiling():
+        found: Any = CFunc(function, (taken, types.void), locals={}, options=options)
+        found._cache = _cache(function, "address") or found._cache
+        found.compile()
+    return found
+
+
 class Compiled:
     """A loop whose turns are shared among all cores, compiled when first called.
 
@@ -120,8 +130,7 @@ class Compiled:
 
     def __call__(self, turns: int, *arguments: Any) -> None:
         """Run so many turns with these arguments: arrays, integers, and named tuples of these."""
-        kinds, table = table_of(arguments)
-        address = (self.compiled.get(kinds) or self._compile(kinds)).address
+        address, table = self.prepared(arguments)
         place, _ = table.buffer_info()
         if _forked:
             _launch_serial(address, turns, place)
@@ -129,14 +138,13 @@ class Compiled:
         with _turn or _start():
             _launch(address, turns, place)
 
-    def _compile(self, kinds: tuple[Any, ...]) -> CFunc:
-        with notice.while_compiling():
-            taken = (types.int64, Table(kinds)), types.void
-            found = CFunc(self.py_func, taken, locals={}, options=self.options)
-            found._cache = _cache(self.py_func, "turn") or found._cache
-            found.compile()
-        self.compiled[kinds] = found
-        return found
+    def prepared(self, arguments: tuple[Any, ...]) -> tuple[int, array[int]]:
+        """Return where the machine code for these arguments is, and their table."""
+        kinds, table = table_of(arguments)
+        if kinds not in self.compiled:
+            taken = types.int64, Table(kinds)
+            self.compiled[kinds] = machine_code(self.py_func, taken, self.options)
+        return self.compiled[kinds].address, table
 
 
 def parallel(**options: Any) -> Callable[[Callable[..., Any]], Compiled]:
@@ -157,7 +165,7 @@ def serial(kind: str = "serial", **options: Any) -> Callable[[Callable[..., Any]
 
 def _run(address, turns, table):
     for turn in numba.prange(turns):
-        call_turn(address, turn, table)
+        call_at(address, (turn, table))
 
 
 _launch, _launch_serial = serial("parallel", parallel=True)(_run), serial()(_run)

@@ -16,14 +16,15 @@ stays in the cache, runs the tiles of all its strips, and finishes the rows.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import numba
-from numba import literal_unroll
+from numba import literal_unroll, types
 
-from minicnn.kernels.compiled.arguments import arguments
+from minicnn.kernels.compiled.arguments import arguments, call_at
 from minicnn.kernels.compiled.bands import copy_band, pool, spread
-from minicnn.kernels.compiled.compiling import parallel
+from minicnn.kernels.compiled.compiling import machine_code, parallel
 from minicnn.kernels.compiled.tile import (
     ROWS,
     add_outer_product,
@@ -99,7 +100,8 @@ class Sweep(NamedTuple):
 PLAIN, SUMS, SPREAD, POOL, WINOGRAD = 0, 1, 2, 3, 4
 
 
-_serial = numba.njit(error_model="numpy", fastmath={"contract"})
+_EXACT: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
+_serial = numba.njit(**_EXACT)
 
 
 @_serial
@@ -125,7 +127,6 @@ def _tile(rows, vectors, s, k1, A, B, bias, C):
 SIZES = tuple(n for n in (1, 2, 3, 4, 6, 8) if n <= ROWS)
 
 
-@_serial
 def _strip(s, k1, A, B, bias, C):
     """Run the tile of a strip's size: the compiler has made one of each."""
     for rows in literal_unroll(SIZES):
@@ -136,11 +137,11 @@ def _strip(s, k1, A, B, bias, C):
                 _tile(rows, 1, s, k1, A, B, bias, C)
 
 
-@parallel(fastmath={"contract"})
-def contract(t, given):
+@parallel(**_EXACT)
+def _share(t, given):
     """Do one thread's share of a sweep: prepare a band, contract its strips, finish its rows."""
-    (threads, sweep, strips, a_image, A, a_truth, a_where, b_image, B, b_truth, b_where, bias, C,
-     finish, out, where, scratch) = arguments(given)  # fmt: skip
+    (strip, threads, sweep, strips, a_image, A, a_truth, a_where, b_image, B, b_truth, b_where,
+     bias, C, finish, out, where, scratch) = arguments(given)  # fmt: skip
     scratch, count = ahead(pointer(scratch), t * scratch.shape[1]), len(strips)
     strips, bias, out, where = pointer(strips), pointer(bias), pointer(out), pointer(where)
     A, a_truth, a_where = pointer(A), pointer(a_truth), pointer(a_where)
@@ -190,11 +191,26 @@ def contract(t, given):
                 k1 = min(s[S_K1], sweep.k1_total - q * sweep.k1_step)
                 if 0 <= row < sweep.c_rows and (k1 > 0 or s[S_K1] == 0):
                     c = c_first + row * sweep.c_step + s[S_C]
-                    _strip(s, k1, ahead(source, a_here + s[S_A]), ahead(right, b_here + s[S_B]),
-                           bias, ahead(rows_of_c, c))  # fmt: skip
+                    a, b = ahead(source, a_here + s[S_A]), ahead(right, b_here + s[S_B])
+                    call_at(strip, (s, k1, a, b, bias, ahead(rows_of_c, c)))
             if sweep.finish == WINOGRAD:
                 finish_winograd(finish, q, n, rows_of_c, bias, out, where)
         if sweep.finish == SPREAD:
             spread(finish, last - first, first, n, rows_of_c, out)
         elif sweep.finish == POOL:
             pool(finish, last - first, first, n, rows_of_c, out, where)
+
+
+@functools.cache
+def strips(dtype: Any) -> Any:
+    """Return the machine code that runs the tile of a strip of one type of numbers."""
+    numbers = types.CPointer(numba.from_dtype(dtype))
+    taken = types.CPointer(types.int64), types.int64, numbers, numbers, numbers, numbers
+    return machine_code(_strip, taken, _EXACT)
+
+
+def contract(threads: int, *given: Any) -> None:
+    """Run a sweep in so many threads."""
+    if not strips.cache_info().currsize:
+        _share.prepared((0, threads, *given))  # first, as a second process may be at the tiles
+    _share(threads, strips(given[-1].dtype).address, threads, *given)

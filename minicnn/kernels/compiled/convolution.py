@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import memory, vectorized
-from minicnn.kernels.compiled import wide
+from minicnn.kernels.compiled import sweeps, wide
 from minicnn.kernels.compiled.bands import Finish, Image
 from minicnn.kernels.compiled.contraction import (
     FROM_BIAS,
@@ -25,26 +25,7 @@ from minicnn.kernels.compiled.contraction import (
     Sweep,
 )
 from minicnn.kernels.compiled.pooling import is_block_pool
-from minicnn.kernels.compiled.sweeps import (
-    IN_PLACE,
-    NO_FINISH,
-    Packing,
-    Plan,
-    aligned,
-    band,
-    band_size,
-    completed,
-    cut,
-    data_of,
-    has_tile,
-    is_matrix_product,
-    lane_padded,
-    panels,
-    run,
-    table,
-    threads,
-    written,
-)
+from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
@@ -58,27 +39,26 @@ Array = NDArray[Any]
 def _convolution_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, start: int, clip: int,
     finish: int, shape: Finish, as_is: bool, count: int,
-) -> tuple[Plan, Packing]:  # fmt: skip
+) -> tuple[sweeps.Plan, sweeps.Packing]:  # fmt: skip
     """Return the sweep over output rows: tiles of pixels by filters."""
     mine, of_group = channels // g.groups, filters // g.groups
     copied = not as_is or any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
     span = (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1
     image = Image(
-        copied=int(copied), masked=0, summed=0, height=g.in_height, row=g.in_width * channels,
+        copied=int(copied), height=g.in_height, row=g.in_width * channels,
         channels=channels, first=-g.pad_top, step=g.stride_height,
         rows=(g.kernel_height - 1) * g.dilation_height + 1, left=g.pad_left * channels,
         width=(span if copied else g.in_width) * channels,
-        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
     )  # fmt: skip
-    packing = Packing(g.groups, g.kernel_height * g.kernel_width * mine, of_group, width)
+    packing = sweeps.Packing(g.groups, g.kernel_height * g.kernel_width * mine, of_group, width)
     # A kernel row is one run of numbers in the image, unless dilation or groups cut it up.
     whole = g.dilation_width == 1 and g.groups == 1
     parts = 1 if whole else g.kernel_width
     length = g.kernel_width * mine if whole else mine
     strips = []
     for group in range(g.groups):
-        for first, vectors, lanes_left in panels(of_group, width):
-            for pixel, rows in cut(g.out_width):
+        for first, vectors, lanes_left in sweeps.panels(of_group, width):
+            for pixel, rows in sweeps.cut(g.out_width):
                 for part in range(parts):
                     a = pixel * g.stride_width * channels + part * g.dilation_width * channels
                     strips.append(Strip(
@@ -94,35 +74,36 @@ def _convolution_plan(
                     ))  # fmt: skip
     row = image.width * image.step * image.copied
     row += 0 if finish == PLAIN else g.out_width * filters
-    rows = band(images, g.out_height, row, shape.block_height if finish == POOL else 1, count)
+    rows = sweeps.band(
+        images, g.out_height, row, shape.block_height if finish == POOL else 1, count
+    )
     sweep = Sweep(
         images=images, swept=g.out_height, band=rows,
         k1_step=0, k1_total=g.kernel_height, row_step=1,
         c_rows=g.out_height, c_step=g.out_width * filters,
         c_image=g.out_height * g.out_width * filters,
-        a_scratch=band_size(image, rows), b_scratch=0,
-        c_scratch=0 if finish == PLAIN else aligned(rows * g.out_width * filters), sums=0,
+        a_scratch=sweeps.band_size(image, rows), b_scratch=0,
+        c_scratch=0 if finish == PLAIN else sweeps.aligned(rows * g.out_width * filters), sums=0,
         finish=finish,
     )  # fmt: skip
-    return Plan(count, sweep, table(strips), image, IN_PLACE, shape), packing
+    return sweeps.Plan(count, sweep, sweeps.table(strips), image, sweeps.IN_PLACE, shape), packing
 
 
 @functools.lru_cache(maxsize=512)
 def winograd_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, biased: int, clip: int,
     pool: Geometry | None, count: int,
-) -> tuple[Plan, Packing] | None:  # fmt: skip
+) -> tuple[sweeps.Plan, sweeps.Packing] | None:  # fmt: skip
     """Return the sweep over rows of Winograd's tiles, or None where the direct way is better."""
     if not _suits_winograd(g, channels, filters, width):
         return None
     tiles = -(-g.out_width // 2)
     image = Image(
-        copied=1, masked=0, summed=0, height=g.in_height, row=g.in_width * channels,
+        copied=1, height=g.in_height, row=g.in_width * channels,
         channels=channels, first=-g.pad_top, step=2, rows=4, left=g.pad_left * channels,
         width=(2 * tiles + 2) * channels,
-        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
     )  # fmt: skip
-    packing = Packing(16, channels, filters, width)
+    packing = sweeps.Packing(16, channels, filters, width)
     strips = [
         Strip(
             rows=rows, vectors=vectors, tail=tail,
@@ -133,24 +114,24 @@ def winograd_plan(
             a_row=channels, a1=0, a2=1, b1=0, b2=packing.step, c_row=filters,
         )
         for product in range(16)
-        for first, vectors, tail in panels(filters, width)
-        for tile, rows in cut(tiles)
+        for first, vectors, tail in sweeps.panels(filters, width)
+        for tile, rows in sweeps.cut(tiles)
     ]  # fmt: skip
     swept = -(-g.out_height // 2)
-    rows = band(images, swept, 2 * image.width, 1, count)
+    rows = sweeps.band(images, swept, 2 * image.width, 1, count)
     room = 0 if pool is None else 2 * g.out_width * filters
     sweep = Sweep(
         images=images, swept=swept, band=rows, k1_step=0, k1_total=1, row_step=1,
-        c_rows=swept, c_step=0, c_image=0, a_scratch=band_size(image, rows),
-        b_scratch=aligned(16 * tiles * channels),
-        c_scratch=aligned(16 * tiles * filters + room), sums=0, finish=WINOGRAD,
+        c_rows=swept, c_step=0, c_image=0, a_scratch=sweeps.band_size(image, rows),
+        b_scratch=sweeps.aligned(16 * tiles * channels),
+        c_scratch=sweeps.aligned(16 * tiles * filters + room), sums=0, finish=WINOGRAD,
     )  # fmt: skip
     shape = (g.out_height, g.out_width) if pool is None else (pool.out_height, pool.out_width)
     finish = Finish(
         *shape, filters, 2, 2, 0, 0, g.out_width, width, tiles=tiles, taken=channels,
         biased=biased, clip=clip, pooled=int(pool is not None), above=g.out_height,
     )  # fmt: skip
-    return Plan(count, sweep, table(strips), image, IN_PLACE, finish), packing
+    return sweeps.Plan(count, sweep, sweeps.table(strips), image, sweeps.IN_PLACE, finish), packing
 
 
 def _suits_winograd(g: Geometry, channels: int, filters: int, width: int) -> bool:
@@ -175,15 +156,15 @@ def conv2d(
 ) -> Array:
     """Return y (N,OH,OW,F), the bias added and ReLU applied if wanted."""
     if not has_tile(kernel.dtype) or is_matrix_product(g):
-        x = written(x)
+        x = sweeps.written(x)
     images, channels, filters = len(data_of(x)), kernel.shape[2] * g.groups, kernel.shape[3]
     if not has_tile(kernel.dtype):
-        return completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
+        return sweeps.completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
     if is_matrix_product(g):
         y = memory.empty((images, filters), kernel.dtype)
         np.matmul(data_of(x).reshape(images, g.in_height * g.in_width * channels),
                   kernel.reshape(-1, filters), out=y)  # fmt: skip
-        return completed(y, bias, relu).reshape(images, 1, 1, filters)
+        return sweeps.completed(y, bias, relu).reshape(images, 1, 1, filters)
     y = memory.empty((images, g.out_height, g.out_width, filters), kernel.dtype)
     width = lanes(kernel.dtype)
     block = wide.forward_block(g, channels, filters, width)
@@ -195,15 +176,15 @@ def conv2d(
         )
         if found is not None:
             plan, packing = found
-            run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y)
+            sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y)
             return y
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
-        g, images, channels, filters, width, start, int(relu), PLAIN, NO_FINISH,
+        g, images, channels, filters, width, start, int(relu), PLAIN, sweeps.NO_FINISH,
         not isinstance(x, Slopes), threads(),
     )  # fmt: skip
-    starts = None if bias is None else lane_padded(bias, g.groups, width)
-    run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, c=y)
+    starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
+    sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, c=y)
     return y
 
 
@@ -219,8 +200,8 @@ def run_wide(
     )  # fmt: skip
     starts = None
     if bias is not None:
-        starts = lane_padded(np.tile(bias, block.filters // bias.size), 1, width)
-    run(plan, x, packing.pack(block.widened(kernel)), starts, out=out)
+        starts = sweeps.lane_padded(np.tile(bias, block.filters // bias.size), 1, width)
+    sweeps.run(plan, x, packing.pack(block.widened(kernel)), starts, out=out)
     return out
 
 
@@ -247,7 +228,7 @@ def conv2d_max_pool2d(
         )
         if found is not None:
             plan, packing = found
-            run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y, where=where)
+            sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y, where=where)
             return y, where
     finish = Finish(
         pool.out_height, pool.out_width, filters, pool.kernel_height, pool.kernel_width, 0, 0,
@@ -257,6 +238,6 @@ def conv2d_max_pool2d(
     plan, packing = _convolution_plan(
         g, images, channels, filters, width, start, int(relu), POOL, finish, True, threads()
     )
-    starts = None if bias is None else lane_padded(bias, g.groups, width)
-    run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, out=y, where=where)
+    starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
+    sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, out=y, where=where)
     return y, where

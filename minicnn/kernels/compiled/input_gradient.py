@@ -15,29 +15,11 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import memory, vectorized
-from minicnn.kernels.compiled import wide
+from minicnn.kernels.compiled import sweeps, wide
 from minicnn.kernels.compiled.bands import Image
 from minicnn.kernels.compiled.contraction import FROM_BIAS, FROM_C, FROM_ZERO, PLAIN, Strip, Sweep
 from minicnn.kernels.compiled.convolution import run_wide, winograd_plan
-from minicnn.kernels.compiled.sweeps import (
-    IN_PLACE,
-    NO_FINISH,
-    Packing,
-    Plan,
-    band,
-    band_size,
-    completed,
-    cut,
-    data_of,
-    has_tile,
-    is_matrix_product,
-    lane_padded,
-    panels,
-    run,
-    table,
-    threads,
-    written,
-)
+from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
@@ -78,7 +60,7 @@ def _dy_step(stride: int, dilation: int) -> int:
 def _input_gradient_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, start: int, clip: int,
     count: int,
-) -> tuple[Plan, Packing, tuple[tuple[slice, slice], ...]]:  # fmt: skip
+) -> tuple[sweeps.Plan, sweeps.Packing, tuple[tuple[slice, slice], ...]]:  # fmt: skip
     """Return the sweep over rows of dy, its packing, and the taps of each class in packed order."""
     mine, of_group = channels // g.groups, filters // g.groups
     reach_h = (g.kernel_height - 1) * g.dilation_height // g.stride_height
@@ -88,11 +70,10 @@ def _input_gradient_plan(
     last_p = (g.in_width - 1 + g.pad_left) // g.stride_width
     swept = (g.in_height - 1 + g.pad_top) // g.stride_height - first_q + 1
     image = Image(
-        copied=1, masked=0, summed=0, height=g.out_height, row=g.out_width * filters,
+        copied=1, height=g.out_height, row=g.out_width * filters,
         channels=filters, first=first_q - reach_h, step=1, rows=reach_h + 1,
         left=(reach_w - first_p) * filters,
         width=(last_p - first_p + reach_w + 1) * filters,
-        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
     )  # fmt: skip
     classes = [
         (v, h)
@@ -100,7 +81,7 @@ def _input_gradient_plan(
         for h in _Residue.all(g.kernel_width, g.stride_width, g.dilation_width)
     ]
     depth = g.kernel_height * g.kernel_width * of_group
-    packing = Packing(g.groups, depth, mine, width)
+    packing = sweeps.Packing(g.groups, depth, mine, width)
     whole = _dy_step(g.stride_width, g.dilation_width) == 1 and g.groups == 1
     strips, before = [], 0
     for v, h in classes:
@@ -110,8 +91,8 @@ def _input_gradient_plan(
         p = (w + g.pad_left) // g.stride_width
         pixels = -(-(g.in_width - w) // g.stride_width)
         for group in range(g.groups):
-            for first, vectors, lanes_left in panels(mine, width):
-                for pixel, rows in cut(pixels):
+            for first, vectors, lanes_left in sweeps.panels(mine, width):
+                for pixel, rows in sweeps.cut(pixels):
                     # A class without taps is nothing but bias: one part, no products.
                     for part in range(max(parts, 1)):
                         tap = part * _dy_step(g.stride_width, g.dilation_width)
@@ -132,17 +113,21 @@ def _input_gradient_plan(
                             c_row=g.stride_width * channels,
                         ))  # fmt: skip
         before += len(v.taps) * len(h.taps) * of_group
-    rows = band(images, swept, image.width, 1, count)
+    rows = sweeps.band(images, swept, image.width, 1, count)
     sweep = Sweep(
         images=images, swept=swept, band=rows,
         k1_step=0, k1_total=g.kernel_height, row_step=g.stride_height,
         c_rows=g.in_height, c_step=g.in_width * channels,
         c_image=g.in_height * g.in_width * channels,
-        a_scratch=band_size(image, rows), b_scratch=0, c_scratch=0, sums=0,
+        a_scratch=sweeps.band_size(image, rows), b_scratch=0, c_scratch=0, sums=0,
         finish=PLAIN,
     )  # fmt: skip
     taps = tuple((_slice(v.taps), _slice(h.taps)) for v, h in classes)
-    return Plan(count, sweep, table(strips), image, IN_PLACE, NO_FINISH), packing, taps
+    return (
+        sweeps.Plan(count, sweep, sweeps.table(strips), image, sweeps.IN_PLACE, sweeps.NO_FINISH),
+        packing,
+        taps,
+    )
 
 
 def _slice(taps: tuple[int, ...]) -> slice:
@@ -176,17 +161,17 @@ def conv2d_input_gradient(
 ) -> Array:
     """Return dx (N,H,W,C), with the bias and the ReLU of a transposed convolution if wanted."""
     if not has_tile(kernel.dtype) or is_matrix_product(g):
-        dy = written(dy)
+        dy = sweeps.written(dy)
     data = data_of(dy)
     images, filters = len(data), kernel.shape[3]
     channels = kernel.shape[2] * g.groups
     if not has_tile(data.dtype):
-        return completed(vectorized.conv2d_input_gradient(data, kernel, g), bias, relu)
+        return sweeps.completed(vectorized.conv2d_input_gradient(data, kernel, g), bias, relu)
     dx = memory.empty((images, g.in_height, g.in_width, channels), data.dtype)
     if is_matrix_product(g):
         rows = data.reshape(images, filters), kernel.reshape(-1, filters).T
         np.matmul(*rows, out=dx.reshape(images, kernel.size // filters))
-        return completed(dx, bias, relu)
+        return sweeps.completed(dx, bias, relu)
     width = lanes(data.dtype)
     block = wide.backward_block(g, channels, filters, width)
     if block is not None:
@@ -200,12 +185,12 @@ def conv2d_input_gradient(
         if found is not None:
             plan, packing = found
             turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-            run(plan, dy, packing.pack(winograd_kernel(turned)), bias, out=dx)
+            sweeps.run(plan, dy, packing.pack(winograd_kernel(turned)), bias, out=dx)
             return dx
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing, taps = _input_gradient_plan(
         g, images, channels, filters, width, start, int(relu), threads()
     )
-    starts = None if bias is None else lane_padded(bias, g.groups, width)
-    run(plan, dy, packing.pack(_turned(kernel, g.groups, taps)), starts, c=dx)
+    starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
+    sweeps.run(plan, dy, packing.pack(_turned(kernel, g.groups, taps)), starts, c=dx)
     return dx

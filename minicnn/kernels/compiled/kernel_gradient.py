@@ -15,24 +15,10 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import vectorized
+from minicnn.kernels.compiled import sweeps
 from minicnn.kernels.compiled.bands import MOST_SUMS, Image
 from minicnn.kernels.compiled.contraction import FROM_C, SUMS, Strip, Sweep
-from minicnn.kernels.compiled.sweeps import (
-    NO_FINISH,
-    Plan,
-    aligned,
-    band,
-    band_size,
-    cut,
-    data_of,
-    has_tile,
-    is_matrix_product,
-    panels,
-    run,
-    table,
-    threads,
-    written,
-)
+from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.slopes import Slopes
 from minicnn.kernels.sums import column_sums
@@ -50,7 +36,7 @@ BLOCK = 1 << 15
 def _kernel_gradient_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, x_as_is: bool,
     dy_as_is: bool, summed: str | None, count: int,
-) -> tuple[Plan, bool]:  # fmt: skip
+) -> tuple[sweeps.Plan, bool]:  # fmt: skip
     """Return the sweep over blocks of dy's rows, and whether the filters are the tile's rows."""
     mine, of_group = channels // g.groups, filters // g.groups
     whole = g.dilation_width == 1 and g.groups == 1
@@ -65,21 +51,19 @@ def _kernel_gradient_plan(
     swept = -(-g.out_height // block)
     image = Image(
         # Vector loads may run over the end of what they are meant for: not in the user's array.
-        copied=int(copied or (swapped and run_length % width > 0)), masked=0,
+        copied=int(copied or (swapped and run_length % width > 0)),
         summed=int(summed == "x"),
         height=g.in_height, row=g.in_width * channels, channels=channels,
         first=-g.pad_top, step=block * g.stride_height,
         rows=(block - 1) * g.stride_height + (g.kernel_height - 1) * g.dilation_height + 1,
         left=g.pad_left * channels, width=0,
-        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
     )  # fmt: skip
     image = image._replace(width=(span if image.copied else g.in_width) * channels)
     slopes = Image(
-        copied=int(not dy_as_is or (not swapped and of_group % width > 0)), masked=0,
+        copied=int(not dy_as_is or (not swapped and of_group % width > 0)),
         summed=int(summed == "dy"),
         height=g.out_height, row=g.out_width * filters, channels=filters,
         first=0, step=block, rows=block, left=0, width=g.out_width * filters,
-        pool_height=0, pool_width=0, pooled_height=0, pooled_width=0,
     )  # fmt: skip
     x_steps, dy_steps = (g.stride_height * image.width, g.stride_width * channels), (
         slopes.width, filters)  # fmt: skip
@@ -93,8 +77,8 @@ def _kernel_gradient_plan(
                            + part * g.dilation_width * channels + group * mine)  # fmt: skip
                 c_first = (i * g.kernel_width + part) * mine * filters
                 n_rows, n_lanes = (of_group, run_length) if swapped else (run_length, of_group)
-                for first, vectors, lanes_left in panels(n_lanes, width):
-                    for r, rows in cut(n_rows):
+                for first, vectors, lanes_left in sweeps.panels(n_lanes, width):
+                    for r, rows in sweeps.cut(n_rows):
                         if swapped:
                             a, b = group * of_group + r, x_first + first
                             c = c_first + (group * of_group + r) * run_length + first
@@ -107,18 +91,20 @@ def _kernel_gradient_plan(
                             **steps,
                         ))  # fmt: skip
     row = image.width * image.step * image.copied + slopes.width * block * slopes.copied
-    rows = band(images, swept, row, 1, count)
+    rows = sweeps.band(images, swept, row, 1, count)
     numbers = g.kernel_height * g.kernel_width * mine * filters
     summed_channels = max(channels, filters)
     a_image, b_image = (slopes, image) if swapped else (image, slopes)
     sweep = Sweep(
         images=images, swept=swept, band=rows,
         k1_step=block, k1_total=g.out_height, row_step=0, c_rows=1, c_step=0, c_image=0,
-        a_scratch=band_size(a_image, rows), b_scratch=band_size(b_image, rows),
-        c_scratch=aligned(numbers + summed_channels + max(summed_channels, MOST_SUMS)),
+        a_scratch=sweeps.band_size(a_image, rows), b_scratch=sweeps.band_size(b_image, rows),
+        c_scratch=sweeps.aligned(numbers + summed_channels + max(summed_channels, MOST_SUMS)),
         sums=numbers, finish=SUMS,
     )  # fmt: skip
-    return Plan(count, sweep, table(strips), a_image, b_image, NO_FINISH), swapped
+    return sweeps.Plan(
+        count, sweep, sweeps.table(strips), a_image, b_image, sweeps.NO_FINISH
+    ), swapped
 
 
 def _cost(rows: int, numbers: int, width: int) -> float:
@@ -128,8 +114,8 @@ def _cost(rows: int, numbers: int, width: int) -> float:
     """
     return sum(
         max(length * vectors, 4)
-        for _, vectors, _ in panels(numbers, width)
-        for _, length in cut(rows)
+        for _, vectors, _ in sweeps.panels(numbers, width)
+        for _, length in sweeps.cut(rows)
     )
 
 
@@ -156,12 +142,12 @@ def kernel_and_bias_gradient(
     """
     dtype = data_of(x).dtype
     if not has_tile(dtype) or is_matrix_product(g):
-        x, dy = written(x), written(dy)
+        x, dy = sweeps.written(x), sweeps.written(dy)
     channels, filters = data_of(x).shape[3], data_of(dy).shape[3]
     mine = channels // g.groups
     shape = (g.kernel_height, g.kernel_width, mine, filters)
     if biased == "x" and not _sees_all(g):
-        x = written(x)
+        x = sweeps.written(x)
         of = data_of(x)
         return kernel_and_bias_gradient(x, dy, g, None)[0], column_sums(of.reshape(-1, channels))
     of = data_of(x if biased == "x" else dy)
@@ -176,7 +162,7 @@ def kernel_and_bias_gradient(
         g, len(data_of(x)), channels, filters, lanes(dtype), not isinstance(x, Slopes),
         not isinstance(dy, Slopes), biased, threads(),
     )  # fmt: skip
-    sums = run(plan, *((dy, x) if swapped else (x, dy))).sum(axis=0)
+    sums = sweeps.run(plan, *((dy, x) if swapped else (x, dy))).sum(axis=0)
     total = sums[: math.prod(shape)]
     db = sums[total.size : total.size + of.shape[3]]
     if not swapped:

@@ -265,7 +265,7 @@ def run(
     before_c = sweep.a_scratch + sweep.b_scratch
     scratch = memory.empty((plan.threads, before_c + sweep.c_scratch), dtype)
     contraction.contract(
-        plan.threads, plan.threads, sweep, plan.strips, describe(plan.a_image, a), *left,
+        plan.threads, sweep, plan.strips, describe(plan.a_image, a), *left,
         describe(plan.b_image, b), *right, nothing if bias is None else np.ascontiguousarray(bias),
         nothing if c is None else c.reshape(-1),
         plan.finish, nothing if out is None else out.reshape(-1),
