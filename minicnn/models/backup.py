@@ -11,7 +11,7 @@ from minicnn.errors import WeightsError
 from minicnn.kernels.placement import to_device
 from minicnn.models.course import generators, pack, unpacked
 from minicnn.models.saving import assign, read_arrays, weight_paths, write_arrays
-from minicnn.optimizers.readings import RateNow
+from minicnn.optimizers.base import RateNow
 
 __all__ = ["restore_training", "save_training"]
 

@@ -17,7 +17,7 @@ from minicnn.autograd.tensor import Tensor, as_numpy
 from minicnn.kernels.placement import on_gpu
 from minicnn.layers.weights import members
 from minicnn.models.saving import layer_paths
-from minicnn.optimizers.readings import RateNow
+from minicnn.optimizers.base import RateNow
 
 __all__ = ["Course", "Passes", "generators", "pack", "unpacked"]
 

@@ -19,17 +19,14 @@ from minicnn.errors import (
     check_within,
     unknown_argument,
 )
-from minicnn.kernels.placement import device_of, to_device
+from minicnn.kernels.placement import device_of, to_cpu, to_device
 from minicnn.kernels.rows import joined
 from minicnn.optimizers import schedules
-from minicnn.optimizers.clipping import bound, clipped
-from minicnn.optimizers.copying import Copied
-from minicnn.optimizers.gradients import beside_variable, no_gradients
-from minicnn.optimizers.readings import RateNow, StepsDone
+from minicnn.optimizers.gradients import beside_variable, clipped, no_gradients
 from minicnn.optimizers.row import Row
 from minicnn.optimizers.schedules import LearningRateSchedule
 
-__all__ = ["Optimizer", "Rate"]
+__all__ = ["Optimizer", "Rate", "RateNow"]
 
 Array = NDArray[Any]
 
@@ -37,7 +34,29 @@ Array = NDArray[Any]
 Rate = float | LearningRateSchedule | Callable[[], float]
 
 
-class Optimizer(Worded, Copied):
+class RateNow(float):
+    """The rate of the next step: a number that can also be asked and set as a variable."""
+
+    owner: Optimizer
+
+    def numpy(self) -> Any:
+        """Return the number as NumPy's."""
+        return np.asarray(float(self))
+
+    def assign(self, value: float) -> None:
+        """Set the optimizer's rate."""
+        self.owner.learning_rate = float(value)
+
+
+class StepsDone(int):
+    """The number of steps done, which can also be asked as a variable."""
+
+    def numpy(self) -> Any:
+        """Return the number as NumPy's."""
+        return np.asarray(int(self))
+
+
+class Optimizer(Worded):
     """Changes variables along their gradients; the base of all optimizers.
 
     A subclass names in `slots` what it keeps for each variable and writes `update`.
@@ -316,10 +335,14 @@ class Optimizer(Worded, Copied):
         if self.gradient_accumulation_steps:
             gradients, due = self._accumulated(gradients, variables)
         if due:
-            self._step(clipped(self, gradients), variables)
+            self._step(
+                clipped(gradients, self.clipvalue, self.clipnorm, self.global_clipnorm), variables
+            )
         if self.use_ema:
             self._average()
-        bound(variables)
+        for variable in variables:
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable.value))
         self._calls += 1
 
     def _check(self, pairs: list[tuple[Array, Variable]]) -> None:
@@ -339,7 +362,7 @@ class Optimizer(Worded, Copied):
         spared = self._spared or self._spared_names
         if self.elementwise and not spared and Row.holds(variables, gradients):
             if self._row is None or not self._row.is_of(variables):
-                self._row = Row(self, variables)
+                self._row = Row(variables, [self.slots_of(v) for v in variables], self.slots)
             weights = self._decayed(self._row.weights())
             self._row.give(self.update(weights, joined(gradients), self._row.slots))
             return
@@ -436,3 +459,19 @@ class Optimizer(Worded, Copied):
         if isinstance(config.get("learning_rate"), dict):
             config["learning_rate"] = schedules.deserialize(config["learning_rate"], custom_objects)
         return cls(**config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of: what is kept stands beside its variable.
+
+        A copy has variables of its own, and the arrays come to them with the next step.
+        """
+        kept = [
+            (variable, {name: to_cpu(array) for name, array in self.state[key].items()})
+            for key, variable in self._owners.items()
+        ]
+        return {**vars(self), "state": kept, "_owners": None, "_row": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.state = {id(variable): slots for variable, slots in state["state"]}
+        self._owners = {id(variable): variable for variable, _ in state["state"]}

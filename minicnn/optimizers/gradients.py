@@ -1,7 +1,8 @@
-"""Gradients as an optimizer takes them."""
+"""Gradients as an optimizer takes them, shortened where they are too large."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, Variable, plain
 from minicnn.errors import DeviceError
-from minicnn.kernels.placement import NAMES, device_of, on_gpu, to_device
+from minicnn.kernels.placement import NAMES, device_of, on_gpu, to_cpu, to_device
 
-__all__ = ["beside_variable", "no_gradients"]
+__all__ = ["beside_variable", "clipped", "no_gradients"]
+
+Array = NDArray[Any]
 
 
 def no_gradients(variables: Sequence[Variable]) -> str:
@@ -34,7 +37,7 @@ def no_gradients(variables: Sequence[Variable]) -> str:
     return f"none of the variables has a gradient: {names}{more}. {why}"
 
 
-def beside_variable(where: str, gradient: Any, variable: Variable) -> NDArray[Any]:
+def beside_variable(where: str, gradient: Any, variable: Variable) -> Array:
     """Return a gradient as an array beside its variable; plain numbers are taken there.
 
     Raises:
@@ -51,3 +54,33 @@ def beside_variable(where: str, gradient: Any, variable: Variable) -> NDArray[An
             f"back."
         )
     return array
+
+
+def clipped(
+    gradients: list[Array], value: float | None, norm: float | None, all_norms: float | None
+) -> list[Array]:
+    """Return gradients within an optimizer's limits; limits of 0 or less are none."""
+    if value is not None and value > 0:
+        return [np.clip(g, -value, value) for g in gradients]
+    if norm is not None and norm > 0:
+        squares = _squares(gradients)
+        return [_limited(g, norm, math.sqrt(s)) for g, s in zip(gradients, squares, strict=True)]
+    if all_norms is not None and all_norms > 0:
+        length = math.sqrt(sum(_squares(gradients)))
+        return [_limited(g, all_norms, length) for g in gradients]
+    return gradients
+
+
+def _squares(arrays: list[Array]) -> list[float]:
+    """Return the sum of the squares of each array; the GPU is waited for once."""
+    found: Any = [np.vdot(a, a) for a in arrays]
+    if all(map(on_gpu, found)):
+        found = to_cpu(np.stack(found))
+    return [float(x) for x in found]
+
+
+def _limited(gradient: Array, limit: float, norm: float) -> Array:
+    """Return a gradient shortened to the limit; a norm that is no number makes all NaN."""
+    scale = limit / norm if norm > limit else 1.0
+    scale = scale if math.isfinite(norm) else math.nan
+    return gradient * gradient.dtype.type(scale)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Variable
 from minicnn.kernels.rows import joined
-
-if TYPE_CHECKING:
-    from minicnn.optimizers.base import Optimizer
 
 __all__ = ["Row"]
 
@@ -29,19 +27,20 @@ class Row:
     #: Above so many numbers, the arithmetic outweighs the calls, and joining would cost memory.
     MOST = 1 << 20
 
-    def __init__(self, optimizer: Optimizer, variables: list[Variable]) -> None:
+    def __init__(
+        self, variables: list[Variable], kept: list[dict[str, Array]], slots: Iterable[str]
+    ) -> None:
         self._variables = variables
         self._kind = type(variables[0].data)  # says where they live
         self._edges = np.cumsum([0, *(v.size for v in variables)]).tolist()
         # The weights as the last step left them, and each variable's part of them.
         self._weights: Array | None = None
         self._given: list[Array] = []
-        each = [optimizer.slots_of(v) for v in variables]
-        self.slots = {name: joined([s[name] for s in each]) for name in optimizer.slots}
+        self.slots = {name: joined([s[name] for s in kept]) for name in slots}
         # What is kept for each variable are from now on parts of the row.
         for name, row in self.slots.items():
-            for slots, part in zip(each, self.parts(row), strict=True):
-                slots[name] = part
+            for of_one, part in zip(kept, self.parts(row), strict=True):
+                of_one[name] = part
 
     @classmethod
     def holds(cls, variables: list[Variable], gradients: list[Array]) -> bool:
