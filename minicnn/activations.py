@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.autograd.recording import drawable
+from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.ops import elementwise, log_softmax, sigmoid, softmax, softplus, tanh
@@ -25,19 +25,19 @@ __all__ = [
 Activation = Callable[[Any], Tensor]
 
 
-@drawable
+@operation
 def linear(x: Any) -> Tensor:
     """Return x."""
     return convert_to_tensor(x)
 
 
-@drawable
+@operation
 def exponential(x: Any) -> Tensor:
     """Return e ** x."""
-    return ops.exp(x)
+    return ops.exp(convert_to_tensor(x))
 
 
-@drawable
+@operation
 def relu(
     x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> Tensor:
@@ -51,57 +51,57 @@ def relu(
     >>> relu([-1.0, 2.0, 9.0], negative_slope=0.5, max_value=6.0).numpy().tolist()
     [-0.5, 2.0, 6.0]
     """
+    x = convert_to_tensor(x)
     if max_value is None and negative_slope == 0 and threshold == 0:
         return elementwise.relu(x)
     numbers = {"negative_slope": negative_slope, "max_value": max_value, "threshold": threshold}
     for name, value in numbers.items():
         if value is not None and not value >= 0:
             raise ArgumentError(f"relu: {name}={value!r}, but it must be a number >= 0.")
-    x = convert_to_tensor(x)
     y = ops.where(x.data > threshold, x, 0.0)
     if negative_slope:
         y = y - negative_slope * ops.relu(threshold - x)
     return y if max_value is None else ops.minimum(y, max_value)
 
 
-@drawable
+@operation
 def elu(x: Any, alpha: float = 1.0) -> Tensor:
     """Return x above 0, alpha * (e ** x - 1) below."""
     x = fractional(x)
     return ops.where(x.data > 0, x, alpha * ops.expm1(ops.minimum(x, 0.0)))
 
 
-@drawable
+@operation
 def selu(x: Any) -> Tensor:
     """Return the scaled ELU that keeps mean 0 and variance 1.
 
     Source: G. Klambauer et al., Self-Normalizing Neural Networks, 2017, section 2.
     """
-    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+    return 1.0507009873554805 * elu(convert_to_tensor(x), 1.6732632423543772)
 
 
-@drawable
+@operation
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
     """Return x above 0, negative_slope * x below."""
     x = fractional(x)
     return ops.where(x.data > 0, x, negative_slope * x)
 
 
-@drawable
+@operation
 def relu6(x: Any) -> Tensor:
     """Return x limited to [0, 6]; the gradient at both limits is 0."""
     x = convert_to_tensor(x)
     return ops.where((x.data > 0) & (x.data < 6), x, np.clip(x.data, 0, 6))
 
 
-@drawable
+@operation
 def silu(x: Any) -> Tensor:
     """Return x * sigmoid(x)."""
     x = fractional(x)
     return x * sigmoid(x)
 
 
-@drawable
+@operation
 def gelu(x: Any, approximate: bool = False) -> Tensor:
     """Return x/2 * (1 + erf(x / sqrt(2))): x times the normal distribution function.
 
@@ -118,33 +118,33 @@ def gelu(x: Any, approximate: bool = False) -> Tensor:
     return 0.5 * x * (1.0 + inner)
 
 
-@drawable
+@operation
 def softsign(x: Any) -> Tensor:
     """Return x / (1 + |x|)."""
     x = fractional(x)
     return x / (1.0 + ops.abs(x))
 
 
-@drawable
+@operation
 def hard_sigmoid(x: Any) -> Tensor:
     """Return x/6 + 1/2 limited to [0, 1]."""
     return relu6(fractional(x) + 3.0) * (1 / 6)
 
 
-@drawable
+@operation
 def hard_silu(x: Any) -> Tensor:
     """Return x * hard_sigmoid(x)."""
     x = fractional(x)
     return x * hard_sigmoid(x)
 
 
-@drawable
+@operation
 def hard_tanh(x: Any) -> Tensor:
     """Return x limited to [-1, 1]."""
-    return ops.clip(x, -1.0, 1.0)
+    return ops.clip(convert_to_tensor(x), -1.0, 1.0)
 
 
-@drawable
+@operation
 def celu(x: Any, alpha: float = 1.0) -> Tensor:
     """Return x above 0, alpha * (e ** (x / alpha) - 1) below: an ELU without a corner.
 
@@ -154,7 +154,7 @@ def celu(x: Any, alpha: float = 1.0) -> Tensor:
     return ops.where(x.data > 0, x, alpha * ops.expm1(ops.minimum(x, 0.0) * (1 / alpha)))
 
 
-@drawable
+@operation
 def glu(x: Any, axis: int = -1) -> Tensor:
     """Return a * sigmoid(b), where a and b are the two halves of x along an axis.
 
@@ -172,14 +172,14 @@ def glu(x: Any, axis: int = -1) -> Tensor:
     return x[(*before, slice(None, half))] * sigmoid(x[(*before, slice(half, None))])
 
 
-@drawable
+@operation
 def hard_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """Return x where it is further than `threshold` from 0, else 0."""
     x = fractional(x)
     return ops.where(np.abs(x.data) > threshold, x, 0.0)
 
 
-@drawable
+@operation
 def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     """Return x moved towards 0 by `threshold`, and 0 where it is nearer."""
     x = fractional(x)
@@ -187,20 +187,20 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Tensor:
     return ops.where(np.abs(x.data) > threshold, moved, 0.0)
 
 
-@drawable
+@operation
 def tanh_shrink(x: Any) -> Tensor:
     """Return x - tanh(x)."""
     x = fractional(x)
     return x - tanh(x)
 
 
-@drawable
+@operation
 def log_sigmoid(x: Any) -> Tensor:
     """Return log(sigmoid(x)), without overflow."""
     return -softplus(-fractional(x))
 
 
-@drawable
+@operation
 def mish(x: Any) -> Tensor:
     """Return x * tanh(softplus(x)).
 
@@ -210,21 +210,21 @@ def mish(x: Any) -> Tensor:
     return x * tanh(softplus(x))
 
 
-@drawable
+@operation
 def squareplus(x: Any, b: float = 4) -> Tensor:
     """Return (x + sqrt(x ** 2 + b)) / 2, a ReLU without a corner."""
     x = fractional(x)
     return 0.5 * (x + ops.sqrt(ops.square(x) + float(b)))
 
 
-@drawable
+@operation
 def sparse_plus(x: Any) -> Tensor:
     """Return 0 up to -1, (x + 1) ** 2 / 4 between -1 and 1, and x from there on."""
     x = fractional(x)
     return ops.where(x.data >= 1, x, 0.25 * ops.square(ops.relu(x + 1.0)))
 
 
-@drawable
+@operation
 def sparse_sigmoid(x: Any) -> Tensor:
     """Return (x + 1) / 2 limited to [0, 1]."""
     x = fractional(x)
@@ -232,7 +232,7 @@ def sparse_sigmoid(x: Any) -> Tensor:
     return ops.where(inside, 0.5 * (x + 1.0), np.clip(0.5 * (x.data + 1), 0, 1))
 
 
-@drawable
+@operation
 def sparsemax(x: Any, axis: int = -1) -> Tensor:
     """Return the probabilities nearest to x along an axis; small ones are exactly 0.
 
@@ -256,7 +256,7 @@ def sparsemax(x: Any, axis: int = -1) -> Tensor:
     return ops.relu(x - shift)
 
 
-@drawable
+@operation
 def threshold(x: Any, threshold: float, default_value: float) -> Tensor:
     """Return x where it is above `threshold`, else `default_value`."""
     x = fractional(x)

@@ -22,14 +22,12 @@ FLOORS = [
     ],
     ["callbacks", "models"],
     ["applications", "utils"],
-    ["cli", "keras", "tensorflow", "interop"],
+    ["cli", "keras", "tensorflow"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: Side rooms lie beside the staircase, below the applications; datasets see the ground floor only.
 CEILING = {"datasets": 0, "data": 5, "explain": 5}
 EDGE = 7
-#: The one import that may close a circle, if it stands in a function: a tensor calls the engine.
-LAZY = ("minicnn.autograd.tensor", "minicnn.autograd.tape")
 #: Lines of one file, and of the whole package (Python and the scripts of pages): what is added has
 #: to find its room, and something that can go.
 LONGEST, TOTAL = 600, 51_700
@@ -54,13 +52,8 @@ class Import:
         self.name, self.line, self.in_function = name, line, in_function
 
 
-def for_types_only(node):
-    test = node.test if isinstance(node, ast.If) else None
-    return getattr(test, "id", getattr(test, "attr", "")) == "TYPE_CHECKING"
-
-
 def imports(tree, module, is_package, modules):
-    """Every import from minicnn in a module, in functions too; those for type checkers left out."""
+    """Every import from minicnn in a module, in functions and for type checkers too."""
     found = []
 
     def visit(node, in_function):
@@ -75,7 +68,7 @@ def imports(tree, module, is_package, modules):
                 name = inner if inner in modules else base
                 found.append(Import(name, node.lineno, in_function))
         inside = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for child in node.orelse if for_types_only(node) else ast.iter_child_nodes(node):
+        for child in ast.iter_child_nodes(node):
             visit(child, inside)
 
     visit(tree, False)
@@ -129,9 +122,7 @@ def climbs(graph):
 def circles(graph):
     """Ways along imports that end where they began."""
     edges = {
-        name: sorted(
-            {i.name for i in found if not (i.in_function and (name, i.name) == LAZY)} & set(graph)
-        )
+        name: sorted({i.name for i in found} & set(graph))
         for name, found in graph.items()
         if name != "minicnn"
     }
@@ -252,6 +243,7 @@ def house(folder, **files):
         ({"geometry": "import minicnn.ops"}, "minicnn.geometry (line 1) imports minicnn.ops"),
         ({"geometry": "from minicnn import ops"}, "minicnn.geometry (line 1) imports minicnn.ops"),
         ({"geometry": "def f():\n    from . import ops"}, "geometry (line 2) imports minicnn.ops"),
+        ({"geometry": "if TYPE_CHECKING:\n    import minicnn.ops"}, "(line 2) imports minicnn.ops"),
         ({"geometry": "from .ops import add"}, "minicnn.geometry (line 1) imports minicnn.ops"),
         ({"losses": "if 1:\n    import minicnn.models as m"}, "(line 2) imports minicnn.models"),
         ({"ops": "try:\n    import minicnn.cli\nexcept E:\n    pass"}, "imports minicnn.cli"),
@@ -281,7 +273,11 @@ def test_a_climbing_import_is_found(tmp_path, files, told):
             "ops__in__c": "from .a import x",
         },
         {
-            "autograd__in__tensor": "import minicnn.autograd.tape",
+            "autograd__in__tensor": "def f():\n    import minicnn.autograd.tape",
+            "autograd__in__tape": "import minicnn.autograd.tensor",
+        },
+        {
+            "autograd__in__tensor": "if TYPE_CHECKING:\n    import minicnn.autograd.tape",
             "autograd__in__tape": "import minicnn.autograd.tensor",
         },
     ],
@@ -294,17 +290,12 @@ def test_a_circle_is_found(tmp_path, files):
     "files",
     [
         {"ops": "import numpy\nfrom minicnn import geometry", "geometry": "import json"},
-        {"geometry": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import minicnn.ops"},
         {
             "cli": "import minicnn.models, minicnn.datasets, minicnn.keras",
             "keras": "import minicnn",
         },
         {"metrics": "from minicnn import losses", "losses": "from minicnn import ops", "ops": ""},
         {"applications": "import minicnn.datasets", "datasets": "import minicnn.files"},
-        {
-            "autograd__in__tensor": "def f():\n    import minicnn.autograd.tape",
-            "autograd__in__tape": "import minicnn.autograd.tensor",
-        },
     ],
 )
 def test_a_house_in_order_passes(tmp_path, files):

@@ -1,4 +1,4 @@
-"""What happens while operations run: whether they are remembered, and by which names they go.
+"""Whether operations are remembered while they run.
 
 An operation that gradients can flow through is remembered
 
@@ -9,83 +9,24 @@ An operation that gradients can flow through is remembered
 * in `with no_recording():` never, unless a tape is opened inside it.
 
 So what somebody keeps of a training loop, a loss or a code, does not keep all that led to it.
-
-Python's operators (`a + b`, `a @ b`, `a[1:]`) are operations of the floor above, and `backward` is
-the engine beside; they enter themselves here by `operator`, so a tensor needs to know none of them.
 """
 
 from __future__ import annotations
 
-import functools
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any
 
-from minicnn.errors import MinicnnError, SymbolicError, check_call
-
-if TYPE_CHECKING:
-    from minicnn.autograd.tensor import Tensor
-
-__all__ = ["OPERATORS", "Node", "Trace", "Vjp", "drawable", "is_recording",
-           "no_recording", "of_layers", "operator", "recording", "state"]  # fmt: skip
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-#: A vector-Jacobian product: (gradient of the output, the output) -> gradient of one input.
-Vjp = Callable[["Tensor", "Tensor"], "Tensor"]
-
-OPERATORS: dict[str, Callable[..., Any]] = {}
-
-
-def operator(name: str) -> Callable[[F], F]:
-    """Enter an operation as the one behind a Python operator of `Tensor`."""
-
-    def enter(function: F) -> F:
-        plainly = name in ("backward", "draw")  # which are no operations on numbers
-        OPERATORS[name] = function if plainly else drawable(function)
-        return function
-
-    return enter
-
-
-def drawable(function: F) -> F:
-    """Let an operation be called on symbolic tensors, too: it then becomes part of a network.
-
-    A symbolic tensor refuses to become numbers, and nothing is asked before it does, so that
-    operations on numbers do not pay for it. What draws the network is entered as "draw".
-    """
-
-    @functools.wraps(function)
-    def operation(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except SymbolicError:
-            if "draw" not in OPERATORS:
-                raise
-        except TypeError as error:
-            if not isinstance(error, MinicnnError):
-                check_call(function.__name__, function, args, kwargs)
-            raise
-        return OPERATORS["draw"](operation, args, kwargs)
-
-    return operation  # type: ignore[return-value]
-
-
-class Node(NamedTuple):
-    """The memory of one operation: its name, its inputs, how gradients reach each, and for whom."""
-
-    name: str
-    inputs: tuple[tuple[Tensor, Vjp], ...]
-    tapes: tuple[Trace, ...]
+__all__ = ["Trace", "is_recording", "no_recording", "of_layers", "recording", "state"]
 
 
 class Trace:
     """What one tape has recorded: the results, as long as somebody else holds them."""
 
     def __init__(self) -> None:
-        self.results: list[weakref.ref[Tensor]] = []
+        self.results: list[weakref.ref[Any]] = []
         self.running = False
 
     def forget(self) -> None:

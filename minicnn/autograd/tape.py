@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.recording import OPERATORS, Node, Trace, operator, recording, state
-from minicnn.autograd.tensor import Tensor, Variable, alongside, convert_to_tensor
+from minicnn.autograd.operators import OPERATORS, above
+from minicnn.autograd.recording import Trace, recording, state
+from minicnn.autograd.tensor import Node, Tensor, Variable, alongside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice, counted
 from minicnn.kernels.placement import check_same_device
 from minicnn.nested import flatten, pack
@@ -116,7 +117,6 @@ def _seed(target: Tensor, gradient: Any, where: str) -> Tensor:
     return seed
 
 
-@operator("backward")
 def backward(target: Tensor, gradient: Any = None, *, create_graph: bool = False) -> None:
     """Add the gradient of `target` to `.grad` of each variable or watched tensor behind it."""
     if not target.tracked:
@@ -137,6 +137,9 @@ def backward(target: Tensor, gradient: Any = None, *, create_graph: bool = False
         for tensor, total in found.values():
             if tensor.tracked:
                 tensor.grad = total if tensor.grad is None else OPERATORS["+"](tensor.grad, total)
+
+
+above.backward = backward
 
 
 class GradientTape:

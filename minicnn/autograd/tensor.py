@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.recording import OPERATORS, Node, Vjp, is_recording, state
+from minicnn.autograd.operators import OPERATORS, Operators, above
+from minicnn.autograd.recording import Trace, is_recording, state
 from minicnn.errors import ArgumentError, MinicnnError, MissingAttributeError, ShapeError
 from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 from minicnn.kernels.probing import availability
 
-__all__ = ["Tensor", "Variable", "alongside", "as_numpy", "beside", "constant",
+__all__ = ["Node", "Tensor", "Variable", "Vjp", "alongside", "as_numpy", "beside", "constant",
            "convert_to_tensor", "given", "in_one_type", "plain", "record"]  # fmt: skip
 
 Array = NDArray[Any]
@@ -31,7 +32,19 @@ _AS_FUNCTION = {
 }  # fmt: skip
 
 
-class Tensor:
+#: A vector-Jacobian product: (gradient of the output, the output) -> gradient of one input.
+Vjp = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+class Node(NamedTuple):
+    """The memory of one operation: its name, its inputs, how gradients reach each, and for whom."""
+
+    name: str
+    inputs: tuple[tuple[Tensor, Vjp], ...]
+    tapes: tuple[Trace, ...]
+
+
+class Tensor(Operators):
     """An array that knows the operation which made it.
 
     Args:
@@ -155,7 +168,7 @@ class Tensor:
             ArgumentError: this tensor remembers no variable, or has several elements and no
                 `gradient` was given.
         """
-        OPERATORS["backward"](self, gradient, create_graph=create_graph)
+        above.backward(self, gradient, create_graph=create_graph)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made of, without the memory of where it came from.
@@ -237,63 +250,6 @@ class Tensor:
 
     def __invert__(self) -> Tensor:
         return Tensor(~self.data)
-
-    def __add__(self, other: Any) -> Tensor:
-        return OPERATORS["+"](self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return OPERATORS["+"](other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return OPERATORS["-"](self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return OPERATORS["-"](other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return OPERATORS["*"](self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return OPERATORS["*"](other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return OPERATORS["/"](self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return OPERATORS["/"](other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return OPERATORS["//"](self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return OPERATORS["//"](other, self)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return self - other * (self // other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return other - self * (other // self)
-
-    def __pow__(self, exponent: Any) -> Tensor:
-        return OPERATORS["**"](self, exponent)
-
-    def __rpow__(self, base: Any) -> Tensor:
-        return OPERATORS["**"](base, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return OPERATORS["@"](self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return OPERATORS["@"](other, self)
-
-    def __neg__(self) -> Tensor:
-        return OPERATORS["neg"](self)
-
-    def __abs__(self) -> Tensor:
-        return OPERATORS["abs"](self)
-
-    def __getitem__(self, key: Any) -> Tensor:
-        return OPERATORS["[]"](self, key)
 
 
 class Variable(Tensor):

@@ -29,7 +29,7 @@ from minicnn.layers.weights import WeightOwner
 from minicnn.nested import flatten, holds_arrays, is_shape, mapped, pack
 from minicnn.registry import snake_case
 
-__all__ = ["Layer", "SameShape", "check_data_format", "clear_names", "snake_case"]
+__all__ = ["Layer", "SameShape", "check_data_format", "clear_names"]
 
 _used_names: dict[str, int] = defaultdict(int)
 

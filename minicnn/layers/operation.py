@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import activations, ops
-from minicnn.autograd.recording import operator
+from minicnn.autograd.operators import above
 from minicnn.autograd.tensor import (
     Tensor,
     Variable,
@@ -228,7 +228,6 @@ def _read(argument: Any) -> Any:
     return ...
 
 
-@operator("draw")
 def draw(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the symbolic result of an operation that was called on symbolic tensors.
 
@@ -246,3 +245,6 @@ def draw(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     module = "activations" if function.__module__ == activations.__name__ else "ops"
     layer = Operation(f"{module}.{function.__name__}", positional, named, dtype=inputs[0].dtype)
     return layer.drawn(inputs)
+
+
+above.draw = draw

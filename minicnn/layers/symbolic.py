@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minicnn import config
-from minicnn.autograd.recording import OPERATORS
+from minicnn.autograd.operators import Operators
 from minicnn.autograd.tensor import Tensor, alongside, constant
 from minicnn.errors import ShapeError, SymbolicError
 from minicnn.nested import flatten, is_shape, mapped, pack
@@ -70,7 +70,7 @@ class Call:
         return self.result
 
 
-class SymbolicTensor:
+class SymbolicTensor(Operators):
     """The shape and type of a value to come, and the call that will make it.
 
     Operators, and the operations of `minicnn.ops` and `minicnn.activations` called on it, become
@@ -128,51 +128,6 @@ class SymbolicTensor:
 
     def __iter__(self) -> Any:
         self._refuse("it cannot be gone through")
-
-    def __add__(self, other: Any) -> Any:
-        return OPERATORS["+"](self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return OPERATORS["+"](other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return OPERATORS["-"](self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return OPERATORS["-"](other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return OPERATORS["*"](self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return OPERATORS["*"](other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return OPERATORS["/"](self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return OPERATORS["/"](other, self)
-
-    def __pow__(self, exponent: Any) -> Any:
-        return OPERATORS["**"](self, exponent)
-
-    def __rpow__(self, base: Any) -> Any:
-        return OPERATORS["**"](base, self)
-
-    def __matmul__(self, other: Any) -> Any:
-        return OPERATORS["@"](self, other)
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return OPERATORS["@"](other, self)
-
-    def __neg__(self) -> Any:
-        return OPERATORS["neg"](self)
-
-    def __abs__(self) -> Any:
-        return OPERATORS["abs"](self)
-
-    def __getitem__(self, key: Any) -> Any:
-        return OPERATORS["[]"](self, key)
 
 
 def is_symbolic(value: Any) -> bool:

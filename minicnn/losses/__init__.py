@@ -10,7 +10,6 @@ import numpy as np
 from minicnn import configs
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError, check_choice
-from minicnn.layers.base import snake_case
 from minicnn.losses import crossentropy, overlap, probabilistic, regression
 from minicnn.losses.base import Loss, LossFunctionWrapper, kind_by_shape
 from minicnn.losses.crossentropy import (
@@ -56,6 +55,7 @@ from minicnn.losses.regression import (
     mean_squared_logarithmic_error,
     squared_hinge,
 )
+from minicnn.registry import snake_case
 
 __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossentropy",
            "CategoricalFocalCrossentropy", "CategoricalGeneralizedCrossEntropy",

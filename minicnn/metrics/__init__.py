@@ -7,7 +7,6 @@ from typing import Any
 
 from minicnn import configs, losses
 from minicnn.errors import ArgumentError, check_choice
-from minicnn.layers.base import snake_case
 from minicnn.losses import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -79,6 +78,7 @@ from minicnn.metrics.distance import (
 )
 from minicnn.metrics.overlap import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from minicnn.metrics.scores import F1Score, FBetaScore, R2Score
+from minicnn.registry import snake_case
 
 __all__ = [
     "AUC", "Accuracy", "AccuracyByShape", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU",

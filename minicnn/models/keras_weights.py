@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from minicnn.autograd.tensor import Variable, as_numpy
 from minicnn.errors import WeightsError
 from minicnn.files import hdf5, replacing
-from minicnn.layers.base import Layer, snake_case
+from minicnn.layers.base import Layer
 from minicnn.layers.weights import NOTES, parts_of
 from minicnn.models.saving import assign
+from minicnn.registry import snake_case
 
 __all__ = ["keras_paths", "load_keras_weights", "read_arrays", "save_keras_weights",
            "write_arrays"]  # fmt: skip

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from minicnn.autograd.tensor import Variable, as_numpy
 from minicnn.errors import ArgumentError, OutputError, WeightsError
 from minicnn.files import replacing
-from minicnn.layers.base import Layer, snake_case
+from minicnn.layers.base import Layer
+from minicnn.registry import snake_case
 
 __all__ = ["kind_of", "layer_paths", "read_arrays", "save_weights", "weight_paths",
            "write_arrays"]  # fmt: skip

@@ -1,9 +1,7 @@
 """Differentiable operations on tensors."""
 
 from sys import modules as _modules
-from types import SimpleNamespace as _Namespace
 
-from minicnn.autograd.recording import drawable as _drawable
 from minicnn.ops.convolution import conv2d, conv2d_transpose, convolve2d, cross_correlate2d
 from minicnn.ops.elementwise import (
     abs,
@@ -58,10 +56,16 @@ __all__ = [
     "tanh", "transpose", "upsample2d", "variance", "where",
 ]  # fmt: skip
 
-# On this floor operations call each other directly; from above, symbolic tensors may come too.
-for _name in __all__:
-    _below = _modules[globals()[_name].__module__]
-    globals()[_name] = _drawable(globals()[_name])
-    # A function is pickled as the name by which its module has it.
-    vars(_below).setdefault("drawn", _Namespace()).__dict__[_name] = globals()[_name]
-    globals()[_name].__qualname__ = f"drawn.{_name}"
+# Pickles of version 0.1.0 name an operation "drawn.NAME" in its module.
+for _operation in (
+    conv2d,
+    add,
+    mean_squared_error,
+    softmax,
+    max_pool2d,
+    sum,
+    affine_transform,
+    stack,
+):
+    _module = _modules[_operation.__module__]
+    vars(_module)["drawn"] = _module

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, as_array, as_numpy, given
 from minicnn.errors import ShapeError, check_choice
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair
@@ -31,6 +32,7 @@ from minicnn.ops.windows import remembered
 __all__ = ["conv2d", "conv2d_transpose", "convolve2d", "cross_correlate2d"]
 
 
+@operation
 def conv2d(
     x: Any,
     kernel: Any,
@@ -116,6 +118,7 @@ def conv2d(
     return convolution_max_pool(x, kernel, bias, geometry, pool, relu=relu)
 
 
+@operation
 def conv2d_transpose(
     x: Any,
     kernel: Any,
@@ -196,6 +199,7 @@ def _as_images(name: str, x: Tensor, kernel: Tensor, bias: Any) -> tuple[Any, An
     return reshape(x, (1, *x.shape, 1)), reshape(kernel, (*kernel.shape, 1, 1)), bias
 
 
+@operation
 def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[Any]:
     """Return the cross-correlation of an image and a matrix: the kernel slides as it stands.
 
@@ -225,6 +229,7 @@ def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[A
     return _slide("cross_correlate2d", image, kernel, mode, flip=False)
 
 
+@operation
 def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
     """Return the true convolution of an image and a matrix: the kernel is turned by 180 degrees.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.recording import operator
+from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import (
     Tensor,
     alongside,
@@ -132,7 +132,7 @@ def _arithmetic(function: Any, a: Array, b: Any) -> Array:
     return _into_recycled(function, a, b)
 
 
-@operator("+")
+@operation("+")
 def add(a: Any, b: Any) -> Tensor:
     """Return a + b, with NumPy's broadcasting."""
     a, b = _operands("add", a, b)
@@ -144,7 +144,7 @@ def add(a: Any, b: Any) -> Tensor:
     )
 
 
-@operator("-")
+@operation("-")
 def subtract(a: Any, b: Any) -> Tensor:
     """Return a - b, with NumPy's broadcasting."""
     a, b = _operands("subtract", a, b)
@@ -156,7 +156,7 @@ def subtract(a: Any, b: Any) -> Tensor:
     )
 
 
-@operator("*")
+@operation("*")
 def multiply(a: Any, b: Any) -> Tensor:
     """Return a * b element by element, with NumPy's broadcasting."""
     a, b = _operands("multiply", a, b)
@@ -168,7 +168,7 @@ def multiply(a: Any, b: Any) -> Tensor:
     )
 
 
-@operator("/")
+@operation("/")
 def divide(a: Any, b: Any) -> Tensor:
     """Return a / b element by element, with NumPy's broadcasting."""
     a, b = _operands("divide", a, b)
@@ -180,7 +180,7 @@ def divide(a: Any, b: Any) -> Tensor:
     )
 
 
-@operator("//")
+@operation("//")
 def floor_divide(a: Any, b: Any) -> Tensor:
     """Return a / b rounded down; no gradient flows through these steps.
 
@@ -191,7 +191,7 @@ def floor_divide(a: Any, b: Any) -> Tensor:
     return Tensor(_arithmetic(np.floor_divide, a.data, b.data))
 
 
-@operator("**")
+@operation("**")
 def power(x: Any, exponent: Any) -> Tensor:
     """Return x ** exponent; where x is not above 0, none of the gradient goes to the exponent.
 
@@ -245,13 +245,14 @@ def _fixed_power(x: Tensor, exponent: float) -> Tensor:
     return record("power", _powers(x.data, exponent), (x, gradient))
 
 
-@operator("neg")
+@operation("neg")
 def negative(x: Any) -> Tensor:
     """Return -x."""
     x = convert_to_tensor(x)
     return record("negative", -whole(x.data), (x, lambda dy, y: negative(dy)))
 
 
+@operation
 def square(x: Any) -> Tensor:
     """Return x * x."""
     x = convert_to_tensor(x)
@@ -260,48 +261,55 @@ def square(x: Any) -> Tensor:
     )
 
 
+@operation
 def sqrt(x: Any) -> Tensor:
     """Return the square root."""
     x = fractional(x)
     return record("sqrt", np.sqrt(x.data), (x, lambda dy, y: divide(multiply(0.5, dy), y)))
 
 
+@operation
 def exp(x: Any) -> Tensor:
     """Return e ** x."""
     x = fractional(x)
     return record("exp", np.exp(x.data), (x, lambda dy, y: multiply(dy, y)))
 
 
+@operation
 def expm1(x: Any) -> Tensor:
     """Return e ** x - 1, exact near zero."""
     x = fractional(x)
     return record("expm1", np.expm1(x.data), (x, lambda dy, y: multiply(dy, exp(x))))
 
 
+@operation
 def log(x: Any) -> Tensor:
     """Return the natural logarithm."""
     x = fractional(x)
     return record("log", np.log(x.data), (x, lambda dy, y: divide(dy, x)))
 
 
+@operation
 def log1p(x: Any) -> Tensor:
     """Return the natural logarithm of 1 + x, exact near zero."""
     x = fractional(x)
     return record("log1p", np.log1p(x.data), (x, lambda dy, y: divide(dy, add(1.0, x))))
 
 
+@operation
 def sign(x: Any) -> Tensor:
     """Return -1, 0 or 1; its derivative is zero everywhere, so no gradient flows."""
     return Tensor(np.sign(whole(convert_to_tensor(x).data)))
 
 
-@operator("abs")
+@operation("abs")
 def abs(x: Any) -> Tensor:
     """Return |x|; the gradient at 0 is 0."""
     x = convert_to_tensor(x)
     return record("abs", np.abs(whole(x.data)), (x, lambda dy, y: multiply(dy, sign(x))))
 
 
+@operation
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Return a where the condition holds and b elsewhere."""
     a, b = _operands("where", a, b)
@@ -316,6 +324,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     )
 
 
+@operation
 def maximum(a: Any, b: Any) -> Tensor:
     """Return the larger of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("maximum", a, b)
@@ -323,12 +332,14 @@ def maximum(a: Any, b: Any) -> Tensor:
     return where(np.greater_equal(a.data, b.data) | np.isnan(a.data), a, b)
 
 
+@operation
 def minimum(a: Any, b: Any) -> Tensor:
     """Return the smaller of a and b, or NaN if one is; of equals, a gets the gradient."""
     a, b = _operands("minimum", a, b)
     return where(np.less_equal(a.data, b.data) | np.isnan(a.data), a, b)
 
 
+@operation
 def clip(x: Any, minimum: float, maximum: float) -> Tensor:
     """Return x limited to [minimum, maximum]; no gradient flows where it was cut off."""
     x = convert_to_tensor(x)
@@ -342,6 +353,7 @@ def clip(x: Any, minimum: float, maximum: float) -> Tensor:
     )
 
 
+@operation
 def cast(x: Any, dtype: Any) -> Tensor:
     """Return x in another element type."""
     x = convert_to_tensor(x)
@@ -351,6 +363,7 @@ def cast(x: Any, dtype: Any) -> Tensor:
     return record("cast", x.data.astype(kind), (x, lambda dy, y: cast(dy, x.dtype)))
 
 
+@operation
 def erf(x: Any) -> Tensor:
     """Return the error function, 2/sqrt(pi) times the integral of e ** -t**2 from 0 to x."""
     x = fractional(x)
@@ -362,6 +375,7 @@ def erf(x: Any) -> Tensor:
     )
 
 
+@operation
 def relu(x: Any) -> Tensor:
     """Return max(x, 0); the gradient at 0 is 0."""
     x = convert_to_tensor(x)
@@ -377,6 +391,7 @@ def relu_gradient(dy: Tensor, y: Tensor) -> Tensor:
     return record("relu_gradient", value, (dy, lambda dz, z: relu_gradient(dz, y)))
 
 
+@operation
 def sigmoid(x: Any) -> Tensor:
     """Return 1 / (1 + e ** -x), without overflow on either side."""
     x = fractional(x)
@@ -388,6 +403,7 @@ def sigmoid(x: Any) -> Tensor:
     return p
 
 
+@operation
 def tanh(x: Any) -> Tensor:
     """Return the hyperbolic tangent."""
     x = fractional(x)
@@ -396,6 +412,7 @@ def tanh(x: Any) -> Tensor:
     )
 
 
+@operation
 def softplus(x: Any) -> Tensor:
     """Return log(1 + e ** x), without overflow."""
     x = fractional(x)

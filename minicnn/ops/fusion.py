@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.geometry import Geometry
@@ -200,6 +201,7 @@ def dense_layer(x: Tensor, kernel: Tensor, bias: Tensor | None, *, relu: bool) -
     return reshape(y, (*x.shape[:-1], kernel.shape[1]))
 
 
+@operation
 def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
     """Return the mean of (prediction - truth)**2 over all elements.
 

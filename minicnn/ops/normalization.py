@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
+from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, plain, record
 from minicnn.kernels import fused, memory
@@ -38,6 +39,7 @@ __all__ = ["batch_normalization", "log_softmax", "move_statistics", "normalize_b
 PASSES = 10
 
 
+@operation
 def standardize(x: Any, epsilon: float = 1e-3) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
     """Return x with mean 0 and variance 1 in each channel, and the mean and variance it had.
 
@@ -148,6 +150,7 @@ class _Normalized:
         return _standardize_gradient(slope, normalized, self.x, self.epsilon)
 
 
+@operation
 def batch_normalization(
     x: Any, gamma: Any = None, beta: Any = None, epsilon: float = 1e-3, *, relu: bool = False
 ) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
@@ -249,6 +252,7 @@ def _softmax_kernel(backend: ModuleType, x: Tensor, logarithm: bool) -> Tensor:
     return record(name, backend.softmax(x.data, logarithm), (x, gradient))
 
 
+@operation
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return x - log(sum of e ** x) along an axis, without overflow."""
     x = fractional(x)
@@ -263,6 +267,7 @@ def _log_softmax_gradient(dy: Tensor, y: Tensor, axis: int) -> Tensor:
     return subtract(dy, multiply(exp(y), sum(dy, axis, keepdims=True)))
 
 
+@operation
 def softmax(x: Any, axis: int = -1) -> Tensor:
     """Return e ** x divided by its sum along an axis, without overflow.
 

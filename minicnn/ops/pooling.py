@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, record
 from minicnn.errors import check_choice
 from minicnn.geometry import Geometry, Resize, conv2d_geometry, pair
@@ -38,6 +39,7 @@ def _window(
     )
 
 
+@operation
 @on_matrices
 def max_pool2d(
     x: Any,
@@ -96,6 +98,7 @@ def gather(x: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     return record("gather", value, (x, lambda dz, z: scatter(dz, where, g)))
 
 
+@operation
 @on_matrices
 def average_pool2d(
     x: Any,
@@ -143,6 +146,7 @@ def _average_again(x: Tensor, g: Geometry) -> Tensor:
     return record("average_pool2d", value, (x, lambda dy, y: average_pool2d_gradient(dy, g)))
 
 
+@operation
 @on_matrices
 def resize2d(x: Any, size: Sequence[int], interpolation: str = "nearest") -> Tensor:
     """Return a batch of images resized to (N,OH,OW,C), pixel centres at half positions.
@@ -176,6 +180,7 @@ def resize2d_gradient(dy: Tensor, size: Resize, interpolation: str) -> Tensor:
     return record("resize2d_gradient", value, (dy, lambda dz, z: _resize(dz, size, interpolation)))
 
 
+@operation
 @on_matrices
 def upsample2d(x: Any, size: int | Sequence[int] = 2, interpolation: str = "nearest") -> Tensor:
     """Return images enlarged by whole factors: with "nearest", each pixel copied into a block.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.recording import operator
+from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, in_one_type, record
 from minicnn.errors import ShapeError
 from minicnn.kernels.placement import check_same_device, on_gpu
@@ -36,6 +36,7 @@ def _kept(x: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
 
 
+@operation
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over all elements, or over some axes.
 
@@ -52,6 +53,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     )
 
 
+@operation
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over all elements, or over some axes."""
     x = convert_to_tensor(x)
@@ -67,17 +69,20 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     )
 
 
+@operation
 def variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean squared distance from the mean (divided by the count, not count - 1)."""
     x = convert_to_tensor(x)
     return mean(square(subtract(x, mean(x, axis, keepdims=True))), axis, keepdims)
 
 
+@operation
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the largest element, over all or some axes; equal ones share the gradient."""
     return _extreme("max", np.max, x, axis, keepdims)
 
 
+@operation
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element, over all or some axes; equal ones share the gradient."""
     return _extreme("min", np.min, x, axis, keepdims)
@@ -98,7 +103,7 @@ def _extreme(name: str, function: Any, x: Any, axis: Axis, keepdims: bool) -> Te
     )
 
 
-@operator("@")
+@operation("@")
 def matmul(a: Any, b: Any) -> Tensor:
     """Return the matrix product of a (...,M,K) and b (K,N) or (...,K,N).
 

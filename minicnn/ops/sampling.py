@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, plain, record
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.kernels.placement import check_same_device, on_gpu
@@ -18,6 +19,7 @@ __all__ = ["affine_transform", "middle_of", "whole_in"]
 FILL_MODES = ("constant", "nearest", "reflect", "wrap")
 
 
+@operation
 def affine_transform(
     images: Any,
     transform: Any,

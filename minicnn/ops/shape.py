@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd.recording import operator
+from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, in_one_type, plain, record
 from minicnn.errors import ArgumentError, ShapeError, missing_axes
 from minicnn.kernels.placement import check_same_device, on_gpu
@@ -18,7 +18,7 @@ __all__ = ["broadcast_to", "concatenate", "crop2d", "getitem", "pad2d", "put",
            "reshape", "squeeze", "stack", "sum_to", "transpose"]  # fmt: skip
 
 
-@operator("reshape")
+@operation("reshape")
 def reshape(x: Any, shape: Sequence[int]) -> Tensor:
     """Return the same numbers in row-major order under another shape; -1 stands for the rest.
 
@@ -35,6 +35,7 @@ def reshape(x: Any, shape: Sequence[int]) -> Tensor:
     return record("reshape", value, (x, lambda dy, y: reshape(dy, x.shape)))
 
 
+@operation
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """Return x with its axes in another order, default reversed."""
     x = convert_to_tensor(x)
@@ -47,6 +48,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     return record("transpose", x.data.transpose(order), (x, lambda dy, y: transpose(dy, back)))
 
 
+@operation
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """Return x repeated along new axes and axes of length 1; the adjoint of `sum_to`."""
     x = convert_to_tensor(x)
@@ -83,6 +85,7 @@ def sum_to(x: Any, shape: Sequence[int]) -> Tensor:
     return record("sum_to", value, (x, lambda dy, y: broadcast_to(dy, x.shape)))
 
 
+@operation
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """Return x without its axes of length 1."""
     x = convert_to_tensor(x)
@@ -117,7 +120,7 @@ def _is_basic(index: Any) -> bool:
     return not any(hasattr(key, "dtype") for key in keys)
 
 
-@operator("[]")
+@operation("[]")
 def getitem(x: Any, key: Any) -> Tensor:
     """Return x[key]; the adjoint of `put`."""
     x = convert_to_tensor(x)
@@ -149,6 +152,7 @@ def _parts(where: str, tensors: Sequence[Any]) -> list[Tensor]:
     return parts
 
 
+@operation
 def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     """Return tensors joined along an axis; the other axes must have equal lengths.
 
@@ -173,7 +177,7 @@ def concatenate(tensors: Sequence[Any], axis: int = -1) -> Tensor:
     return record("concatenate", value, *inputs)
 
 
-@operator("stack")
+@operation("stack")
 def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
     """Return tensors of one shape joined along a new axis."""
     parts = _parts("stack", tensors)
@@ -195,6 +199,7 @@ def _images(where: str, x: Any) -> Tensor:
     return tensor
 
 
+@operation
 def pad2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
     """Return images (N,H,W,C) with ((top, bottom), (left, right)) zeros around them."""
     x = _images("pad2d", x)
@@ -203,6 +208,7 @@ def pad2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
     return record("pad2d", value, (x, lambda dy, y: crop2d(dy, sides)))
 
 
+@operation
 def crop2d(x: Any, sides: Sequence[Sequence[int]]) -> Tensor:
     """Return images (N,H,W,C) without ((top, bottom), (left, right)) of their pixels."""
     x = _images("crop2d", x)
