@@ -109,6 +109,7 @@ def denoising_figures(model: Model, images: Array, noises: Sequence[float] = NOI
     return found
 
 
+@one_blas_thread()
 def write_report(
     model: Model,
     folder: Path,
