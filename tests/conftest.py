@@ -17,8 +17,8 @@ settings.register_profile("minicnn", deadline=None, derandomize=True, max_exampl
 settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("minicnn")
 
-# Programs that run other libraries, which need not be installed here.
-collect_ignore_glob = ["oracles/*.py", "benchmarks/*.py"]
+# Programs that run other libraries, which need not be installed here; and what changes a process.
+collect_ignore_glob = ["oracles/*.py", "benchmarks/*.py", "browser.py"]
 
 
 def pytest_addoption(parser):
