@@ -17,7 +17,8 @@ sections 2 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from operator import index
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 
 __all__ = ["Geometry", "Resize", "conv2d_geometry", "conv2d_multiply_adds",
            "conv2d_parameters", "conv2d_transpose_geometry", "kernel_span",
-           "output_size", "pair", "receptive_field", "resize_taps", "same_padding",
+           "output_size", "pair", "receptive_field", "remembered", "resize_taps", "same_padding",
            "valid_outputs"]  # fmt: skip
 
 AXES = ("height", "width")
@@ -443,3 +444,26 @@ def resize_taps(n: int, out: int, interpolation: str = "nearest") -> list[tuple[
             j = min(i + 1, n - 1)
             taps.append((i, j, position - i if j > i else 0.0))
     return taps
+
+
+def remembered(function: Callable[..., Geometry], *arguments: Any, **named: Any) -> Geometry:
+    """Return what a function of this file says, from memory if it was asked before.
+
+    A layer asks the same at every step.
+    """
+    try:
+        return _answer(function, _kinds(arguments), *arguments, **named)
+    except TypeError:  # a list among the arguments cannot be looked up
+        return function(*arguments, **named)
+
+
+@functools.lru_cache(maxsize=1024)
+def _answer(
+    function: Callable[..., Geometry], kinds: tuple[Any, ...], *arguments: Any, **named: Any
+) -> Geometry:
+    return function(*arguments, **named)
+
+
+def _kinds(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the types of values: 1, 1.0 and True are equal, but a stride must be the first."""
+    return tuple([_kinds(v) if type(v) is tuple else type(v) for v in values])

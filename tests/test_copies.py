@@ -8,9 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
-from minicnn import Variable, keras, layers
+from minicnn import Variable, activations, keras, layers, ops
 from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, ShapeError
+from tests.helpers import ROOT
 
 draw = np.random.default_rng(4)
 TRUTH = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 0]], "float32")
@@ -182,3 +183,19 @@ def test_data_sets_say_that_they_cannot_be_pickled():
         assert sum(int(n) for batch in twin for n in batch) == 20
     with pytest.raises(TypeError, match=r"Dataset: .* cannot be pickled; make it anew"):
         pickle.dumps(data)
+
+
+def test_what_version_0_1_0_pickled_is_read():
+    with (ROOT / "tests/oracles/models_of_0_1_0.pickle").open("rb") as file:
+        found = pickle.load(file)
+    for result, expected in zip(found["drawn"](found["x"]), found["drawn_y"], strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
+    trained = found["trained"]
+    np.testing.assert_allclose(
+        trained.predict(found["x"], verbose=0), found["trained_y"], rtol=1e-5
+    )
+    assert trained.history.history == found["history"]
+    assert trained.optimizer.iterations == found["iterations"] == 6
+    assert trained.fit(found["x"], np.array([0, 1]), verbose=0).history["loss"][0] < 2
+    names = ["conv2d", "cross_correlate2d", "mean_squared_error", "concatenate"]
+    assert found["operations"] == [*(getattr(ops, n) for n in names), activations.gelu]

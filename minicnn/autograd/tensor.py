@@ -297,7 +297,7 @@ class Variable(Tensor):
         if new is not given and (new != given).any():
             raise ArgumentError(
                 f"{self.name}: the variable is of {self.dtype}, which holds no "
-                f"{given[new != given].ravel()[0]}; give numbers it can hold, or cast them."
+                f"{given[new != given].ravel()[0].item()}; give numbers it can hold, or cast them."
             )
         if new.shape != self.shape:
             raise ShapeError(

@@ -28,7 +28,7 @@ from minicnn.explain.records.elementwise import ACTIVATIONS
 from minicnn.explain.records.limits import Limits
 from minicnn.explain.stages import Stage, as_numbers, explain_stages
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
-from minicnn.ops.convolution import slide_geometry
+from minicnn.ops.correlation import slide_geometry
 
 __all__ = ["CALLS", "explain_call", "operation_named"]
 

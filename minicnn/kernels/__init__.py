@@ -7,23 +7,20 @@ Every backend module offers the same functions, `(arrays, geometry) -> new array
     average-pool   average_pool2d, average_pool2d_gradient
     resize         resize2d, resize2d_gradient
 
-`kernel(name, work, array)` returns the function of the backend that is to work on an array.
+`backend(work, array)` returns the backend that is to work on an array.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from minicnn import config
+from minicnn.kernels.composed import Composed
 from minicnn.kernels.placement import on_gpu
 from minicnn.kernels.probing import MODULES, Availability, backend_module, backends, compiles
 
-__all__ = [
-    "FUSED", "MAPS", "MODULES", "Availability", "backend_module", "backends", "fused", "kernel",
-]  # fmt: skip
+__all__ = ["JOINED", "MAPS", "MODULES", "Availability", "backend", "backend_module", "backends"]
 
 MAPS = (
     "conv2d",
@@ -39,7 +36,7 @@ MAPS = (
 )
 
 #: What only the compiled and the CUDA backend do: several operations in one pass over memory.
-FUSED = (
+JOINED = (
     "conv2d_max_pool2d",
     "kernel_and_bias_gradient",
     "batch_normalization",
@@ -53,11 +50,6 @@ FUSED = (
 COMPILED_FROM = 100_000
 
 
-@functools.cache
-def _function(backend: str, name: str) -> Callable[..., Any]:
-    return getattr(backend_module(backend), name)
-
-
 def _chosen(work: int, array: Any) -> str:
     """Return the backend that is to work on an array; `auto` is Numba for large work."""
     if on_gpu(array):
@@ -68,31 +60,31 @@ def _chosen(work: int, array: Any) -> str:
     return choice
 
 
-def kernel(name: str, work: int, array: Any) -> Callable[..., Any]:
-    """Return the function of one map in the backend that is to do this work.
+@functools.cache
+def _whole(name: str) -> Any:
+    module = backend_module(name)
+    return module if name in ("numba", "cupy") else Composed(module)
 
-    Where the arrays live decides, and the settings choose among the backends there.
+
+def backend(work: int, array: Any) -> Any:
+    """Return the backend that is to do this work: the one door to all arithmetic on arrays.
+
+    Where the arrays live decides, and the settings choose among the backends there. It offers
+    `MAPS`, those of convolution with a bias and a ReLU; and `JOINED` for the types of numbers of
+    which its `has_tile` says so.
 
     Args:
-        name: one of `MAPS`.
         work: number of products or elements of the call; under `auto` it decides whether compiled
             code is worth its start.
         array: one of the arrays.
 
     Raises:
         BackendError: the chosen backend is not usable here. `auto` falls back to NumPy instead.
+
+    >>> import numpy as np
+    >>> from minicnn.geometry import conv2d_geometry
+    >>> x, kernel = np.ones((1, 3, 4, 1)), np.ones((2, 3, 1, 1))
+    >>> backend(24, x).conv2d(x, kernel, conv2d_geometry((3, 4), (2, 3))).shape
+    (1, 2, 2, 1)
     """
-    return _function(_chosen(work, array), name)
-
-
-def fused(work: int, array: Any) -> ModuleType | None:
-    """Return the backend that joins several operations in one pass, if it is to do this work.
-
-    It offers, beyond `MAPS`, `FUSED`; its maps of convolution take `Slopes`, and a bias and a ReLU.
-
-    Args:
-        work: as for `kernel`.
-        array: one of the arrays.
-    """
-    chosen = _chosen(work, array)
-    return backend_module(chosen) if chosen in ("numba", "cupy") else None
+    return _whole(_chosen(work, array))

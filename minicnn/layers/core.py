@@ -15,7 +15,7 @@ from minicnn.errors import ArgumentError, ShapeError, check_whole
 from minicnn.layers.base import Layer, SameShape
 from minicnn.layers.ranks import warn_of_channels_first
 from minicnn.layers.symbolic import Call, SymbolicTensor
-from minicnn.ops.fusion import dense_layer
+from minicnn.ops.dense import dense_layer
 
 __all__ = ["ActivityRegularization", "Dense", "Identity", "Input", "InputLayer", "Lambda"]
 

@@ -47,6 +47,9 @@ class Call:
         #: The outputs as the layer gives them: one, or several in lists or dictionaries.
         self.result: Any = None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({"others": (), "named": {}, "result": None} | state)
+
     @property
     def input_list(self) -> list[SymbolicTensor]:
         """The inputs as a flat list."""
@@ -97,6 +100,9 @@ class SymbolicTensor(Operators):
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy is made of; its models make themselves known when asked."""
         return {**vars(self), "entry_of": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({"entry_of": []} | state)
 
     @property
     def name(self) -> str:

@@ -179,6 +179,10 @@ class Graph:
         """Return what a copy is made of: without the steps, whose functions know these layers."""
         return {name: value for name, value in vars(self).items() if name != "steps"}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arranged = {f"arranged_{name}": _lone(state[name]) for name in ("inputs", "outputs")}
+        vars(self).update(arranged | state)
+
     @property
     def layers(self) -> list[Layer]:
         """The input layers and the layers called, each once, in Keras' order.

@@ -2,7 +2,8 @@
 
 from sys import modules as _modules
 
-from minicnn.ops.convolution import conv2d, conv2d_transpose, convolve2d, cross_correlate2d
+from minicnn.ops.convolution import conv2d, conv2d_transpose
+from minicnn.ops.correlation import convolve2d, cross_correlate2d
 from minicnn.ops.elementwise import (
     abs,
     add,
@@ -28,8 +29,7 @@ from minicnn.ops.elementwise import (
     subtract,
     tanh,
     where,
-)
-from minicnn.ops.fusion import mean_squared_error
+)  # fmt: skip
 from minicnn.ops.normalization import batch_normalization, log_softmax, softmax, standardize
 from minicnn.ops.pooling import average_pool2d, max_pool2d, resize2d, upsample2d
 from minicnn.ops.reduction import matmul, max, mean, min, sum, variance
@@ -44,7 +44,8 @@ from minicnn.ops.shape import (
     squeeze,
     stack,
     transpose,
-)
+)  # fmt: skip
+from minicnn.ops.squared_error import mean_squared_error
 
 __all__ = [
     "abs", "add", "affine_transform", "average_pool2d", "batch_normalization", "broadcast_to",
@@ -56,16 +57,8 @@ __all__ = [
     "tanh", "transpose", "upsample2d", "variance", "where",
 ]  # fmt: skip
 
-# Pickles of version 0.1.0 name an operation "drawn.NAME" in its module.
-for _operation in (
-    conv2d,
-    add,
-    mean_squared_error,
-    softmax,
-    max_pool2d,
-    sum,
-    affine_transform,
-    stack,
-):
-    _module = _modules[_operation.__module__]
-    vars(_module)["drawn"] = _module
+# Pickles of version 0.1.0 name an operation "drawn.NAME" in the module that it stood in.
+_here = _modules[__name__]
+_modules[f"{__name__}.fusion"] = _here
+for _name in [n for n in _modules if f"{n}.".startswith(f"{__name__}.")]:
+    vars(_modules[_name])["drawn"] = _here

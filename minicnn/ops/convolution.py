@@ -1,22 +1,32 @@
-"""Convolution, transposed convolution, and the two 2-D functions for learners.
+"""Convolution and transposed convolution: their arguments, their one way, their derivatives.
 
-The arithmetic and its derivatives are in `maps.py`; here arguments are checked and put in order.
+A convolution is linear in the image and in the kernel. So its three maps are each other's
+derivatives: the gradient of the image is the transposed convolution with the same kernel, the
+gradient of the kernel is a convolution of the two images, and every order of derivative follows.
+The bias, ReLU and max-pool that may follow are done by the backend in the same pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Number
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.operators import operation
-from minicnn.autograd.tensor import Tensor, as_array, as_numpy, given
-from minicnn.errors import ShapeError, check_choice
-from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair
-from minicnn.kernels import kernel as kernel_function
+from minicnn.autograd.recording import is_recording
+from minicnn.autograd.tensor import Tensor, given, record
+from minicnn.errors import ShapeError
+from minicnn.geometry import (
+    Geometry,
+    conv2d_geometry,
+    conv2d_transpose_geometry,
+    pair,
+    remembered,
+)
+from minicnn.kernels import backend
+from minicnn.kernels.slopes import Slopes
+from minicnn.ops import elementwise, pooling
 from minicnn.ops.arguments import (
     check_bias,
     check_channels,
@@ -25,11 +35,11 @@ from minicnn.ops.arguments import (
     turned,
     warn_of_order,
 )
-from minicnn.ops.fusion import convolution_layer, convolution_max_pool
-from minicnn.ops.shape import reshape
-from minicnn.ops.windows import remembered
+from minicnn.ops.shape import reshape, sum_to
 
-__all__ = ["conv2d", "conv2d_transpose", "convolve2d", "cross_correlate2d"]
+__all__ = ["conv2d", "conv2d_transpose", "convolution", "kernel_gradient"]
+
+Array = NDArray[Any]
 
 
 @operation
@@ -111,11 +121,11 @@ def conv2d(
     check_channels(name, x, kernel, bias, geometry.groups)
     warn_of_order(name, x, kernel, geometry.groups)
     if max_pool is None:
-        return convolution_layer(x, kernel, bias, geometry, relu=relu)
+        return convolution(x, kernel, geometry, bias, relu=relu)
     size = pair(name, "max_pool", max_pool)
     pooled = (geometry.out_height, geometry.out_width)
     pool = remembered(conv2d_geometry, pooled, size, size, where=name)
-    return convolution_max_pool(x, kernel, bias, geometry, pool, relu=relu)
+    return convolution(x, kernel, geometry, bias, relu=relu, pool=pool)
 
 
 @operation
@@ -188,7 +198,7 @@ def conv2d_transpose(
     check_transposed_channels(name, x, kernel, geometry.groups)
     if bias is not None:
         check_bias(name, bias, kernel.shape[2] * geometry.groups)
-    return convolution_layer(x, kernel, bias, geometry, relu=relu, transposed=True)
+    return convolution(x, kernel, geometry, bias, relu=relu, transposed=True)
 
 
 def _as_images(name: str, x: Tensor, kernel: Tensor, bias: Any) -> tuple[Any, Any, Any]:
@@ -199,129 +209,136 @@ def _as_images(name: str, x: Tensor, kernel: Tensor, bias: Any) -> tuple[Any, An
     return reshape(x, (1, *x.shape, 1)), reshape(kernel, (*kernel.shape, 1, 1)), bias
 
 
-@operation
-def cross_correlate2d(image: Any, kernel: Any, mode: str = "valid") -> NDArray[Any]:
-    """Return the cross-correlation of an image and a matrix: the kernel slides as it stands.
-
-    y[r,s] = sum over i,j of image[r + i - P, s + j - P] * kernel[i,j], zero outside the image
-
-    Args:
-        image: matrix (H,W), or a colour image (H,W,C), each channel of which is taken by itself.
-        kernel: matrix (KH,KW).
-        mode: `"valid"` (default) where the kernel lies inside; `"same"` as large as the image, for
-            an even kernel the odd padding last, as in `conv2d`, Keras and SciPy's `correlate2d`;
-            `"full"` wherever they overlap.
-
-    Returns:
-        y (H-KH+1,W-KW+1), (H,W) or (H+KH-1,W+KW-1), of a colour image (...,C). Integers stay
-        integers: short ones become int64, and Python's own where a sum might not fit into these.
-
-    Raises:
-        ShapeError: an argument has other axes, or the kernel does not fit in `"valid"` mode.
-
-    Source: Convolutional Autoencoder slides (Industrial AI Lab), "convolution and correlation".
-
-    >>> cross_correlate2d([[0, 1, 2], [3, 4, 5], [6, 7, 8]], [[0, 1], [2, 3]]).tolist()
-    [[19, 25], [37, 43]]
-    >>> cross_correlate2d([[1, 2, 3, 4]], [[1, 0, -1]]).tolist()
-    [[-2, -2]]
-    """
-    return _slide("cross_correlate2d", image, kernel, mode, flip=False)
-
-
-@operation
-def convolve2d(image: Any, kernel: Any, mode: str = "full") -> NDArray[Any]:
-    """Return the true convolution of an image and a matrix: the kernel is turned by 180 degrees.
-
-    y[r,s] = sum over i,j of image[i,j] * kernel[r - i, s - j], zero outside the image
+def convolution(
+    x: Tensor,
+    kernel: Tensor,
+    g: Geometry,
+    bias: Tensor | None = None,
+    *,
+    relu: bool = False,
+    transposed: bool = False,
+    pool: Geometry | None = None,
+) -> Tensor:
+    """Return a convolution or transposed convolution whose window arithmetic is known.
 
     Args:
-        image: matrix (H,W), or a colour image (H,W,C), each channel of which is taken by itself.
-        kernel: matrix (KH,KW).
-        mode: `"full"` (default) wherever they overlap; `"same"` as large as the image, for an even
-            kernel the odd padding first, as in SciPy's `convolve2d`; `"valid"` where the kernel
-            lies inside.
-
-    Returns:
-        y (H+KH-1,W+KW-1), (H,W) or (H-KH+1,W-KW+1), of a colour image (...,C). Integers stay
-        integers, as in `cross_correlate2d`.
-
-    Raises:
-        ShapeError: an argument has other axes, or the kernel does not fit in `"valid"` mode.
-
-    Source: Convolutional Autoencoder slides (Industrial AI Lab), "convolution and correlation".
-
-    >>> convolve2d([[1, 2, 3, 4]], [[1, 0, -1]]).tolist()
-    [[1, 2, 2, 2, -3, -4]]
+        x: images (N,H,W,C).
+        kernel: as in `conv2d`, or in `conv2d_transpose`.
+        g: the window arithmetic, of a transposed convolution that of the one it reverses.
+        bias: (F,) or None.
+        relu: whether negative results become zero.
+        transposed: whether it is the transposed convolution.
+        pool: the window arithmetic of a max-pool of the result, which `conv2d` may ask for.
     """
-    return _slide("convolve2d", image, kernel, mode, flip=True)
+    work = x.shape[0] * g.out_height * g.out_width * kernel.size
+    chosen = backend(work, x.data)
+    if pool is not None and not chosen.pools_in_place(x.dtype, pool):
+        return pooling.max_pool_of(convolution(x, kernel, g, bias, relu=relu), pool)
+    return _Convolution(chosen, x, kernel, bias, g, relu, transposed, pool).result()
 
 
-def _slide(where: str, image: Any, kernel: Any, mode: str, *, flip: bool) -> NDArray[Any]:
-    image, kernel = _numbers(where, "image", image), _numbers(where, "kernel", kernel)
-    if image.ndim not in (2, 3) or image.size == 0:
-        raise ShapeError(
-            f"{where}: image has shape {image.shape}, but must be a matrix (H,W) or one colour "
-            f"image (H,W,C), of at least one row and column."
-            f"{' image[0] is the first of a batch; conv2d takes all.' if image.ndim == 4 else ''}"
-        )
-    if kernel.ndim != 2 or kernel.size == 0:
-        raise ShapeError(
-            f"{where}: kernel has shape {kernel.shape}, but must be a matrix (KH,KW) of at least "
-            f"one row and column; each channel of an image meets the same one."
-        )
-    geometry = slide_geometry(where, image.shape[:2], kernel.shape, mode, flip=flip)
-    dtype = _holding(image, kernel)
-    turned = kernel[::-1, ::-1] if flip else kernel
-    work = geometry.out_height * geometry.out_width * kernel.size
-    channels = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
-    x = channels.astype(dtype)[..., None]  # (C,H,W,1): each channel by itself
-    function = kernel_function("conv2d", work, x)
-    k = turned.astype(dtype)[:, :, None, None]  # (KH,KW,1,1)
-    y = np.asarray(function(x, k, geometry)[..., 0])  # (C,OH,OW)
-    return y[0] if image.ndim == 2 else np.ascontiguousarray(np.moveaxis(y, 0, -1))
+def kernel_gradient(x: Tensor, dy: Tensor, g: Geometry) -> Tensor:
+    """Return dk (KH,KW,C/groups,F), the gradient of a convolution's kernel.
 
-
-def _holding(image: NDArray[Any], kernel: NDArray[Any]) -> Any:
-    """Return the type of the result: of integers one that holds every sum."""
-    if image.dtype.kind not in "biu" or kernel.dtype.kind not in "biu":
-        return np.result_type(image, kernel)
-    largest = [max(abs(int(a.min())), abs(int(a.max()))) for a in (image, kernel)]
-    bound = largest[0] * largest[1] * kernel.size
-    kind = np.result_type(image, kernel)
-    if kind.kind in "iu" and kind.itemsize >= 4 and bound <= np.iinfo(kind).max:
-        return kind
-    # Beyond 64 bits they become Python's integers, which are as long as needed.
-    return np.dtype(np.int64 if bound < 2**63 else object)
-
-
-def _numbers(where: str, argument: str, value: Any) -> NDArray[Any]:
-    """Return an array of any numbers, also complex ones and fractions."""
-    try:
-        array = as_numpy(value)
-    except ValueError:
-        raise ShapeError(f"{where}: the rows of {argument} are of different lengths.") from None
-    exact = array.dtype == object and all(isinstance(v, Number) for v in array.flat)
-    return (
-        array
-        if array.dtype.kind in "biufc" or exact
-        else as_array(value, None, f"{where}: {argument}")
+    dk[i,j,c,f] = sum over all products of conv2d that use k[i,j,c,f] of x[n,h,w,c] * dy[n,oh,ow,f]
+    """
+    work = dy.size * g.kernel_height * g.kernel_width * (x.shape[3] // g.groups)
+    return record(
+        "conv2d_kernel_gradient",
+        backend(work, x.data).conv2d_kernel_gradient(x.data, dy.data, g),
+        (x, lambda dz, z: convolution(dy, dz, g, transposed=True)),
+        (dy, lambda dz, z: convolution(x, dz, g)),
     )
 
 
-def slide_geometry(
-    where: str, image_size: Sequence[int], kernel_size: Sequence[int], mode: str, *, flip: bool
-) -> Geometry:
-    """Return the geometry of a matrix slid over another in one of the three modes."""
-    mode = check_choice(where, "mode", mode, ["full", "same", "valid"])
-    height, width = kernel_size
-    if mode == "full":
-        padding: Any = ((height - 1, height - 1), (width - 1, width - 1))
-    elif mode == "same" and flip:
-        # Both functions keep the middle of "full" and, where there are two middles, the earlier one
-        # for a convolution: an even kernel has its odd padding first. So turning the kernel
-        # exchanges the two functions in "full" and "valid", but in "same" for odd kernels only.
-        padding = ((height // 2, (height - 1) // 2), (width // 2, (width - 1) // 2))
-    else:
-        padding = mode  # "same" of the geometry puts the odd padding last
-    return conv2d_geometry(image_size, kernel_size, padding=padding, where=where)
+class _Convolution:
+    """One convolution: its operands, its result, and how gradients reach each operand.
+
+    While gradients are recorded themselves, for derivatives of higher order, each of the methods
+    that end in `_gradient` is written in operations.
+    """
+
+    def __init__(
+        self,
+        chosen: Any,
+        x: Tensor,
+        kernel: Tensor,
+        bias: Tensor | None,
+        g: Geometry,
+        relu: bool,
+        transposed: bool,
+        pool: Geometry | None,
+    ) -> None:
+        self.backend, self.x, self.kernel, self.bias, self.g = chosen, x, kernel, bias, g
+        self.relu, self.transposed, self.pool = relu, transposed, pool
+        self.where: Array | None = None
+        # The last gradient met, with what was made of it: it comes once for each operand.
+        self._met: tuple[Tensor, Array | Slopes] | None = None
+        self._both: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def result(self) -> Tensor:
+        """Return y (N,OH,OW,F), with its memory."""
+        x, kernel, bias = self.x, self.kernel, self.bias
+        added = None if bias is None else bias.data
+        if self.pool is not None:
+            value, self.where = self.backend.conv2d_max_pool2d(
+                x.data, kernel.data, self.g, added, self.relu, self.pool
+            )
+        elif self.transposed:
+            value = self.backend.conv2d_input_gradient(
+                x.data, kernel.data, self.g, added, self.relu
+            )
+        else:
+            value = self.backend.conv2d(x.data, kernel.data, self.g, added, self.relu)
+        inputs = [(x, self.x_gradient), (kernel, self.kernel_gradient)]
+        if bias is not None:
+            inputs.append((bias, self.bias_gradient))
+        return record("conv2d_transpose" if self.transposed else "conv2d", value, *inputs)
+
+    def x_gradient(self, dy: Tensor, y: Tensor) -> Tensor:
+        if is_recording():
+            before = self._before(dy, y)
+            return convolution(before, self.kernel, self.g, transposed=not self.transposed)
+        maps = self.backend
+        function = maps.conv2d if self.transposed else maps.conv2d_input_gradient
+        return record("x_gradient", function(self._slopes(dy, y), self.kernel.data, self.g))
+
+    def kernel_gradient(self, dy: Tensor, y: Tensor) -> Tensor:
+        if is_recording():
+            before = self._before(dy, y)
+            large, small = (before, self.x) if self.transposed else (self.x, before)
+            return kernel_gradient(large, small, self.g)
+        return self._kernel_and_bias(dy, y)[0]
+
+    def bias_gradient(self, dy: Tensor, y: Tensor) -> Tensor:
+        if is_recording():
+            return sum_to(self._before(dy, y), y.shape[3:])
+        return self._kernel_and_bias(dy, y)[1]
+
+    def _before(self, dy: Tensor, y: Tensor) -> Tensor:
+        """Return the gradient before ReLU and pool, as a tensor."""
+        if self.relu:
+            dy = elementwise.relu_gradient(dy, y)
+        if self.where is not None and self.pool is not None:
+            dy = pooling.scatter(dy, self.where, self.pool)
+        return dy
+
+    def _slopes(self, dy: Tensor, y: Tensor) -> Array | Slopes:
+        """Return the same, not written out where the backend can take it so."""
+        if not self.relu and self.where is None:
+            return dy.data
+        if self._met is None or self._met[0] is not dy:
+            slopes = Slopes(dy.data, y.data if self.relu else None, self.where, self.pool)
+            self._met = dy, self.backend.ready(slopes, self.g)
+        return self._met[1]
+
+    def _kernel_and_bias(self, dy: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both gradients, which come from one pass; the second asks in vain for work."""
+        if self._both is None or self._both[0] is not dy:
+            slopes, x = self._slopes(dy, y), self.x.data
+            large, small, side = (slopes, x, "x") if self.transposed else (x, slopes, "dy")
+            dk, db = self.backend.kernel_and_bias_gradient(
+                large, small, self.g, side if self.bias is not None else None
+            )
+            self._both = dy, record("kernel_gradient", dk), record("bias_gradient", db)
+        return self._both[1:]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, record
-from minicnn.kernels import fused
+from minicnn.kernels import backend
 from minicnn.kernels.placement import on_gpu
 from minicnn.ops.elementwise import clip, divide, log, multiply, negative, subtract, where
 from minicnn.ops.normalization import log_softmax, softmax
@@ -53,13 +53,13 @@ def class_crossentropy(
     def told() -> Tensor:
         return truth if isinstance(truth, Tensor) else truth()
 
-    backend = fused(x.size, x.data) if on_gpu(x.data) else None
+    chosen = backend(x.size, x.data)
     last = axis in (-1, x.ndim - 1)
-    if backend is None or not last or not x.size or not backend.has_tile(x.dtype):
+    if not on_gpu(x.data) or not last or not x.size or not chosen.has_tile(x.dtype):
         return negative(sum(multiply(told(), _logarithms(x, axis, bounds)), axis))
     shares = truth.data if isinstance(truth, Tensor) else None
     given = None if numbers is None else numbers.astype(x.dtype, copy=False)
-    losses, slopes = backend.crossentropy(x.data, shares, given, bounds)
+    losses, slopes = chosen.crossentropy(x.data, shares, given, bounds)
 
     def by_x(dy: Tensor, y: Tensor) -> Tensor:
         if is_recording():

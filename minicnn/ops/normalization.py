@@ -13,7 +13,7 @@ from minicnn import config
 from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, plain, record
-from minicnn.kernels import fused, memory
+from minicnn.kernels import backend, memory
 from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.probing import backend_module
 from minicnn.kernels.sums import column_sums
@@ -180,9 +180,9 @@ def batch_normalization(
         x = Tensor(x.data.astype(config.floatx()))
     gamma, beta = (None if a is None else convert_to_tensor(a, x.dtype) for a in (gamma, beta))
     check_same_device("batch_normalization", x=x.data, gamma=plain(gamma), beta=plain(beta))
-    backend = fused(PASSES * x.size, x.data)
-    if backend is not None and x.size and backend.has_tile(x.dtype):
-        return _Normalized(backend, x, gamma, beta, epsilon, relu).run()
+    chosen = backend(PASSES * x.size, x.data)
+    if x.size and chosen.has_tile(x.dtype):
+        return _Normalized(chosen, x, gamma, beta, epsilon, relu).run()
     y, average, spread = standardize(x, epsilon)
     y = y if gamma is None else multiply(y, gamma)
     y = y if beta is None else add(y, beta)
@@ -204,11 +204,10 @@ def normalize_by(
         epsilon: added to the variance.
         relu: whether negative results become zero, default False.
     """
-    backend = None if is_recording() or not on_gpu(x.data) else fused(x.size, x.data)
-    if backend is not None and backend.has_tile(x.dtype):
+    if on_gpu(x.data) and not is_recording() and backend(x.size, x.data).has_tile(x.dtype):
         arrays = (mean.data, variance.data, plain(gamma), plain(beta))
         check_same_device("batch_normalization", x=x.data, mean=mean.data)
-        return Tensor(backend.normalize_by(x.data, *arrays, epsilon, relu))
+        return Tensor(backend(x.size, x.data).normalize_by(x.data, *arrays, epsilon, relu))
     # One scale and one shift for each channel: y = x * scale + (beta - mean * scale).
     scale = Tensor(1 / np.sqrt(variance.data + epsilon))
     if gamma is not None:
@@ -234,30 +233,30 @@ def move_statistics(
         variable.assign(momentum * variable.data + (1 - momentum) * now)
 
 
-def _in_one_kernel(x: Tensor, axis: int) -> ModuleType | None:
+def _in_one_kernel(x: Tensor, axis: int) -> Any:
     """Return the backend that has softmax as one kernel, if it is to do this work."""
     if not on_gpu(x.data) or axis not in (-1, x.ndim - 1):
         return None
-    backend = fused(x.size, x.data)
-    return backend if backend is not None and x.size and backend.has_tile(x.dtype) else None
+    chosen = backend(x.size, x.data)
+    return chosen if x.size and chosen.has_tile(x.dtype) else None
 
 
-def _softmax_kernel(backend: ModuleType, x: Tensor, logarithm: bool) -> Tensor:
+def _softmax_kernel(chosen: Any, x: Tensor, logarithm: bool) -> Tensor:
     def gradient(dy: Tensor, y: Tensor) -> Tensor:
         if is_recording():
             return (_log_softmax_gradient if logarithm else _softmax_gradient)(dy, y, -1)
-        return Tensor(backend.softmax_gradient(dy.data, y.data, logarithm))
+        return Tensor(chosen.softmax_gradient(dy.data, y.data, logarithm))
 
     name = "log_softmax" if logarithm else "softmax"
-    return record(name, backend.softmax(x.data, logarithm), (x, gradient))
+    return record(name, chosen.softmax(x.data, logarithm), (x, gradient))
 
 
 @operation
 def log_softmax(x: Any, axis: int = -1) -> Tensor:
     """Return x - log(sum of e ** x) along an axis, without overflow."""
     x = fractional(x)
-    if (backend := _in_one_kernel(x, axis)) is not None:
-        return _softmax_kernel(backend, x, logarithm=True)
+    if (chosen := _in_one_kernel(x, axis)) is not None:
+        return _softmax_kernel(chosen, x, logarithm=True)
     shifted = x.data - x.data.max(axis=axis, keepdims=True)
     value = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return record("log_softmax", value, (x, lambda dy, y: _log_softmax_gradient(dy, y, axis)))
@@ -275,8 +274,8 @@ def softmax(x: Any, axis: int = -1) -> Tensor:
     [[0.25, 0.75]]
     """
     x = fractional(x)
-    if (backend := _in_one_kernel(x, axis)) is not None:
-        p = _softmax_kernel(backend, x, logarithm=False)
+    if (chosen := _in_one_kernel(x, axis)) is not None:
+        p = _softmax_kernel(chosen, x, logarithm=False)
     else:
         powers = np.exp(x.data - x.data.max(axis=axis, keepdims=True))
         powers /= powers.sum(axis=axis, keepdims=True)

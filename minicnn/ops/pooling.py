@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, record
 from minicnn.errors import check_choice
-from minicnn.geometry import Geometry, Resize, conv2d_geometry, pair
-from minicnn.kernels import kernel
+from minicnn.geometry import Geometry, Resize, conv2d_geometry, pair, remembered
+from minicnn.kernels import backend
 from minicnn.ops.arguments import images, on_matrices
-from minicnn.ops.windows import remembered
 
 __all__ = ["average_pool2d", "average_pool2d_gradient", "gather", "max_pool2d",
            "resize2d", "resize2d_gradient", "scatter", "upsample2d"]  # fmt: skip
@@ -82,19 +81,19 @@ def max_pool2d(
 
 def max_pool_of(x: Tensor, g: Geometry) -> Tensor:
     """Return the max-pool of images whose window arithmetic is known."""
-    values, where = kernel("max_pool2d", PASSES * x.size, x.data)(x.data, g)
+    values, where = backend(PASSES * x.size, x.data).max_pool2d(x.data, g)
     return record("max_pool2d", values, (x, lambda dy, y: scatter(dy, where, g)))
 
 
 def scatter(dy: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     """Return images (N,H,W,C) with each value added at the place that `where` names."""
-    value = kernel("scatter", PASSES * dy.size, dy.data)(dy.data, where, g)
+    value = backend(PASSES * dy.size, dy.data).scatter(dy.data, where, g)
     return record("scatter", value, (dy, lambda dz, z: gather(dz, where, g)))
 
 
 def gather(x: Tensor, where: NDArray[Any], g: Geometry) -> Tensor:
     """Return the values (N,OH,OW,C) of images at the places that `where` names."""
-    value = kernel("gather", PASSES * x.size, x.data)(x.data, where, g)
+    value = backend(PASSES * x.size, x.data).gather(x.data, where, g)
     return record("gather", value, (x, lambda dz, z: scatter(dz, where, g)))
 
 
@@ -131,18 +130,18 @@ def average_pool2d(
     """
     x = images(name, x)
     g = _window(name, x, pool_size, strides, padding, strict)
-    value = kernel("average_pool2d", x.size, x.data)(x.data, g)
+    value = backend(x.size, x.data).average_pool2d(x.data, g)
     return record("average_pool2d", value, (x, lambda dy, y: average_pool2d_gradient(dy, g)))
 
 
 def average_pool2d_gradient(dy: Tensor, g: Geometry) -> Tensor:
     """Return images (N,H,W,C): each value shared among its window; the adjoint of the mean."""
-    value = kernel("average_pool2d_gradient", dy.size, dy.data)(dy.data, g)
+    value = backend(dy.size, dy.data).average_pool2d_gradient(dy.data, g)
     return record("average_pool2d_gradient", value, (dy, lambda dz, z: _average_again(dz, g)))
 
 
 def _average_again(x: Tensor, g: Geometry) -> Tensor:
-    value = kernel("average_pool2d", x.size, x.data)(x.data, g)
+    value = backend(x.size, x.data).average_pool2d(x.data, g)
     return record("average_pool2d", value, (x, lambda dy, y: average_pool2d_gradient(dy, g)))
 
 
@@ -170,13 +169,13 @@ def resize2d(x: Any, size: Sequence[int], interpolation: str = "nearest") -> Ten
 
 def _resize(x: Tensor, size: Resize, interpolation: str) -> Tensor:
     work = x.shape[0] * size.out_height * size.out_width * x.shape[3]
-    value = kernel("resize2d", work, x.data)(x.data, size, interpolation)
+    value = backend(work, x.data).resize2d(x.data, size, interpolation)
     return record("resize2d", value, (x, lambda dy, y: resize2d_gradient(dy, size, interpolation)))
 
 
 def resize2d_gradient(dy: Tensor, size: Resize, interpolation: str) -> Tensor:
     """Return images of the old size: each pixel's gradient given back to those it came from."""
-    value = kernel("resize2d_gradient", dy.size, dy.data)(dy.data, size, interpolation)
+    value = backend(dy.size, dy.data).resize2d_gradient(dy.data, size, interpolation)
     return record("resize2d_gradient", value, (dy, lambda dz, z: _resize(dz, size, interpolation)))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.errors import ArgumentError
-from minicnn.kernels import fused
+from minicnn.kernels import backend
 from minicnn.optimizers.base import Optimizer, Rate
 
 __all__ = ["Adam", "AdamW", "Adamax", "Nadam"]
@@ -58,10 +58,10 @@ class Adam(Optimizer):
         t = self.iterations + 1
         m, v = slots["momentum"], slots["velocity"]
         alpha = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        backend = None if self.amsgrad else fused(PASSES * weight.size, weight)
-        if backend is not None and backend.has_tile(weight.dtype):
+        chosen = backend(PASSES * weight.size, weight)
+        if not self.amsgrad and chosen.has_tile(weight.dtype):
             rests = 1 - self.beta_1, 1 - self.beta_2
-            return backend.adam(weight, gradient, m, v, *rests, alpha, self.epsilon)
+            return chosen.adam(weight, gradient, m, v, *rests, alpha, self.epsilon)
         number = m.dtype.type
         m += (gradient - m) * number(1 - self.beta_1)
         v += (np.square(gradient) - v) * number(1 - self.beta_2)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from minicnn.geometry import Resize, conv2d_geometry
-from minicnn.kernels import cuda, kernel
+from minicnn.kernels import backend, cuda
 from minicnn.kernels.cuda.device import cupy, program
 from tests.benchmarks import gpu_torch
 from tests.benchmarks.gpu_layers import Plan
@@ -146,7 +146,7 @@ WINDOW = ([2, 2], [2, 2], [0, 0])
 def max_pool(size: Size, device: str | None) -> Work:
     """Values and places."""
     x, tx = _images(size, device)
-    pool, g = kernel("max_pool2d", x.size, x), conv2d_geometry(size[1:3], 2, 2)
+    pool, g = backend(x.size, x).max_pool2d, conv2d_geometry(size[1:3], 2, 2)
     theirs = None
     if device:
         theirs = functools.partial(_aten().max_pool2d_with_indices, tx, *WINDOW)
@@ -157,7 +157,7 @@ def max_pool_gradient(size: Size, device: str | None) -> Work:
     """Slopes at their places."""
     (x, tx), (dy, tdy) = _images(size, device), _images(size.half, device, 1)
     g = conv2d_geometry(size[1:3], 2, 2)
-    scatter, where = kernel("scatter", x.size, x), kernel("max_pool2d", x.size, x)(x, g)[1]
+    scatter, where = backend(x.size, x).scatter, backend(x.size, x).max_pool2d(x, g)[1]
     theirs = None
     if device:
         indices = _aten().max_pool2d_with_indices(tx, *WINDOW)[1]
@@ -169,7 +169,7 @@ def max_pool_gradient(size: Size, device: str | None) -> Work:
 def average_pool(size: Size, device: str | None) -> Work:
     """Means."""
     x, tx = _images(size, device)
-    pool, g = kernel("average_pool2d", x.size, x), conv2d_geometry(size[1:3], 2, 2)
+    pool, g = backend(x.size, x).average_pool2d, conv2d_geometry(size[1:3], 2, 2)
     theirs = functools.partial(_aten().avg_pool2d, tx, *WINDOW) if device else None
     return Work(lambda: pool(x, g), theirs)
 
@@ -177,7 +177,7 @@ def average_pool(size: Size, device: str | None) -> Work:
 def average_pool_gradient(size: Size, device: str | None) -> Work:
     """Slopes shared by the pixels of each window."""
     dy, tdy = _images(size.half, device)
-    back, g = kernel("average_pool2d_gradient", dy.size, dy), conv2d_geometry(size[1:3], 2, 2)
+    back, g = backend(dy.size, dy).average_pool2d_gradient, conv2d_geometry(size[1:3], 2, 2)
     theirs = None
     if device:
         _, tx = _images(size, device)
@@ -189,7 +189,7 @@ def average_pool_gradient(size: Size, device: str | None) -> Work:
 def resize(size: Size, device: str | None) -> Work:
     """The smaller images at twice their size."""
     (x, tx), sizes = _images(size.half, device), Resize(*size.half[1:3], *size[1:3])
-    enlarge = kernel("resize2d", x.size, x)
+    enlarge = backend(x.size, x).resize2d
     theirs = None
     if device:
         theirs = functools.partial(_aten().upsample_bilinear2d, tx, list(size[1:3]), False)
@@ -199,7 +199,7 @@ def resize(size: Size, device: str | None) -> Work:
 def resize_gradient(size: Size, device: str | None) -> Work:
     """Slopes of the larger images, given back."""
     (dy, tdy), sizes = _images(size, device), Resize(*size.half[1:3], *size[1:3])
-    back = kernel("resize2d_gradient", dy.size, dy)
+    back = backend(dy.size, dy).resize2d_gradient
     theirs = None
     if device:
         small = [size.batch, size.channels, *size.half[1:3]]

@@ -15,7 +15,7 @@ import numpy as np
 import minicnn
 from minicnn import layers
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
-from minicnn.kernels import kernel
+from minicnn.kernels import backend
 from minicnn.models.saving import weight_paths
 
 if TYPE_CHECKING:
@@ -304,9 +304,9 @@ def layer_arrays(layer: Layer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def layer_in_minicnn(layer: Layer, x: Any, k: Any, dy: Any) -> dict[str, Callable[[], Any]]:
     """Return minicnn's three maps of a layer, computed where its arrays are."""
     g, work = layer.geometry, layer.multiply_adds
-    forward = kernel("conv2d", work, x)
-    back = kernel("conv2d_input_gradient", work, x)
-    kernel_gradient = kernel("conv2d_kernel_gradient", work, x)
+    forward = backend(work, x).conv2d
+    back = backend(work, x).conv2d_input_gradient
+    kernel_gradient = backend(work, x).conv2d_kernel_gradient
     if layer.transposed:
         functions = (
             lambda: back(x, k, g), lambda: forward(dy, k, g), lambda: kernel_gradient(dy, x, g)

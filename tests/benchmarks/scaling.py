@@ -27,7 +27,7 @@ from timing import Case, Timing, measure
 
 import minicnn
 from minicnn.geometry import conv2d_geometry, conv2d_multiply_adds
-from minicnn.kernels import kernel
+from minicnn.kernels import backend
 from minicnn.kernels.threads import cores
 
 DEFAULT = Path(__file__).parents[2] / "examples" / "pictures" / "scaling.png"
@@ -73,7 +73,7 @@ def layer_points(sizes: Sequence[int], axis: str) -> dict[str, list[Point]]:
         calls = (("conv2d", x, k), ("conv2d_input_gradient", dy, k),
                  ("conv2d_kernel_gradient", x, dy))  # fmt: skip
         for line, (name, first, second) in zip(lines.values(), calls, strict=True):
-            function = kernel(name, work, first)
+            function = getattr(backend(work, first), name)
             line.append(Point(size, work, functools.partial(function, first, second, g)))
     return lines
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 import minicnn
 from minicnn import ops
 from minicnn.geometry import conv2d_geometry
-from minicnn.kernels import kernel
+from minicnn.kernels import backend
 
 OURS, THEIRS = "minicnn", "PyTorch"
 #: A further column where it is installed.
@@ -86,7 +86,7 @@ def pool_cases() -> Iterator[Case]:
     x, dy = (rng.standard_normal(s, dtype=np.float32) for s in (shape, half))
     tx, tdy = (torch.from_numpy(a).permute(0, 3, 1, 2) for a in (x, dy))
     g = conv2d_geometry(shape[1:3], 2, 2)
-    pool, scatter = kernel("max_pool2d", x.size, x), kernel("scatter", x.size, x)
+    pool, scatter = backend(x.size, x).max_pool2d, backend(x.size, x).scatter
     window = ([2, 2], [2, 2], [0, 0], [1, 1], False)
     torch_pool = torch.ops.aten.max_pool2d_with_indices
     torch_gradient = torch.ops.aten.max_pool2d_with_indices_backward
@@ -193,12 +193,12 @@ def call_cases() -> Iterator[Case]:
     calls: dict[str, tuple[Callable[[], Any], Callable[[], Any], Callable[[], Any]]] = {
         "conv2d": (
             lambda: ops.conv2d(ours_x, ours_k),
-            lambda: kernel("conv2d", 1, x)(x, k, window),
+            lambda: backend(1, x).conv2d(x, k, window),
             lambda: functional.conv2d(tx, tk),
         ),
         "max_pool2d": (
             lambda: ops.max_pool2d(ours_x),
-            lambda: kernel("max_pool2d", 1, x)(x, pool),
+            lambda: backend(1, x).max_pool2d(x, pool),
             lambda: functional.max_pool2d(tx, 2),
         ),
         "relu": (

@@ -523,5 +523,5 @@ def _forget():
     from minicnn.kernels.cuda import device, pooling, transfer
 
     caches = (device.cupy, device._card, device._module, device._function, pooling._tables)
-    for cache in (*caches, transfer._copying, probing.availability, kernels._function):
+    for cache in (*caches, transfer._copying, probing.availability, kernels._whole):
         cache.cache_clear()

@@ -200,7 +200,7 @@ def test_precisions_are_checked_and_restored():
     assert tiles.precision() == "float32"
 
 
-@pytest.mark.parametrize("name", [*kernels.MAPS, *kernels.FUSED])
+@pytest.mark.parametrize("name", [*kernels.MAPS, *kernels.JOINED])
 def test_every_function_has_the_signature_of_the_compiled_one(name):
     ours, other = (
         [(p.name, p.default) for p in inspect.signature(getattr(m, name)).parameters.values()]

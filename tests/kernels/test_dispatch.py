@@ -54,40 +54,36 @@ def test_auto_takes_numba_for_large_work():
         assert output(f"{LARGE}{call}; print('numba' in sys.modules)") == ["True"]
 
 
-def backend_of(function):
-    """Return the backend whose module, or package, a function comes from."""
-    names = {f"{module}.": backend for backend, module in kernels.MODULES.items()}
-    return next(b for m, b in names.items() if f"{function.__module__}.".startswith(m))
+def name_of(found):
+    """Return the name of a backend that `kernels.backend` gave."""
+    modules = {module: name for name, module in kernels.MODULES.items()}
+    return modules[getattr(found, "maps", found).__name__]
 
 
-@pytest.mark.parametrize("name", kernels.MAPS)
 @pytest.mark.parametrize(
     ("work", "backend"), [(1, "numpy"), (99_999, "numpy"), (100_000, "numba"), (10**9, "numba")]
 )
-def test_auto_goes_by_the_work(name, work, backend):
+def test_auto_goes_by_the_work(work, backend):
     with config.use_backend("auto"):
-        found = kernels.kernel(name, work, HERE)
-        assert (backend_of(found), found.__name__) == (backend, name)
-        assert (kernels.fused(work, HERE) is None) == (backend == "numpy")
+        assert name_of(kernels.backend(work, HERE)) == backend
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_named_backend_does_all_the_work(backend):
     with config.use_backend(backend):
         for work in (1, 10**9):
-            for name in kernels.MAPS:
-                found = kernels.kernel(name, work, HERE)
-                assert (backend_of(found), found.__name__) == (backend, name)
+            found = kernels.backend(work, HERE)
+            assert name_of(found) == backend
+            assert all(callable(getattr(found, name)) for name in kernels.MAPS)
 
 
 def test_only_the_compiled_backend_joins_operations():
     for backend in BACKENDS:
         with config.use_backend(backend):
-            for work in (1, 10**9):
-                found = kernels.fused(work, HERE)
-                assert (found is not None) == (backend == "numba")
-    for name in (*kernels.MAPS, *kernels.FUSED):
-        assert callable(getattr(found, name))
+            found = kernels.backend(1, HERE)
+            joins = backend == "numba"
+            assert found.has_tile(HERE.dtype) == joins
+            assert all(callable(getattr(found, name, None)) == joins for name in kernels.JOINED[2:])
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -157,7 +153,7 @@ def test_cupy_is_refused_with_a_reason(monkeypatch):
     monkeypatch.setattr(
         probing, "availability", lambda name: missing if name == "cupy" else probe(name)
     )
-    kernels._function.cache_clear()
+    kernels._whole.cache_clear()
     with config.use_backend("cupy"), pytest.raises(BackendError) as caught:
         mc.max_pool2d(np.ones((1, 4, 6, 1)))
     assert str(caught.value) == (

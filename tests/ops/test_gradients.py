@@ -11,8 +11,7 @@ from minicnn.config import use_backend
 from minicnn.geometry import Resize, conv2d_geometry
 from minicnn.kernels import vectorized
 from minicnn.kernels.placement import placed
-from minicnn.ops import maps as convolution
-from minicnn.ops import pooling
+from minicnn.ops import convolution, pooling
 from tests.helpers import BACKENDS
 
 RNG = np.random.default_rng(5)
@@ -209,8 +208,11 @@ PLACES[RNG.random(PLACES.shape) < 0.2] = -1
 @pytest.mark.parametrize(
     ("function", "inputs"),
     [
-        (lambda dy, k: convolution.conv2d_input_gradient(dy, k, G), (SLOPES, normal(3, 2, 1, 2))),
-        (lambda dy, x: convolution.conv2d_kernel_gradient(x, dy, G), (SLOPES, normal(2, 5, 7, 1))),
+        (
+            lambda dy, k: convolution.convolution(dy, k, G, transposed=True),
+            (SLOPES, normal(3, 2, 1, 2)),
+        ),
+        (lambda dy, x: convolution.kernel_gradient(x, dy, G), (SLOPES, normal(2, 5, 7, 1))),
         (lambda dy: pooling.scatter(dy, placed(PLACES), G), (SLOPES,)),
         (lambda dy: pooling.average_pool2d_gradient(dy, G), (SLOPES,)),
         (lambda x: pooling.gather(x, placed(PLACES), G), (normal(2, 5, 7, 2),)),

@@ -15,7 +15,7 @@ from minicnn.explain.records.steps import Step
 from minicnn.explain.records.windows import around, elements, inside, padded, windows_at
 from minicnn.explain.records.words import convolution_notes
 from minicnn.geometry import Geometry, Resize, resize_taps
-from minicnn.kernels import kernel, loops
+from minicnn.kernels import backend, loops
 
 __all__ = ["pooling_records", "resize_records"]
 
@@ -87,7 +87,7 @@ def _gradient(
 
 def _max_gradient(name: str, x: Array, dy: Array, g: Geometry, limits: Limits) -> Record:
     """Return the record of the gradient of max-pooling: dy goes where the maximum stood."""
-    where = kernel("max_pool2d", x.size, x)(x, g)[1]
+    where = backend(x.size, x).max_pool2d(x, g)[1]
     result = Panel.of("dx", "input", x)
     block = limits.block(f"{name}, gradient of x", result, -(-dy.size // x.size))
 
