@@ -287,7 +287,7 @@ def list_physical_devices(device_type: str | None = None) -> list[PhysicalDevice
     >>> list_physical_devices("CPU")
     [PhysicalDevice(name='/physical_device:CPU:0', device_type='CPU')]
     """
-    probing = importlib.import_module("minicnn.kernels.probing")  # of a floor above
+    probing = importlib.import_module("minicnn.runtime.backends")  # of a floor above
     kinds = ["CPU", *(["GPU"] if probing.availability("cupy").usable else [])]
     if device_type is not None:
         wanted = check_choice("list_physical_devices", "device_type", device_type, ["cpu", "gpu"])

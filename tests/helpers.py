@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minicnn.kernels import backend_module, memory
+from minicnn.kernels import backend_module
+from minicnn.runtime import memory
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("loops", "numpy", "numba")

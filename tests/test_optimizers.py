@@ -10,7 +10,7 @@ import pytest
 from minicnn import GradientTape, Variable, ops, optimizers
 from minicnn.config import use_backend
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels import rows
+from minicnn.kernels.arrays import joined as end_to_end
 from minicnn.optimizers import row
 from minicnn.optimizers.row import Row
 
@@ -320,7 +320,7 @@ def test_many_numbers_are_not_laid_end_to_end(make, monkeypatch):
 
 def test_weights_are_laid_end_to_end_once_and_after_an_assignment(monkeypatch):
     joined = []
-    monkeypatch.setattr(row, "joined", lambda arrays: (joined.append(0), rows.joined(arrays))[1])
+    monkeypatch.setattr(row, "joined", lambda arrays: (joined.append(0), end_to_end(arrays))[1])
     optimizer, variables = optimizers.Adam(), start()
     with use_backend("numpy"):
         for seed, expected in enumerate((1, 1, 1, 2, 2)):

@@ -6,7 +6,7 @@ import pytest
 import minicnn as tf
 from minicnn import GradientTape, Variable, keras, ops
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels.probing import availability
+from minicnn.runtime.backends import availability
 
 X = np.arange(24.0).reshape(2, 3, 4)
 

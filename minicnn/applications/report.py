@@ -22,8 +22,8 @@ from minicnn.applications.denoising import (
 )
 from minicnn.applications.likeness import describe, rank, weights_of
 from minicnn.callbacks.history import draw_history
-from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import Model
+from minicnn.runtime.threads import one_blas_thread
 
 __all__ = ["Denoising", "denoising_figures", "encode", "write_report"]
 

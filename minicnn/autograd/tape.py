@@ -16,8 +16,8 @@ from minicnn.autograd.operators import OPERATORS, above
 from minicnn.autograd.recording import Trace, recording, state
 from minicnn.autograd.tensor import Node, Tensor, Variable, alongside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice, counted
-from minicnn.kernels.placement import check_same_device
 from minicnn.nested import flatten, pack
+from minicnn.runtime.devices import check_same_device
 
 __all__ = ["GradientTape", "backward"]
 

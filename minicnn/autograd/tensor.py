@@ -14,8 +14,8 @@ from minicnn import config
 from minicnn.autograd.operators import OPERATORS, Operators, above
 from minicnn.autograd.recording import Trace, is_recording, state
 from minicnn.errors import ArgumentError, MinicnnError, MissingAttributeError, ShapeError
-from minicnn.kernels.placement import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
-from minicnn.kernels.probing import availability
+from minicnn.runtime.backends import availability
+from minicnn.runtime.devices import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 
 __all__ = ["Node", "Tensor", "Variable", "Vjp", "alongside", "as_numpy", "beside", "constant",
            "convert_to_tensor", "given", "in_one_type", "plain", "record"]  # fmt: skip

@@ -15,7 +15,7 @@ from rich.console import Console
 from minicnn import config
 from minicnn.errors import BackendError, ImageWarning, MinicnnError, check_choice
 from minicnn.kernels import backends
-from minicnn.kernels.probing import compiles
+from minicnn.runtime.backends import compiles
 
 __all__ = [
     "Device", "computing_on", "console", "errors", "removed_if_empty", "step", "told",

@@ -11,7 +11,7 @@ from minicnn.data import iteration
 from minicnn.data.core import AUTOTUNE, UNKNOWN_CARDINALITY, Core, Key, UserFunction, check_number
 from minicnn.data.structure import from_user, to_device, to_user
 from minicnn.errors import ArgumentError, DataError
-from minicnn.kernels.threads import cores
+from minicnn.runtime.threads import cores
 
 __all__ = ["Applying"]
 

@@ -14,7 +14,7 @@ from minicnn.autograd.tensor import Tensor, as_numpy
 from minicnn.data.structure import from_user, spec_of, to_device, to_numpy, to_user
 from minicnn.errors import ArgumentError
 from minicnn.kernels import backend_module
-from minicnn.kernels.threads import one_blas_thread
+from minicnn.runtime.threads import one_blas_thread
 
 __all__ = [
     "AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Core", "Key", "PassCounter",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, as_array, constant
 from minicnn.errors import DataError, ShapeError
-from minicnn.kernels.placement import to_cpu
+from minicnn.runtime.devices import to_cpu
 
 __all__ = [
     "TensorSpec", "from_user", "leaves", "map_leaves", "spec_of", "stack", "to_device", "to_numpy",

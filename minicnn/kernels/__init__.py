@@ -17,8 +17,8 @@ from typing import Any
 
 from minicnn import config
 from minicnn.kernels.composed import Composed
-from minicnn.kernels.placement import on_gpu
-from minicnn.kernels.probing import MODULES, Availability, backend_module, backends, compiles
+from minicnn.runtime.backends import MODULES, Availability, backend_module, backends, compiles
+from minicnn.runtime.devices import on_gpu
 
 __all__ = ["JOINED", "MAPS", "MODULES", "Availability", "backend", "backend_module", "backends"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
+from minicnn.kernels.arrays import column_sums
 from minicnn.kernels.slopes import Slopes
-from minicnn.kernels.sums import column_sums
 
 __all__ = ["Composed"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.kernels.sums import add_at
+from minicnn.kernels.arrays import add_at
 
 __all__ = ["Places", "gather", "inside", "places", "scatter"]
 

@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry, Resize, resize_taps, valid_outputs
-from minicnn.kernels.threads import in_threads
+from minicnn.runtime.threads import in_threads
 
 Array = NDArray[Any]
 T = TypeVar("T")

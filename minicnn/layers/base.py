@@ -23,11 +23,11 @@ from minicnn.errors import (
     missing_axes,
     unknown_argument,
 )
-from minicnn.kernels.placement import gpu_in_sight
 from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.layers.weights import WeightOwner
 from minicnn.nested import flatten, holds_arrays, is_shape, mapped, pack
 from minicnn.registry import snake_case
+from minicnn.runtime.devices import gpu_in_sight
 
 __all__ = ["Layer", "SameShape", "check_data_format", "clear_names"]
 

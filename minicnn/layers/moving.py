@@ -8,7 +8,7 @@ from typing import Any, Self
 from minicnn import config
 from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ArgumentError, DeviceError
-from minicnn.kernels.placement import NAMES, device_of, to_device
+from minicnn.runtime.devices import NAMES, device_of, to_device
 
 __all__ = ["Movable"]
 

@@ -19,11 +19,11 @@ from minicnn.autograd.tensor import (
     plain,
 )
 from minicnn.errors import ArgumentError, ShapeError, SymbolicError
-from minicnn.kernels.placement import device_of, on_gpu
 from minicnn.layers.base import Layer
 from minicnn.layers.merging import broadcast_shape
 from minicnn.layers.symbolic import Call, SymbolicTensor, shapes_by_trying
 from minicnn.nested import flatten
+from minicnn.runtime.devices import device_of, on_gpu
 
 __all__ = ["Operation"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from minicnn import config, configs, ops
 from minicnn.autograd.tensor import Tensor, beside, convert_to_tensor
 from minicnn.errors import ArgumentError, ShapeError, Worded, truth_cure
-from minicnn.kernels.placement import check_same_device, gpu_in_sight
 from minicnn.registry import snake_case
+from minicnn.runtime.devices import check_same_device, gpu_in_sight
 
 __all__ = ["EPSILON", "Loss", "LossFunctionWrapper", "Pointwise", "float_tensor", "kind_by_shape",
            "same_shape", "spread", "together"]  # fmt: skip

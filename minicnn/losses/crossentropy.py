@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, beside
 from minicnn.errors import ArgumentError, ShapeError, check_within, truth_cure
-from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 from minicnn.ops.crossentropy import class_crossentropy, kept_shares
+from minicnn.runtime.devices import on_gpu
 
 __all__ = [
     "BinaryCrossentropy",

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import plain
 from minicnn.errors import ShapeError, truth_cure
-from minicnn.kernels.placement import on_gpu
 from minicnn.losses.base import kind_by_shape
 from minicnn.metrics.base import Mean, MeanMetricWrapper, matching, together
+from minicnn.runtime.devices import on_gpu
 
 __all__ = ["Accuracy", "AccuracyByShape", "BinaryAccuracy", "CategoricalAccuracy",
            "SparseCategoricalAccuracy", "SparseTopKCategoricalAccuracy",

@@ -14,10 +14,10 @@ from minicnn.autograd.recording import no_recording
 from minicnn.autograd.tensor import Tensor, Variable, as_numpy, plain
 from minicnn.config import element_type
 from minicnn.errors import ShapeError, Worded, truth_cure
-from minicnn.kernels.placement import gpu_in_sight, on_gpu, to_cpu, to_gpu
 from minicnn.layers.weights import members, unique
 from minicnn.losses.base import spread
 from minicnn.registry import snake_case
+from minicnn.runtime.devices import gpu_in_sight, on_gpu, to_cpu, to_gpu
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum", "array_of", "divided",
            "matching", "together"]  # fmt: skip

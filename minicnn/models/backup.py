@@ -8,10 +8,10 @@ from typing import Any
 
 from minicnn import config
 from minicnn.errors import WeightsError
-from minicnn.kernels.placement import to_device
 from minicnn.models.course import generators, pack, unpacked
 from minicnn.models.saving import assign, read_arrays, weight_paths, write_arrays
 from minicnn.optimizers.base import RateNow
+from minicnn.runtime.devices import to_device
 
 __all__ = ["restore_training", "save_training"]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, as_array, plain
 from minicnn.errors import ArgumentError, DataError, ShapeError, check_whole, check_within
-from minicnn.kernels.placement import device_of, on_gpu, to_device, to_gpu
 from minicnn.nested import flatten, holds_arrays, mapped, named
+from minicnn.runtime.devices import device_of, on_gpu, to_device, to_gpu
 
 __all__ = ["ArrayBatches", "Batch", "as_batches", "moved", "not_finite", "split_off",
            "to_array", "to_arrays", "to_weights", "unpack"]  # fmt: skip

@@ -14,8 +14,6 @@ from minicnn.autograd import GradientTape, Tensor, no_recording
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels import backend_module
-from minicnn.kernels.placement import gpu_in_sight
-from minicnn.kernels.threads import one_blas_thread
 from minicnn.models.advice import check_no_texts, told_as_y, warn_of_loss
 from minicnn.models.batches import moved, to_arrays, to_weights, unpack
 from minicnn.models.choices import Choices
@@ -25,6 +23,8 @@ from minicnn.models.saving import free_name
 from minicnn.models.steps import flat_logs
 from minicnn.models.weighting import class_weights
 from minicnn.nested import flatten, mapped
+from minicnn.runtime.devices import gpu_in_sight
+from minicnn.runtime.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from minicnn.autograd import Variable

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, as_numpy
-from minicnn.kernels.placement import on_gpu
 from minicnn.layers.weights import members
 from minicnn.models.saving import layer_paths
 from minicnn.optimizers.base import RateNow
+from minicnn.runtime.devices import on_gpu
 
 __all__ = ["Course", "Passes", "generators", "pack", "unpacked"]
 

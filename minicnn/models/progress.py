@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ArgumentError
-from minicnn.kernels import notice
+from minicnn.runtime import notice
 
 __all__ = ["Progress", "duration"]
 

@@ -19,9 +19,9 @@ from minicnn.autograd import Tensor, Variable
 from minicnn.autograd.tensor import as_numpy, plain
 from minicnn.errors import RecordingError
 from minicnn.kernels import backend_module
-from minicnn.kernels.placement import on_gpu
-from minicnn.kernels.rows import joined
+from minicnn.kernels.arrays import joined
 from minicnn.nested import flatten, mapped
+from minicnn.runtime.devices import on_gpu
 
 __all__ = ["Computed", "Parts", "Replays", "track"]
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from minicnn.callbacks import CallbackList, History
 from minicnn.errors import ArgumentError, check_whole
-from minicnn.kernels.threads import one_blas_thread
 from minicnn.models import backup
 from minicnn.models.advice import warn_of_loss, warn_of_pixels
 from minicnn.models.batches import as_batches, is_iterable_of_batches, not_finite, split_off, unpack
@@ -22,6 +21,7 @@ from minicnn.models.progress import Progress
 from minicnn.models.steps import Limited, check_end, flat_logs
 from minicnn.models.weighting import WeightedByClass, class_weights
 from minicnn.nested import flatten, pack
+from minicnn.runtime.threads import one_blas_thread
 
 __all__ = ["Trainer"]
 

@@ -16,8 +16,8 @@ import numpy as np
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, given, in_one_type
 from minicnn.errors import IMAGES_LAST, ShapeError, missing_axes
-from minicnn.kernels.placement import check_same_device
 from minicnn.ops.shape import reshape
+from minicnn.runtime.devices import check_same_device
 
 __all__ = ["check_bias", "check_channels", "check_transposed_channels",
            "image_and_kernel", "images", "in_floats", "on_matrices", "turned",

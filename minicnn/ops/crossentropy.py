@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, record
 from minicnn.kernels import backend
-from minicnn.kernels.placement import on_gpu
 from minicnn.ops.elementwise import clip, divide, log, multiply, negative, subtract, where
 from minicnn.ops.normalization import log_softmax, softmax
 from minicnn.ops.reduction import sum
 from minicnn.ops.shape import reshape
+from minicnn.runtime.devices import on_gpu
 
 __all__ = ["class_crossentropy", "kept_shares"]
 

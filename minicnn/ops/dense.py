@@ -5,10 +5,10 @@ from __future__ import annotations
 from minicnn.autograd.tensor import Tensor
 from minicnn.geometry import Geometry
 from minicnn.kernels import backend
-from minicnn.kernels.placement import on_gpu
 from minicnn.ops import elementwise, reduction
 from minicnn.ops.convolution import convolution
 from minicnn.ops.shape import reshape
+from minicnn.runtime.devices import on_gpu
 
 __all__ = ["dense_layer"]
 

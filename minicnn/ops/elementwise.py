@@ -26,10 +26,11 @@ from minicnn.autograd.tensor import (
     record,
 )
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels import memory, special
-from minicnn.kernels.placement import check_same_device, on_gpu
-from minicnn.kernels.probing import backend_module
+from minicnn.kernels import arrays
 from minicnn.ops.shape import sum_to
+from minicnn.runtime import memory
+from minicnn.runtime.backends import backend_module
+from minicnn.runtime.devices import check_same_device, on_gpu
 
 __all__ = ["abs", "add", "cast", "clip", "divide", "erf", "exp", "expm1",
            "floor_divide", "fractional", "log", "log1p", "maximum", "minimum",
@@ -370,7 +371,7 @@ def erf(x: Any) -> Tensor:
     slope = 2 / math.sqrt(math.pi)
     return record(
         "erf",
-        special.erf(x.data),
+        arrays.erf(x.data),
         (x, lambda dy, y: multiply(dy, multiply(slope, exp(negative(square(x)))))),
     )
 

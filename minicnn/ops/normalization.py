@@ -13,10 +13,8 @@ from minicnn import config
 from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, plain, record
-from minicnn.kernels import backend, memory
-from minicnn.kernels.placement import check_same_device, on_gpu
-from minicnn.kernels.probing import backend_module
-from minicnn.kernels.sums import column_sums
+from minicnn.kernels import backend
+from minicnn.kernels.arrays import column_sums
 from minicnn.ops.elementwise import (
     add,
     exp,
@@ -30,6 +28,9 @@ from minicnn.ops.elementwise import (
 from minicnn.ops.elementwise import relu as elementwise_relu
 from minicnn.ops.reduction import mean, sum, variance
 from minicnn.ops.shape import sum_to
+from minicnn.runtime import memory
+from minicnn.runtime.backends import backend_module
+from minicnn.runtime.devices import check_same_device, on_gpu
 
 __all__ = ["batch_normalization", "log_softmax", "move_statistics", "normalize_by", "softmax",
            "standardize"]  # fmt: skip

@@ -11,10 +11,10 @@ import numpy as np
 from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, in_one_type, record
 from minicnn.errors import ShapeError
-from minicnn.kernels.placement import check_same_device, on_gpu
-from minicnn.kernels.products import product
+from minicnn.kernels import arrays
 from minicnn.ops.elementwise import divide, multiply, square, subtract, whole
 from minicnn.ops.shape import broadcast_to, reshape, sum_to, transpose
+from minicnn.runtime.devices import check_same_device, on_gpu
 
 __all__ = ["matmul", "max", "mean", "min", "sum", "variance"]
 
@@ -120,7 +120,7 @@ def matmul(a: Any, b: Any) -> Tensor:
     a, b = in_one_type(a, b)
     try:
         whole_ones = a.dtype.kind in "bui" and b.dtype.kind in "bui"
-        value = product(*(map(whole, (a.data, b.data)) if whole_ones else (a.data, b.data)))
+        value = arrays.matmul(*(map(whole, (a.data, b.data)) if whole_ones else (a.data, b.data)))
     except ValueError:
         raise ShapeError(
             f"matmul: the leading axes of shapes {a.shape} and {b.shape} do not fit; counted from "

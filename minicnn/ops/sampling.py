@@ -9,10 +9,10 @@ import numpy as np
 from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, plain, record
 from minicnn.errors import ArgumentError, ShapeError, check_choice
-from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.kernels.sampling import Places, gather, places, scatter
 from minicnn.ops.elementwise import add
 from minicnn.ops.shape import reshape
+from minicnn.runtime.devices import check_same_device, on_gpu
 
 __all__ = ["affine_transform", "middle_of", "whole_in"]
 

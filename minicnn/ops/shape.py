@@ -11,8 +11,8 @@ import numpy as np
 from minicnn.autograd.operators import operation
 from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, in_one_type, plain, record
 from minicnn.errors import ArgumentError, ShapeError, missing_axes
-from minicnn.kernels.placement import check_same_device, on_gpu
-from minicnn.kernels.sums import add_at, column_sums
+from minicnn.kernels.arrays import add_at, column_sums
+from minicnn.runtime.devices import check_same_device, on_gpu
 
 __all__ = ["broadcast_to", "concatenate", "crop2d", "getitem", "pad2d", "put",
            "reshape", "squeeze", "stack", "sum_to", "transpose"]  # fmt: skip

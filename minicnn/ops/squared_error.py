@@ -8,8 +8,8 @@ from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
 from minicnn.kernels import backend
-from minicnn.kernels.placement import check_same_device, on_gpu
 from minicnn.ops import elementwise, reduction
+from minicnn.runtime.devices import check_same_device, on_gpu
 
 __all__ = ["mean_squared_error"]
 

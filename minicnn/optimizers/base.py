@@ -19,12 +19,12 @@ from minicnn.errors import (
     check_within,
     unknown_argument,
 )
-from minicnn.kernels.placement import device_of, to_cpu, to_device
-from minicnn.kernels.rows import joined
+from minicnn.kernels.arrays import joined
 from minicnn.optimizers import schedules
 from minicnn.optimizers.gradients import beside_variable, clipped, no_gradients
 from minicnn.optimizers.row import Row
 from minicnn.optimizers.schedules import LearningRateSchedule
+from minicnn.runtime.devices import device_of, to_cpu, to_device
 
 __all__ = ["Optimizer", "Rate", "RateNow"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, Variable, plain
 from minicnn.errors import DeviceError
-from minicnn.kernels.placement import NAMES, device_of, on_gpu, to_cpu, to_device
+from minicnn.runtime.devices import NAMES, device_of, on_gpu, to_cpu, to_device
 
 __all__ = ["beside_variable", "clipped", "no_gradients"]
 

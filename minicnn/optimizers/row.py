@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Variable
-from minicnn.kernels.rows import joined
+from minicnn.kernels.arrays import joined
 
 __all__ = ["Row"]
 

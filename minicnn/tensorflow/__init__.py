@@ -21,8 +21,8 @@ from minicnn.autograd.tensor import Tensor, alongside, as_numpy, beside, constan
 from minicnn.config import element_type
 from minicnn.errors import ArgumentError, check_choice
 from minicnn.keras import Namespace, look_up
-from minicnn.kernels.placement import check_same_device
 from minicnn.layers.symbolic import SymbolicTensor
+from minicnn.runtime.devices import check_same_device
 
 bool = np.dtype("bool")
 float16, float32, float64 = (np.dtype(f"float{n}") for n in (16, 32, 64))

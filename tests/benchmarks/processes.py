@@ -18,7 +18,7 @@ from pathlib import Path
 
 import networks
 
-from minicnn.kernels.threads import cores
+from minicnn.runtime.threads import cores
 
 #: Steps after which memory is read: by the third, optimizers and recycled memory are in place.
 STEPS = 3

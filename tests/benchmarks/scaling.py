@@ -28,7 +28,7 @@ from timing import Case, Timing, measure
 import minicnn
 from minicnn.geometry import conv2d_geometry, conv2d_multiply_adds
 from minicnn.kernels import backend
-from minicnn.kernels.threads import cores
+from minicnn.runtime.threads import cores
 
 DEFAULT = Path(__file__).parents[2] / "examples" / "pictures" / "scaling.png"
 BATCH, SIDE, CHANNELS, FILTERS = 8, 48, 32, 32

@@ -94,7 +94,7 @@ def machine() -> dict[str, str]:
 
     import minicnn
     from minicnn.kernels.compiled.tile import LANE_BYTES
-    from minicnn.kernels.threads import cores
+    from minicnn.runtime.threads import cores
 
     np.ones((2, 3)) @ np.ones((3, 2))  # loads BLAS, so that it can be asked
     blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -314,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
-    from minicnn.kernels.threads import cores
+    from minicnn.runtime.threads import cores
 
     torch.set_num_threads(cores())
     console = Console(highlight=False)

@@ -22,7 +22,7 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import tensorflow as tf
 
-from minicnn.kernels.threads import cores
+from minicnn.runtime.threads import cores
 
 tf.config.threading.set_intra_op_parallelism_threads(cores())
 

@@ -519,9 +519,9 @@ def installed():
 def _forget():
     """Let the CUDA backend look for CuPy, cards and compiled kernels anew."""
     from minicnn import kernels
-    from minicnn.kernels import probing
     from minicnn.kernels.cuda import device, pooling, transfer
+    from minicnn.runtime import backends
 
     caches = (device.cupy, device._card, device._module, device._function, pooling._tables)
-    for cache in (*caches, transfer._copying, probing.availability, kernels._whole):
+    for cache in (*caches, transfer._copying, backends.availability, kernels._whole):
         cache.cache_clear()

@@ -18,9 +18,9 @@ from minicnn.callbacks import (
     SwapEMAWeights,
 )
 from minicnn.errors import BackendError, DeviceLostError, DeviceMemoryError
-from minicnn.kernels import probing
 from minicnn.kernels.cuda import faults
 from minicnn.models.saving import read_arrays
+from minicnn.runtime import backends
 from tests.cuda import stand_in, streams
 
 IMAGES = np.random.default_rng(2).normal(size=(64, 12, 16, 3)).astype("float32")
@@ -263,7 +263,7 @@ def test_what_a_measurement_within_a_training_told_is_not_told_again(model, card
 
 def test_a_package_without_a_card_hides_no_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", types.ModuleType("cupy"))
-    probing.availability.cache_clear()
+    backends.availability.cache_clear()
     chain = [layers.Flatten(input_shape=(12, 16, 3)), layers.Dense(3)]
     model = Sequential(chain)
     model.compile("sgd", "mse")
@@ -271,4 +271,4 @@ def test_a_package_without_a_card_hides_no_error(monkeypatch):
         with pytest.raises(RuntimeError, match="first"):
             model.fit(IMAGES, CODES, callbacks=[At(0, broken)], verbose=0)
     finally:
-        probing.availability.cache_clear()
+        backends.availability.cache_clear()

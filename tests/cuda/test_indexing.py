@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minicnn.kernels import cuda, sums
+from minicnn.kernels import arrays, cuda
 from tests.cuda.cpu_module import thread_order
 
 
@@ -17,7 +17,7 @@ def test_rows_are_added_at_their_places(cupy, rows, channels, length, dtype):
     values = rng.integers(-4, 5, (rows, channels)).astype(dtype)
     expected = np.zeros((length, channels), dtype)
     np.add.at(expected, places, values)
-    assert (sums.add_at(places, values, length) == expected).all()
+    assert (arrays.add_at(places, values, length) == expected).all()
     result = cuda.add_at(cupy.asarray(places), cupy.asarray(values), length)
     assert result.dtype == dtype
     np.testing.assert_array_equal(result.get(), expected)

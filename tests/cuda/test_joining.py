@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels import cuda, rows
+from minicnn.kernels import cuda
+from minicnn.kernels.arrays import joined
 from minicnn.kernels.cuda import joining
 
 
@@ -19,13 +20,13 @@ def arrays(count, dtype):
 def test_arrays_lie_end_to_end(cupy, count, dtype):
     given = arrays(count, dtype)
     expected = np.concatenate([a.reshape(-1) for a in given])
-    np.testing.assert_array_equal(rows.joined(given), expected)
+    np.testing.assert_array_equal(joined(given), expected)
     there = [cupy.asarray(a) for a in given]
-    found = rows.joined(there)
+    found = joined(there)
     assert found.dtype == dtype
     np.testing.assert_array_equal(found.get(), expected)
     out = cupy.empty(expected.shape, dtype)
-    assert rows.joined(there, out=out) is out
+    assert joined(there, out=out) is out
     np.testing.assert_array_equal(out.get(), expected)
 
 

@@ -23,7 +23,7 @@ from minicnn import (
 from minicnn.applications.variational_autoencoder import Sampling, variational_autoencoder
 from minicnn.applications.vgg16 import preprocess_input
 from minicnn.errors import DeviceError
-from minicnn.kernels.placement import to_gpu
+from minicnn.runtime.devices import to_gpu
 from tests.test_keras_names import ARRAYS, STORED
 
 IMAGES, SEQUENCES, ROWS = (2, 6, 9, 4), (2, 7, 4), (3, 6)

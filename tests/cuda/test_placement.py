@@ -7,7 +7,7 @@ import minicnn as mc
 from minicnn import config, kernels, ops
 from minicnn.autograd.tensor import alongside, as_numpy
 from minicnn.errors import ArgumentError, BackendError, DeviceError
-from minicnn.kernels import placement
+from minicnn.runtime import devices
 
 A = np.arange(6, dtype="float32").reshape(2, 3)
 
@@ -197,7 +197,7 @@ def test_arrays_that_are_no_numbers_are_refused_as_on_the_cpu(setting):
 def test_without_a_gpu_the_reason_is_told():
     if mc.backends()["cupy"].usable:
         pytest.skip("there is a GPU")
-    for function in (lambda: mc.constant(A).gpu(), lambda: placement.to_gpu(A)):
+    for function in (lambda: mc.constant(A).gpu(), lambda: devices.to_gpu(A)):
         with pytest.raises(BackendError, match="backend 'cupy' is not usable here: "):
             function()
     with config.use_backend("cupy"), pytest.raises(BackendError, match="Usable: 'loops'"):

@@ -12,8 +12,8 @@ from minicnn.autograd.tensor import as_numpy
 from minicnn.callbacks import BackupAndRestore, Callback, EarlyStopping, SwapEMAWeights
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.errors import ArgumentError, DataError, DeviceError
-from minicnn.kernels import placement
 from minicnn.models import batches, load_model
+from minicnn.runtime import devices
 
 RNG = np.random.default_rng(6)
 CELLS = RNG.uniform(size=(11, 12, 16, 3)).astype("float32")
@@ -452,7 +452,7 @@ def test_what_is_on_the_card_enters_a_pipeline_as_a_copy(cupy):
 def test_elements_make_no_way_over_the_card_to_a_model_on_the_cpu(cupy, monkeypatch):
     model, x, y = made(classifier)
     data = Dataset.from_tensor_slices({"x": x, "y": y}).map(lambda d: (d["x"], d["y"])).batch(5)
-    monkeypatch.setattr(placement, "to_gpu", None)
+    monkeypatch.setattr(devices, "to_gpu", None)
     with config.use_backend("cupy"):
         model.fit(data, verbose=0)
         model.evaluate(data, verbose=0)

@@ -12,9 +12,10 @@ import sys
 import numpy as np
 
 from minicnn.geometry import conv2d_geometry
-from minicnn.kernels import compiled, memory, vectorized
+from minicnn.kernels import compiled, vectorized
 from minicnn.kernels.compiled import tile
 from minicnn.kernels.slopes import Slopes
+from minicnn.runtime import memory
 from tests.strategies import Case
 
 #: Geometries for the ways that a convolution is computed, and channels that fill vectors or not.

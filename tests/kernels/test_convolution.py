@@ -11,7 +11,7 @@ from scipy import signal
 import minicnn as mc
 from minicnn.config import use_backend
 from minicnn.kernels import backend_module, vectorized
-from minicnn.kernels.threads import one_blas_thread
+from minicnn.runtime.threads import one_blas_thread
 from tests.helpers import BACKENDS, ROOT, rng_integers
 from tests.kernels.maps import arguments
 from tests.strategies import cases, different

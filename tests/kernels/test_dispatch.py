@@ -1,4 +1,4 @@
-"""Which backend does the work, and what the backends share: threads and sums."""
+"""Which backend does the work, and what the backends share: threads and arrays."""
 
 import math
 import threading
@@ -11,8 +11,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import minicnn as mc
 from minicnn import config, kernels
 from minicnn.errors import ArgumentError, BackendError
-from minicnn.kernels import probing, sums
-from minicnn.kernels.threads import cores, in_threads, one_blas_thread
+from minicnn.kernels import arrays
+from minicnn.runtime import backends
+from minicnn.runtime.threads import cores, in_threads, one_blas_thread
 from tests.helpers import BACKENDS, rng_integers, run_python
 
 SMALL = "import sys, numpy as np, minicnn as mc; x = np.ones((1, 5, 5, 1), 'float32'); "
@@ -148,10 +149,10 @@ def test_backends_tell_versions_and_reasons():
 
 
 def test_cupy_is_refused_with_a_reason(monkeypatch):
-    probe = probing.availability
+    probe = backends.availability
     missing = kernels.Availability(False, "no GPU was found")
     monkeypatch.setattr(
-        probing, "availability", lambda name: missing if name == "cupy" else probe(name)
+        backends, "availability", lambda name: missing if name == "cupy" else probe(name)
     )
     kernels._whole.cache_clear()
     with config.use_backend("cupy"), pytest.raises(BackendError) as caught:
@@ -238,8 +239,8 @@ def test_in_threads_passes_errors_on():
 def test_column_sums_of_whole_numbers_are_exact(rows):
     a, b = rng_integers(1, (rows, 3), "float32"), rng_integers(2, (rows, 3), "float32")
     for result, expected in (
-        (sums.column_sums(a), a.sum(0)),
-        (sums.column_sums(a, b), (a * b).sum(0)),
+        (arrays.column_sums(a), a.sum(0)),
+        (arrays.column_sums(a, b), (a * b).sum(0)),
     ):
         assert result.dtype == np.float32
         np.testing.assert_array_equal(result, expected)
@@ -249,8 +250,8 @@ def test_column_sums_hardly_round():
     rng = np.random.default_rng(1)
     a, b = rng.uniform(0, (1, 10, 100), (2, 200_000, 3)).astype("float32")
     for result, terms in (
-        (sums.column_sums(a), a.astype(float)),
-        (sums.column_sums(a, b), a.astype(float) * b),
+        (arrays.column_sums(a), a.astype(float)),
+        (arrays.column_sums(a, b), a.astype(float) * b),
     ):
         exact = np.array([math.fsum(column) for column in terms.T])
         assert (np.abs(result / exact - 1) < 1e-6).all()
@@ -286,7 +287,7 @@ def test_blas_libraries_that_come_later_are_held_to_one_thread():
     pytest.importorskip("scipy", reason="SciPy brings a second BLAS")
     code = (
         "from threadpoolctl import threadpool_info\n"
-        "from minicnn.kernels.threads import one_blas_thread\n"
+        "from minicnn.runtime.threads import one_blas_thread\n"
         "blas = lambda: [i['num_threads'] for i in threadpool_info() if i['user_api'] == 'blas']\n"
         "import numpy\n"
         "with one_blas_thread(): pass\n"

@@ -8,8 +8,9 @@ import numba
 import numpy as np
 import pytest
 
-from minicnn.kernels import compiled, memory
+from minicnn.kernels import compiled
 from minicnn.kernels.compiled import kernel_gradient, sweeps
+from minicnn.runtime import memory
 
 BORDER = 1 << 13
 MARK = 0xA5

@@ -10,8 +10,8 @@ from minicnn.autograd.tensor import record
 from minicnn.config import use_backend
 from minicnn.geometry import Resize, conv2d_geometry
 from minicnn.kernels import vectorized
-from minicnn.kernels.placement import placed
 from minicnn.ops import convolution, pooling
+from minicnn.runtime.devices import placed
 from tests.helpers import BACKENDS
 
 RNG = np.random.default_rng(5)

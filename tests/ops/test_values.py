@@ -7,7 +7,7 @@ from scipy import special
 import minicnn as mc
 from minicnn import config, ops
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.kernels.placement import to_cpu
+from minicnn.runtime.devices import to_cpu
 from tests.helpers import rng_integers
 
 RNG = np.random.default_rng(2)

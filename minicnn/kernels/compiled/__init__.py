@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from numba.core import event
 
-from minicnn.kernels import notice
 from minicnn.kernels.compiled.convolution import conv2d, conv2d_max_pool2d, pools_in_place
 from minicnn.kernels.compiled.input_gradient import conv2d_input_gradient
 from minicnn.kernels.compiled.kernel_gradient import (
@@ -38,6 +37,7 @@ from minicnn.kernels.compiled.pooling import (
 )
 from minicnn.kernels.compiled.sweeps import has_tile, ready
 from minicnn.kernels.compiled.training import adam, squared_error
+from minicnn.runtime import notice
 
 __all__ = [
     "adam", "average_pool2d", "average_pool2d_gradient", "batch_normalization",

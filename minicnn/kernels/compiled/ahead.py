@@ -12,7 +12,7 @@ import numpy as np
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels.compiled import contraction, normalization, pooling, training
 from minicnn.kernels.compiled.compiling import kept_in
-from minicnn.kernels.threads import cores
+from minicnn.runtime.threads import cores
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 
-from minicnn.kernels import notice
 from minicnn.kernels.compiled.arguments import Table, call_at, table_of
+from minicnn.runtime import notice
 
 __all__ = ["Compiled", "kept_in", "parallel", "revision", "serial"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
-from minicnn.kernels import memory, vectorized
+from minicnn.kernels import vectorized
 from minicnn.kernels.compiled import sweeps, wide
 from minicnn.kernels.compiled.bands import Finish, Image
 from minicnn.kernels.compiled.contraction import (
@@ -29,6 +29,7 @@ from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
+from minicnn.runtime import memory
 
 __all__ = ["conv2d", "conv2d_max_pool2d", "pools_in_place", "run_wide"]
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import vectorized
+from minicnn.kernels.arrays import column_sums
 from minicnn.kernels.compiled import sweeps
 from minicnn.kernels.compiled.bands import MOST_SUMS, Image
 from minicnn.kernels.compiled.contraction import FROM_C, SUMS, Strip, Sweep
 from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.slopes import Slopes
-from minicnn.kernels.sums import column_sums
 
 __all__ = ["conv2d_kernel_gradient", "kernel_and_bias_gradient"]
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.kernels import memory
 from minicnn.kernels.compiled.arguments import arguments
 from minicnn.kernels.compiled.compiling import parallel
 from minicnn.kernels.compiled.tile import pointer
+from minicnn.runtime import memory
 
 __all__ = ["batch_normalization", "batch_normalization_gradient"]
 

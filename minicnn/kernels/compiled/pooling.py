@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry, Resize, resize_taps
-from minicnn.kernels import memory
 from minicnn.kernels.compiled.arguments import arguments
 from minicnn.kernels.compiled.compiling import parallel
 from minicnn.kernels.compiled.tile import pointer
+from minicnn.runtime import memory
 
 Array = NDArray[Any]
 

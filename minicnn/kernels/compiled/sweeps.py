@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
-from minicnn.kernels import memory
 from minicnn.kernels.compiled import contraction, pooling
 from minicnn.kernels.compiled.bands import Finish, Image
 from minicnn.kernels.compiled.contraction import SIZES, Strip, Sweep
 from minicnn.kernels.slopes import Slopes
+from minicnn.runtime import memory
 
 Array = NDArray[Any]
 

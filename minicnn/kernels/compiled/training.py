@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.kernels import memory
 from minicnn.kernels.compiled.arguments import arguments
 from minicnn.kernels.compiled.compiling import parallel, serial
+from minicnn.runtime import memory
 
 __all__ = ["adam", "squared_error"]
 

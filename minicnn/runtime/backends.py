@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import NamedTuple
 
 from minicnn.errors import BackendError
-from minicnn.kernels.notice import slower
-from minicnn.kernels.threads import wait_briefly
+from minicnn.runtime.notice import slower
+from minicnn.runtime.threads import wait_briefly
 
 __all__ = ["MODULES", "Availability", "availability", "backend_module", "backends", "compiles"]
 

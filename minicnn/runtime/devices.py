@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.errors import DeviceError
-from minicnn.kernels.probing import backend_module
+from minicnn.runtime.backends import backend_module
 
 __all__ = ["check_same_device", "device_of", "gpu_in_sight", "on_gpu", "placed", "to_cpu",
            "to_device", "to_gpu"]  # fmt: skip

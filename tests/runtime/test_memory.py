@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minicnn as mc
-from minicnn.kernels import memory
+from minicnn.runtime import memory
 
 SHAPE = (3, 100, 250)  # of float32: 300,000 bytes
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from minicnn.kernels import notice
+from minicnn.runtime import notice
 
 
 @pytest.fixture(autouse=True)

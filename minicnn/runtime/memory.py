@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.kernels.placement import on_gpu
+from minicnn.runtime.devices import on_gpu
 
 __all__ = ["empty", "empty_like"]
 

@@ -1,0 +1,1 @@
+"""Where arrays live, which backends there are, and what computing needs of the machine."""
