@@ -457,7 +457,7 @@ def remembered(function: Callable[..., Geometry], *arguments: Any, **named: Any)
         return function(*arguments, **named)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024, typed=True)
 def _answer(
     function: Callable[..., Geometry], kinds: tuple[Any, ...], *arguments: Any, **named: Any
 ) -> Geometry:
@@ -465,5 +465,9 @@ def _answer(
 
 
 def _kinds(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the types of values: 1, 1.0 and True are equal, but a stride must be the first."""
-    return tuple([_kinds(v) if type(v) is tuple else type(v) for v in values])
+    """Return the types within pairs: 1, 1.0 and True are equal, but a stride must be the first.
+
+    The numbers beside them, and the sizes of images and kernels, are told apart already.
+    """
+    pairs = [v for v in values[2:] if type(v) is tuple]
+    return tuple([_kinds((0, 0, *v)) + tuple(map(type, v)) for v in pairs]) if pairs else ()

@@ -405,7 +405,7 @@ def given(where: str, argument: str, value: Any) -> Tensor:
     (1, 3)
     """
     if isinstance(value, Tensor):
-        return convert_to_tensor(value)
+        return value if type(value) is Tensor else convert_to_tensor(value)
     return Tensor(placed(as_array(value, what=f"{where}: {argument}")))
 
 
@@ -504,7 +504,7 @@ def record(name: str, value: Any, *inputs: tuple[Tensor, Vjp]) -> Tensor:
     result.node = None
     tapes = state.tapes
     if tapes or state.recording is not False:
-        tracked = tuple(pair for pair in inputs if pair[0].tracked)
+        tracked = tuple([pair for pair in inputs if pair[0].tracked])
         if tracked:
             result.node = Node(name, tracked, tapes)
             for tape in tapes:

@@ -27,10 +27,6 @@ BLOCK = 1024
 _erf = np.frompyfunc(math.erf, 1, 1)
 
 
-def _there() -> Any:
-    return backend_module("cupy")
-
-
 def matmul(a: Array, b: Array) -> Array:
     """Return the matrix product of a (...,M,K) and b (...,K,N).
 
@@ -38,7 +34,7 @@ def matmul(a: Array, b: Array) -> Array:
     [[6.0, 6.0]]
     """
     if on_gpu(a):
-        return _there().matmul(a, b)
+        return backend_module("cupy").matmul(a, b)
     return a @ b
 
 
@@ -49,7 +45,7 @@ def erf(x: Array) -> Array:
     [[0.0, 0.8427, -0.8427]]
     """
     if on_gpu(x):
-        return _there().erf(x)
+        return backend_module("cupy").erf(x)
     return np.asarray(_erf(x)).astype(x.dtype)
 
 
@@ -64,7 +60,7 @@ def joined(arrays: Sequence[Array], out: Array | None = None) -> Array:
     [1.0, 2.0, 3.0, 4.0, 5.0]
     """
     if on_gpu(arrays[0]) and arrays[0].dtype.kind == "f" and arrays[0].itemsize >= 4:
-        there: Array = _there().joined(arrays, out)
+        there: Array = backend_module("cupy").joined(arrays, out)
         return there
     return np.concatenate([a.reshape(-1) for a in arrays], out=out)
 
@@ -76,7 +72,7 @@ def column_sums(rows: Array, other: Array | None = None) -> Array:
     [5.0, 7.0, 9.0]
     """
     if on_gpu(rows):
-        return _there().column_sums(rows if other is None else rows * other)
+        return backend_module("cupy").column_sums(rows if other is None else rows * other)
     whole = len(rows) // BLOCK * BLOCK
     total = _block_sums(rows[whole:], other if other is None else other[whole:], 1)
     if whole:
@@ -104,7 +100,7 @@ def add_at(places: Array, values: Array, length: int) -> Array:
     [[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]]
     """
     if on_gpu(values):
-        return _there().add_at(places, values, length)
+        return backend_module("cupy").add_at(places, values, length)
     result = np.zeros((length, values.shape[1]), values.dtype)
     np.add.at(result, places, values)
     return result

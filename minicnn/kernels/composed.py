@@ -36,21 +36,21 @@ class Composed:
         self.maps = maps
 
     def __getattr__(self, name: str) -> Any:
-        if name == "maps":  # a copy that is being made has none yet
-            raise AttributeError(name)
         return getattr(self.maps, name)
 
     def conv2d(
         self, x: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
     ) -> Array:
         """Return the convolution (N,OH,OW,F)."""
-        return _finished(self.maps.conv2d(x, kernel, g), bias, relu)
+        y = self.maps.conv2d(x, kernel, g)
+        return y if bias is None and not relu else _finished(y, bias, relu)
 
     def conv2d_input_gradient(
         self, dy: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
     ) -> Array:
         """Return the transposed convolution (N,H,W,C)."""
-        return _finished(self.maps.conv2d_input_gradient(dy, kernel, g), bias, relu)
+        dx = self.maps.conv2d_input_gradient(dy, kernel, g)
+        return dx if bias is None and not relu else _finished(dx, bias, relu)
 
     def kernel_and_bias_gradient(
         self, x: Array, dy: Array, g: Geometry, biased: str | None

@@ -20,8 +20,7 @@ from minicnn.ops.shape import reshape
 from minicnn.runtime.devices import check_same_device
 
 __all__ = ["check_bias", "check_channels", "check_transposed_channels",
-           "image_and_kernel", "images", "in_floats", "on_matrices", "turned",
-           "warn_of_order"]  # fmt: skip
+           "image_and_kernel", "images", "in_floats", "on_matrices", "turned"]  # fmt: skip
 
 #: PyTorch's (F,C,KH,KW) as they are wanted here.
 KERNELS_LAST = (2, 3, 1, 0)
@@ -95,14 +94,14 @@ def image_and_kernel(
         ShapeError: axes are missing; the message says how to add them.
     """
     bias = None if bias is None else given(where, "bias", bias)
-    if kernel.ndim != 4:
+    if kernel.data.ndim != 4:
         channels = x.shape[-1] if x.ndim in (3, 4) else 1
         raise ShapeError(_kernel_axes(where, kernel.shape, channels, transposed))
-    if kernel.size == 0:
+    if kernel.data.size == 0:
         raise ShapeError(
             f"{where}: kernel has shape {kernel.shape}, but each axis must be at least 1."
         )
-    if x.ndim != 4:
+    if x.data.ndim != 4:
         each = kernel.shape[3] if transposed else kernel.shape[2] * _whole(groups)
         raise ShapeError(
             f"{where}: x has shape {x.shape}, but must have four axes (N,H,W,C)"
@@ -111,7 +110,8 @@ def image_and_kernel(
     check_same_device(where, x=x.data, kernel=kernel.data)
     if bias is not None:
         check_same_device(where, bias=bias.data, kernel=kernel.data)
-    x, kernel = in_floats((x, kernel))
+    if x.data.dtype != kernel.data.dtype or x.data.dtype.kind != "f":
+        x, kernel = in_floats((x, kernel))
     return x, kernel, None if bias is None else convert_to_tensor(bias, x.dtype)
 
 
@@ -149,8 +149,12 @@ def check_channels(where: str, x: Tensor, kernel: Tensor, bias: Tensor | None, g
     Raises:
         ShapeError: they do not; the message knows the order of PyTorch.
     """
-    channels, (taken, filters) = x.shape[3], kernel.shape[2:]
+    channels, (taken, filters) = x.data.shape[3], kernel.data.shape[2:]
     fits = channels == taken * groups
+    if fits and filters % groups == 0 and (bias is None or bias.data.shape == (filters,)):
+        if kernel.data.shape[0] >= 8 and _surely_turned(kernel.data.shape):
+            _warn_of_order(where, x, kernel, groups)
+        return
     rule = f"{taken}" if groups == 1 else f"{taken} * {groups} groups = {taken * groups}"
     turn = turned(x, kernel, groups, fits)
     if turn and not fits:
@@ -184,10 +188,10 @@ def check_channels(where: str, x: Tensor, kernel: Tensor, bias: Tensor | None, g
         check_bias(where, bias, filters, turn if bias.shape == kernel.shape[:1] else "")
 
 
-def warn_of_order(where: str, x: Tensor, kernel: Tensor, groups: int) -> None:
+def _warn_of_order(where: str, x: Tensor, kernel: Tensor, groups: int) -> None:
     """Warn of kernels that fit as they are and can only be filters in PyTorch's order."""
-    if _surely_turned(kernel.shape) and (turn := turned(x, kernel, groups, fits=True)):
-        warnings.warn(f"{where}: {turn}", stacklevel=4)
+    if turn := turned(x, kernel, groups, fits=True):
+        warnings.warn(f"{where}: {turn}", stacklevel=5)
 
 
 def check_transposed_channels(where: str, x: Tensor, kernel: Tensor, groups: int) -> None:
@@ -256,8 +260,8 @@ def _surely_turned(kernel: Sequence[int]) -> bool:
     A window of 5 x 3 for 3 channels and 3 filters is a window; one of 16 x 3 or 64 x 3 is not: its
     rows are filters of 3 x 3.
     """
-    rows, *others = kernel
-    return rows >= 8 and rows % 2 == 0 and len(set(others)) == 1 and others[0] > 1
+    rows = kernel[0]
+    return rows >= 8 and rows % 2 == 0 and len({*kernel[1:]}) == 1 and kernel[1] > 1
 
 
 def check_bias(where: str, bias: Tensor, filters: int, turn: str = "") -> None:

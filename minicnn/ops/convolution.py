@@ -33,7 +33,6 @@ from minicnn.ops.arguments import (
     check_transposed_channels,
     image_and_kernel,
     turned,
-    warn_of_order,
 )
 from minicnn.ops.shape import reshape, sum_to
 
@@ -94,7 +93,7 @@ def conv2d(
     [[-2.0], [-2.0]]
     """
     x, kernel = given(name, "x", x), given(name, "kernel", kernel)
-    if x.ndim == kernel.ndim == 2:
+    if x.data.ndim == kernel.data.ndim == 2:
         y = conv2d(
             *_as_images(name, x, kernel, bias), strides, padding, dilation_rate, groups,
             relu=relu, max_pool=max_pool, strict=strict, name=name,
@@ -104,8 +103,8 @@ def conv2d(
     try:
         geometry = remembered(
             conv2d_geometry,
-            x.shape[1:3],
-            kernel.shape[:2],
+            x.data.shape[1:3],
+            kernel.data.shape[:2],
             strides,
             padding,
             dilation_rate,
@@ -119,7 +118,6 @@ def conv2d(
             raise ShapeError(f"{error} {turn}") from None
         raise
     check_channels(name, x, kernel, bias, geometry.groups)
-    warn_of_order(name, x, kernel, geometry.groups)
     if max_pool is None:
         return convolution(x, kernel, geometry, bias, relu=relu)
     size = pair(name, "max_pool", max_pool)
@@ -230,7 +228,7 @@ def convolution(
         transposed: whether it is the transposed convolution.
         pool: the window arithmetic of a max-pool of the result, which `conv2d` may ask for.
     """
-    work = x.shape[0] * g.out_height * g.out_width * kernel.size
+    work = len(x.data) * g.out_height * g.out_width * kernel.data.size
     chosen = backend(work, x.data)
     if pool is not None and not chosen.pools_in_place(x.dtype, pool):
         return pooling.max_pool_of(convolution(x, kernel, g, bias, relu=relu), pool)

@@ -52,17 +52,20 @@ def _operands(name: str, a: Any, b: Any, arrays: bool = False) -> tuple[Tensor, 
         b: the other one.
         arrays: whether numbers become arrays beside a tensor on the GPU, too; see `_number_for`.
     """
-    a, b = _like(a, b, arrays), _like(b, a, arrays)
-    check_same_device(name, a=a.data, b=b.data)
+    if not (type(a) is type(b) is Tensor):  # by far the most frequent case needs no more
+        a, b = _like(a, b, arrays), _like(b, a, arrays)
+    if type(a.data) is not type(b.data):
+        check_same_device(name, a=a.data, b=b.data)
     if a.data.dtype != b.data.dtype:
         a, b = in_one_type(a, b)
-    try:
-        np.broadcast_shapes(a.shape, b.shape)
-    except ValueError:
-        raise ShapeError(
-            f"{name}: shapes {a.shape} and {b.shape} do not fit; counted from the last axis, "
-            f"lengths must be equal or one of them 1."
-        ) from None
+    if a.data.shape != b.data.shape:
+        try:
+            np.broadcast_shapes(a.shape, b.shape)
+        except ValueError:
+            raise ShapeError(
+                f"{name}: shapes {a.shape} and {b.shape} do not fit; counted from the last axis, "
+                f"lengths must be equal or one of them 1."
+            ) from None
     return a, b
 
 
