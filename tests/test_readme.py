@@ -1,4 +1,4 @@
-"""The README keeps its word: its code runs, its messages and files are there."""
+"""README and documents keep their word: their code runs, their messages and files are there."""
 
 import re
 from pathlib import Path
@@ -11,19 +11,25 @@ from minicnn.errors import DeviceError, ShapeError
 from minicnn.models.saving import read_arrays, weights_of
 from tests.cuda import cpu_module, stand_in
 from tests.helpers import ROOT
+from tests.test_structure import FLOOR
 
-TEXT = (ROOT / "README.md").read_text()
+#: Of the way from the formula to the GPU in ARCHITECTURE.md.
+LINES_OF_AN_EVENING = 3_600
+
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+def blocks(language: str, page: str = "README.md") -> list[str]:
+    text = (ROOT / page).read_text()
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [content for name, content in found if name == language]
 
 
 def test_python_examples_run_and_give_what_their_comments_say(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn, see, build, listing, _ = blocks("python")
+    learn, see, build = blocks("python")
+    (listing,) = blocks("python", "docs/listings.md")
     space: dict = {}
     exec(learn, space)
     g = space["g"]
@@ -49,7 +55,7 @@ def test_the_example_of_a_gpu_runs_where_the_cpu_plays_one(
     monkeypatch.chdir(tmp_path)
     space: dict = {}
     with stand_in.installed():
-        exec(blocks("python")[-1], space)
+        exec(blocks("python", "docs/gpu.md")[-1], space)
     model = space["model"]
     assert (space["code"].device, model.device) == ("gpu", "cpu")
     assert len(model.history.history["loss"]) == 2
@@ -66,18 +72,60 @@ def test_the_message_shown_is_the_message_raised() -> None:
     x = np.zeros((2, 3), "float32")
     with stand_in.installed(), pytest.raises(DeviceError) as refused:
         mc.constant(x).gpu() - mc.constant(x)
-    assert shown_after("DeviceError") == str(refused.value)
+    assert shown_after("DeviceError", "docs/gpu.md") == str(refused.value)
 
 
-def shown_after(error: str) -> str:
-    """The message of an error that the README shows, in one line."""
-    shown = next(b for b in blocks("") if f"\n{error}: " in b)
+def shown_after(error: str, page: str = "README.md") -> str:
+    """The message of an error that a page shows, in one line."""
+    shown = next(b for b in blocks("", page) if f"\n{error}: " in b)
     return " ".join(shown.split(f"{error}: ")[1].split())
 
 
-def test_links_and_pictures_exist() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_an_operation_is_added_as_contributing_says() -> None:
+    (code,) = blocks("python", "CONTRIBUTING.md")
+    space: dict = {}
+    names = "minicnn.autograd.operators import operation", "typing import Any"
+    for line in (*names, "minicnn.ops import mean, square", "minicnn.autograd import *"):
+        exec(f"from {line}", space)
+    exec(code, space)
+    own = space["mean_of_squares"]
+    x = mc.Variable([[1.0, -2.0, 2.0]])
+    with mc.GradientTape() as tape:
+        y = own(x)
+    assert float(y) == 3
+    np.testing.assert_allclose(tape.gradient(y, x).numpy(), 2 * x.numpy() / 3)
+
+
+def test_the_first_evening_is_an_evening() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    way = text.partition("## A convolution")[2].partition("\n## ")[0]
+    files = re.findall(r"^\d+\. `(.*?)`", way, re.MULTILINE)
+    lines = sum(len((ROOT / name).read_text().splitlines()) for name in files)
+    assert 10 < len(files) <= 20
+    assert 1_000 < lines <= LINES_OF_AN_EVENING
+
+
+def test_files_that_the_architecture_names_exist() -> None:
+    for name in re.findall(r"`(\w+/[\w./]+)`", (ROOT / "ARCHITECTURE.md").read_text()):
+        places = [ROOT / name, ROOT / "minicnn" / name]
+        assert any(place.exists() for place in places), name
+
+
+def test_the_floors_are_those_of_the_imports() -> None:
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    told = {
+        room.strip("/").removesuffix(".py"): int(floor)
+        for floor, rooms in rows
+        for room in re.findall(r"`(.*?)`", rooms)
+    }
+    assert told.keys() >= {"ops", "autograd", "kernels", "runtime", "geometry", "cli"}
+    assert told == {room: FLOOR[room] for room in told}
 
 
 def test_two_commands_do_all_the_set_up() -> None:
