@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from minicnn.kernels import cuda
 from minicnn.kernels.cuda.device import card, cupy
 from tests.benchmarks import gpu_torch
+from tests.benchmarks.gpu_matmul import conv2d_by_matmul
 from tests.benchmarks.gpu_timing import OURS, TF32_FROM, THEIRS, Case, Contestant, Pairing
 from tests.benchmarks.networks import (
     MAPS,
@@ -108,7 +109,7 @@ def layer_cases(layer: Layer, device: str | None) -> list[Case]:
             pairings.append(Pairing(TF32, CUDNN_TF32, "tf32", target(layer, TF32)))
             pairings.append(Pairing(THREE, CUDNN, "tf32"))
         if name == "forward" and not layer.transposed and layer.groups == 1:
-            call = functools.partial(cuda.conv2d_by_matmul, x, k, layer.geometry)
+            call = functools.partial(conv2d_by_matmul, x, k, layer.geometry)
             contestants[PRODUCT] = _contestant(PRODUCT, call, _itself)
             pairings.append(Pairing(PRODUCT, CUDNN))
         cases.append(

@@ -8,6 +8,7 @@ from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import MAPS, cuda
 from minicnn.kernels.cuda import tiles
 from minicnn.kernels.slopes import Slopes
+from tests.benchmarks.gpu_matmul import conv2d_by_matmul
 from tests.cuda import maps, stand_in
 from tests.cuda.cpu_module import SANITIZER, compiler_flags
 from tests.strategies import Case
@@ -59,7 +60,7 @@ def main(which):
             run_training(cupy)
             g = GEOMETRIES[0]
             values = maps.given("conv2d", Case(g, 2, 5, 3, 1), "float32")
-            maps.run(cupy, "conv2d_by_matmul", values)
+            conv2d_by_matmul(*maps.on_the_card(cupy, values))
         else:
             for tile in tiles.TILES[which]:
                 with maps.only(tile, which):

@@ -20,6 +20,7 @@ tiles.py              which tile, if any, and the precision of its products
 transfer.py           the way to the card, and copies beside the work
 graph.py              work that is recorded once and started again as a whole
 faults.py             a card without room, or gone
+plain.py              the launches of conv2d.cu
 slopes.py             gradients before a ReLU and a max-pool
 convolution.py pooling.py normalization.py training.py softmax.py indexing.py joining.py
 elementwise.py        the functions
@@ -37,7 +38,6 @@ import numpy as np
 from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.convolution import (
     conv2d,
-    conv2d_by_matmul,
     conv2d_input_gradient,
     conv2d_kernel_gradient,
     conv2d_max_pool2d,
@@ -73,16 +73,16 @@ from minicnn.kernels.cuda.tiles import own_products, precision, set_precision, u
 from minicnn.kernels.cuda.training import adam, squared_error
 from minicnn.kernels.cuda.transfer import ahead, to_gpu
 
-__all__ = ["Recorded", "adam", "add_at", "ahead", "average_pool2d",
-           "average_pool2d_gradient", "batch_normalization",
-           "batch_normalization_gradient", "column_sums", "conv2d",
-           "conv2d_by_matmul", "conv2d_input_gradient", "conv2d_kernel_gradient",
-           "conv2d_max_pool2d", "crossentropy", "erf", "gather", "give_back_memory",
-           "has_tile", "is_lost", "joined", "kernel_and_bias_gradient", "matmul",
-           "max_pool2d", "move_statistics", "no_room", "normalize_by", "own_products",
-           "pools_in_place", "precision", "ready", "relu_gradient", "resize2d",
-           "resize2d_gradient", "scatter", "set_precision", "softmax",
-           "softmax_gradient", "squared_error", "to_gpu", "usable", "use_precision"]  # fmt: skip
+__all__ = [
+    "Recorded", "adam", "add_at", "ahead", "average_pool2d", "average_pool2d_gradient",
+    "batch_normalization", "batch_normalization_gradient", "column_sums", "conv2d",
+    "conv2d_input_gradient", "conv2d_kernel_gradient", "conv2d_max_pool2d", "crossentropy",
+    "erf", "gather", "give_back_memory", "has_tile", "is_lost", "joined",
+    "kernel_and_bias_gradient", "matmul", "max_pool2d", "move_statistics", "no_room",
+    "normalize_by", "own_products", "pools_in_place", "precision", "ready", "relu_gradient",
+    "resize2d", "resize2d_gradient", "scatter", "set_precision", "softmax", "softmax_gradient",
+    "squared_error", "to_gpu", "usable", "use_precision",
+]  # fmt: skip
 
 
 def has_tile(dtype: Any) -> bool:

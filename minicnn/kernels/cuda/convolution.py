@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.geometry import Geometry
+from minicnn.kernels.cuda import plain
 from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
 from minicnn.kernels.cuda.pooling import max_pool2d
 from minicnn.kernels.cuda.slopes import in_full, sums_of
@@ -20,7 +21,6 @@ from minicnn.kernels.cuda.tiles import MOST_BLOCKS, Tile, choose, precision, pro
 
 __all__ = [
     "conv2d",
-    "conv2d_by_matmul",
     "conv2d_input_gradient",
     "conv2d_kernel_gradient",
     "conv2d_max_pool2d",
@@ -99,14 +99,6 @@ def _tile_program(
     return program((engine, "tile", name), *arrays, **macros), threads
 
 
-def _finished(y: Array, bias: Array | None, relu: bool) -> Array:
-    """Add the bias and apply the ReLU in place; y (...,F)."""
-    if bias is not None or relu:
-        kernels = program("conv2d", y)
-        kernels.over("finish", y.size, y, bias, kernels.offset(y.size), y.shape[-1], int(relu))
-    return y
-
-
 def conv2d(
     x: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
@@ -136,20 +128,17 @@ def conv2d(
     if _is_matrix_product(g, x.dtype):
         rows = y.size // filters
         cupy().matmul(x.reshape(rows, -1), kernel.reshape(-1, filters), out=y.reshape(rows, -1))
-        return _finished(y, bias, relu)
-    of_group = filters // g.groups
-    found = choose(y.size // filters, of_group, g.groups, x.dtype, card())
+        return plain.finished(y, bias, relu)
+    group_filters = filters // g.groups
+    found = choose(y.size // filters, group_filters, g.groups, x.dtype, card())
     arguments = (channels, filters, int(relu), g)
     if found is None or g.groups > MOST_BLOCKS:
-        kernels = program("conv2d", x, kernel, y)
-        count = kernels.offset(y.size)
-        kernels.over("conv2d", y.size, x, kernel, bias, y, count, *arguments)
-        return y
+        return plain.conv2d(x, kernel, bias, y, relu, g)
     tile, kind = found
-    along = _vector((filters, of_group), kernel)
+    along = _vector((filters, group_filters), kernel)
     vectors = (_vector((channels, channels // g.groups), x), along, along)
     kernels, threads = _tile_program("conv2d_tiled", tile, kind, vectors, [x, kernel, y])
-    grid = (-(-(y.size // filters) // tile.rows), -(-of_group // tile.columns), g.groups)
+    grid = (-(-(y.size // filters) // tile.rows), -(-group_filters // tile.columns), g.groups)
     kernels.launch("conv2d_tiled", grid, (threads,), x, kernel, bias, y, images, *arguments)
     return y
 
@@ -172,10 +161,11 @@ def conv2d_input_gradient(
     """
     dy = in_full(dy)
     images, channels, filters = dy.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
-    mine, of_group = channels // g.groups, filters // g.groups
+    group_channels, group_filters = channels // g.groups, filters // g.groups
+    shape = (g.kernel_height, g.kernel_width, group_channels, filters)
     dy, kernel, bias = checked(
         "conv2d_input_gradient", dy=(dy, _output_shape(images, g, filters)),
-        kernel=(kernel, (g.kernel_height, g.kernel_width, mine, filters)), bias=(bias, (channels,)),
+        kernel=(kernel, shape), bias=(bias, (channels,)),
     )  # fmt: skip
     dx = empty("conv2d_input_gradient", _image_shape(images, g, channels), dy.dtype)
     if dx.size == 0:
@@ -183,26 +173,23 @@ def conv2d_input_gradient(
     if _is_matrix_product(g, dy.dtype):
         rows = dy.size // filters
         cupy().matmul(dy.reshape(rows, -1), kernel.reshape(-1, filters).T, out=dx.reshape(rows, -1))
-        return _finished(dx, bias, relu)
+        return plain.finished(dx, bias, relu)
     residues = g.stride_height * g.stride_width
     rows = images * -(-g.in_height // g.stride_height) * -(-g.in_width // g.stride_width)
-    found = choose(rows, mine, g.groups * residues, dy.dtype, card())
+    found = choose(rows, group_channels, g.groups * residues, dy.dtype, card())
     arguments = (channels, filters, int(relu), g)
     if found is None or g.groups * residues > MOST_BLOCKS:
-        kernels = program("conv2d", dy, kernel, dx)
-        count = kernels.offset(dx.size)
-        kernels.over("conv2d_input_gradient", dx.size, dy, kernel, bias, dx, count, *arguments)
-        return dx
+        return plain.conv2d_input_gradient(dy, kernel, bias, dx, relu, g)
     tile, kind = found
-    filters_fit = (filters, of_group)
+    filters_fit = (filters, group_filters)
     vectors = (
         _vector(filters_fit, dy),
         _vector(filters_fit, kernel),
-        _vector((channels, mine), dx),
+        _vector((channels, group_channels), dx),
     )
     name = "conv2d_input_gradient_tiled"
     kernels, threads = _tile_program(name, tile, kind, vectors, [dy, kernel, dx])
-    grid = (-(-rows // tile.rows), -(-mine // tile.columns), g.groups * residues)
+    grid = (-(-rows // tile.rows), -(-group_channels // tile.columns), g.groups * residues)
     kernels.launch(name, grid, (threads,), dy, kernel, bias, dx, images, *arguments)
     return dx
 
@@ -232,12 +219,12 @@ def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
     """
     x, dy = in_full(x), in_full(dy)
     images, channels, filters = x.shape[0], x.shape[3], dy.shape[3]
-    mine, of_group = channels // g.groups, filters // g.groups
+    group_channels, group_filters = channels // g.groups, filters // g.groups
     where = "conv2d_kernel_gradient"
     x, dy = checked(
         where, x=(x, _image_shape(images, g, channels)), dy=(dy, _output_shape(images, g, filters))
     )
-    shape = (g.kernel_height, g.kernel_width, mine, filters)
+    shape = (g.kernel_height, g.kernel_width, group_channels, filters)
     pixels, elements = dy.size // filters, math.prod(shape)
     if pixels == 0:
         return zeros(where, shape, x.dtype)
@@ -246,38 +233,25 @@ def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
         rows = x.reshape(pixels, -1)
         cupy().matmul(rows.T, dy.reshape(pixels, -1), out=dk.reshape(rows.shape[1], -1))
         return dk
-    found = choose(elements // filters, of_group, BLOCKS, x.dtype, card())
+    found = choose(elements // filters, group_filters, BLOCKS, x.dtype, card())
     if found is None or g.groups > MOST_BLOCKS:
         count, length = _parts(-(-SUMS // elements), pixels, elements, x.itemsize)
         parts = empty(where, (count, *shape), x.dtype)
-        kernels = program("conv2d", x, dy, parts)
-        sizes = map(kernels.offset, (parts.size, pixels, length))
-        kernels.over(where, parts.size, x, dy, parts, *sizes, channels, filters, g)
-        return _added(where, parts, shape)
+        return plain.conv2d_kernel_gradient(x, dy, parts, length, g)
     tile, kind = found
-    across, along = -(-(elements // filters) // tile.rows), -(-of_group // tile.columns)
+    across, along = -(-(elements // filters) // tile.rows), -(-group_filters // tile.columns)
     wanted = min(-(-BLOCKS // (across * along * g.groups)), MOST_BLOCKS // g.groups)
     count, length = _parts(wanted, pixels, elements, x.itemsize)
     parts = empty(where, (count, *shape), x.dtype)
-    beside = _vector((filters, of_group), dy)
-    vectors = (_vector((channels, mine), x), beside, beside)
+    beside = _vector((filters, group_filters), dy)
+    vectors = (_vector((channels, group_channels), x), beside, beside)
     kernels, threads = _tile_program(f"{where}_tiled", tile, kind, vectors, [x, dy, parts])
     sizes = map(kernels.offset, (pixels, length))
     grid = (across, along, g.groups * count)
     kernels.launch(
         f"{where}_tiled", grid, (threads,), x, dy, parts, *sizes, channels, filters, g
     )  # fmt: skip
-    return _added(where, parts, shape)
-
-
-def _added(where: str, parts: Array, shape: tuple[int, ...]) -> Array:
-    """Return the sum of parts (P,...) in their order."""
-    if len(parts) == 1:
-        return parts.reshape(shape)
-    total = empty(where, shape, parts.dtype)
-    kernels = program("conv2d", parts)
-    kernels.over("add_parts", total.size, parts, total, kernels.offset(total.size), len(parts))
-    return total
+    return plain.added(where, parts)
 
 
 def kernel_and_bias_gradient(
@@ -298,46 +272,6 @@ def conv2d_max_pool2d(
 ) -> tuple[Array, Array]:
     """Return the max-pool of a convolution, as `max_pool2d` does."""
     return max_pool2d(conv2d(x, kernel, g, bias, relu), pool)
-
-
-def conv2d_by_matmul(x: Array, kernel: Array, g: Geometry) -> Array:
-    """Return y (N,OH,OW,F) by written-out windows and cuBLAS: the yardstick for our own kernels.
-
-    Windows are written out as many at a time as fit half of the second-level cache, so that the
-    product finds them there.
-
-    Args:
-        x: images (N,H,W,C).
-        kernel: (KH,KW,C/groups,F).
-        g: the window arithmetic.
-
-    Raises:
-        ArgumentError: an array is not on the GPU, or the types differ.
-        DeviceMemoryError: the card has no room for the result.
-    """
-    where = "conv2d_by_matmul"
-    images, channels, filters = x.shape[0], x.shape[3], kernel.shape[3]
-    mine, of_group = channels // g.groups, filters // g.groups
-    shape = (g.kernel_height, g.kernel_width, mine, filters)
-    x, kernel = checked(
-        where, x=(x, _image_shape(images, g, channels)), kernel=(kernel, shape)
-    )  # fmt: skip
-    y = empty(where, _output_shape(images, g, filters), x.dtype)
-    if y.size == 0:
-        return y
-    pixels, taps = y.size // filters, math.prod(shape[:3])
-    step = min(pixels, max(card().cache_bytes // (2 * taps * x.itemsize), 1))
-    rows = empty(where, (step, taps), x.dtype)
-    kernels = program("conv2d", x, rows)
-    for group in range(g.groups):
-        weights = kernel.reshape(taps, filters)[:, group * of_group : (group + 1) * of_group]
-        for first in range(0, pixels, step):
-            block = rows[: min(step, pixels - first)]  # (B,KH*KW*C)
-            count, start = kernels.offset(block.size), kernels.offset(first)
-            kernels.over("windows", block.size, x, block, count, start, channels, group, g)
-            columns = slice(group * of_group, (group + 1) * of_group)
-            y.reshape(pixels, filters)[first : first + len(block), columns] = block @ weights
-    return y
 
 
 #: The window arithmetic of images of one pixel, whose convolution is a matrix product.
