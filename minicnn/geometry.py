@@ -24,10 +24,9 @@ from typing import Any, NamedTuple
 
 from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
 
-__all__ = ["Geometry", "Resize", "conv2d_geometry", "conv2d_multiply_adds",
-           "conv2d_parameters", "conv2d_transpose_geometry", "kernel_span",
-           "output_size", "pair", "receptive_field", "remembered", "resize_taps", "same_padding",
-           "valid_outputs"]  # fmt: skip
+__all__ = ["Geometry", "Resize", "conv2d_geometry", "conv2d_parameters",
+           "conv2d_transpose_geometry", "kernel_span", "output_size", "pair", "receptive_field",
+           "remembered", "resize_taps", "same_padding", "valid_outputs"]  # fmt: skip
 
 AXES = ("height", "width")
 
@@ -55,6 +54,16 @@ class Geometry(NamedTuple):
     dilation_height: int
     dilation_width: int
     groups: int
+
+    @property
+    def is_one_product(self) -> bool:
+        """Whether the kernel lies on the whole image: one matrix product of images and kernel."""
+        return (
+            (self.out_height, self.out_width, self.groups) == (1, 1, 1)
+            and (self.kernel_height, self.kernel_width) == (self.in_height, self.in_width)
+            and (self.dilation_height, self.dilation_width) == (1, 1)
+            and not any(self[8:12])  # no padding
+        )
 
 
 class Resize(NamedTuple):
@@ -407,17 +416,6 @@ def conv2d_parameters(
     """
     height, width = pair("conv2d_parameters", "kernel_size", kernel_size)
     return height * width * (channels // groups) * filters + (filters if bias else 0)
-
-
-def conv2d_multiply_adds(geometry: Geometry, channels: int, filters: int) -> int:
-    """Return the multiply-adds of one image: OH*OW*KH*KW*(C/groups)*F; `channels` on the in side.
-
-    >>> conv2d_multiply_adds(conv2d_geometry((5, 7), (3, 2)), channels=4, filters=8)
-    3456
-    """
-    g = geometry
-    taps = g.kernel_height * g.kernel_width * (channels // g.groups)
-    return g.out_height * g.out_width * taps * filters
 
 
 def resize_taps(n: int, out: int, interpolation: str = "nearest") -> list[tuple[int, int, float]]:

@@ -25,7 +25,7 @@ from minicnn.kernels.compiled.contraction import (
     Sweep,
 )
 from minicnn.kernels.compiled.pooling import is_block_pool
-from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product, threads
+from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
@@ -156,12 +156,12 @@ def conv2d(
     x: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
     """Return y (N,OH,OW,F), the bias added and ReLU applied if wanted."""
-    if not has_tile(kernel.dtype) or is_matrix_product(g):
+    if not has_tile(kernel.dtype) or g.is_one_product:
         x = sweeps.written(x)
     images, channels, filters = len(data_of(x)), kernel.shape[2] * g.groups, kernel.shape[3]
     if not has_tile(kernel.dtype):
         return sweeps.completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
-    if is_matrix_product(g):
+    if g.is_one_product:
         y = memory.empty((images, filters), kernel.dtype)
         np.matmul(data_of(x).reshape(images, g.in_height * g.in_width * channels),
                   kernel.reshape(-1, filters), out=y)  # fmt: skip

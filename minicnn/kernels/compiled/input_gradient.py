@@ -19,7 +19,7 @@ from minicnn.kernels.compiled import sweeps, wide
 from minicnn.kernels.compiled.bands import Image
 from minicnn.kernels.compiled.contraction import FROM_BIAS, FROM_C, FROM_ZERO, PLAIN, Strip, Sweep
 from minicnn.kernels.compiled.convolution import run_wide, winograd_plan
-from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product, threads
+from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
@@ -161,7 +161,7 @@ def conv2d_input_gradient(
     dy: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
     """Return dx (N,H,W,C), with the bias and the ReLU of a transposed convolution if wanted."""
-    if not has_tile(kernel.dtype) or is_matrix_product(g):
+    if not has_tile(kernel.dtype) or g.is_one_product:
         dy = sweeps.written(dy)
     data = data_of(dy)
     images, filters = len(data), kernel.shape[3]
@@ -169,7 +169,7 @@ def conv2d_input_gradient(
     if not has_tile(data.dtype):
         return sweeps.completed(vectorized.conv2d_input_gradient(data, kernel, g), bias, relu)
     dx = memory.empty((images, g.in_height, g.in_width, channels), data.dtype)
-    if is_matrix_product(g):
+    if g.is_one_product:
         rows = data.reshape(images, filters), kernel.reshape(-1, filters).T
         np.matmul(*rows, out=dx.reshape(images, kernel.size // filters))
         return sweeps.completed(dx, bias, relu)

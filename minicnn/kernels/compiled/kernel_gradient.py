@@ -19,7 +19,7 @@ from minicnn.kernels.arrays import column_sums
 from minicnn.kernels.compiled import sweeps
 from minicnn.kernels.compiled.bands import MOST_SUMS, Image
 from minicnn.kernels.compiled.contraction import FROM_C, SUMS, Strip, Sweep
-from minicnn.kernels.compiled.sweeps import data_of, has_tile, is_matrix_product, threads
+from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.slopes import Slopes
 
@@ -141,7 +141,7 @@ def kernel_and_bias_gradient(
     The bias of a convolution belongs to dy's channels, that of a transposed one to x's.
     """
     dtype = data_of(x).dtype
-    if not has_tile(dtype) or is_matrix_product(g):
+    if not has_tile(dtype) or g.is_one_product:
         x, dy = sweeps.written(x), sweeps.written(dy)
     channels, filters = data_of(x).shape[3], data_of(dy).shape[3]
     mine = channels // g.groups
@@ -154,7 +154,7 @@ def kernel_and_bias_gradient(
     if not has_tile(dtype):
         dk = vectorized.conv2d_kernel_gradient(data_of(x), data_of(dy), g)
         return dk, column_sums(of.reshape(-1, of.shape[3]))
-    if is_matrix_product(g):
+    if g.is_one_product:
         rows = data_of(x).reshape(len(data_of(x)), math.prod(shape[:3]))
         columns = data_of(dy).reshape(-1, filters)
         return (rows.T @ columns).reshape(shape), column_sums(of.reshape(-1, of.shape[3]))

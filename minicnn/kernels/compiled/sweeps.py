@@ -38,7 +38,7 @@ def written(x: Array | Slopes) -> Array:
 
 def ready(x: Slopes, g: Geometry) -> Array | Slopes:
     """Return a gradient as the maps of this geometry use it: written out, if they would do so."""
-    return written(x) if is_matrix_product(g) or not has_tile(x.data.dtype) else x
+    return written(x) if g.is_one_product or not has_tile(x.data.dtype) else x
 
 
 def data_of(x: Array | Slopes) -> Array:
@@ -49,16 +49,6 @@ def data_of(x: Array | Slopes) -> Array:
 def has_tile(dtype: Any) -> bool:
     """Return whether there are tiles for this type; other numbers take NumPy's way."""
     return dtype in (np.float32, np.float64)
-
-
-def is_matrix_product(g: Geometry) -> bool:
-    """Return whether the kernel lies on the whole image, so that BLAS has it as one product."""
-    return (
-        (g.out_height, g.out_width) == (1, 1)
-        and (g.kernel_height, g.kernel_width) == (g.in_height, g.in_width)
-        and not any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
-        and (g.dilation_height, g.dilation_width, g.groups) == (1, 1, 1)
-    )
 
 
 def completed(y: Array, bias: Array | None, relu: bool) -> Array:

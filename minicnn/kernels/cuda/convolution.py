@@ -2,7 +2,9 @@
 
 A layer whose kernel is one pixel or the whole image is a matrix product and goes to cuBLAS. The
 others are tiles of one (`tile.cu`), or one thread for each result (`conv2d.cu`) where there are too
-few columns to fill a tile.
+few columns to fill a tile. Images are (N,H,W,C), kernels (KH,KW,C/groups,F). An array that is not
+on the GPU, or of another type, is an ArgumentError; a result that the card has no room for is a
+DeviceMemoryError.
 """
 
 from __future__ import annotations
@@ -38,16 +40,6 @@ LONGEST = 1 << 30
 PARTS_BYTES = 1 << 26
 
 
-def _sees_all_at_once(g: Geometry) -> bool:
-    """Return whether the kernel lies on the whole image: one product for each image."""
-    return (
-        (g.out_height, g.out_width, g.groups) == (1, 1, 1)
-        and (g.kernel_height, g.kernel_width) == (g.in_height, g.in_width)
-        and (g.dilation_height, g.dilation_width) == (1, 1)
-        and not any(g[8:12])
-    )
-
-
 def _sees_one_pixel(g: Geometry) -> bool:
     """Return whether every output sees just the pixel under it: one product for each pixel."""
     return g[4:8] == (1, 1, 1, 1) and not any(g[8:12]) and g.groups == 1
@@ -58,7 +50,7 @@ def _is_matrix_product(g: Geometry, dtype: Any) -> bool:
     if products_are_own():
         return False
     tensor_cores = precision() != "float32" and dtype == np.float32
-    return _sees_all_at_once(g) or (_sees_one_pixel(g) and not tensor_cores)
+    return g.is_one_product or (_sees_one_pixel(g) and not tensor_cores)
 
 
 def _image_shape(images: int, g: Geometry, channels: int) -> tuple[int, int, int, int]:
@@ -102,19 +94,7 @@ def _tile_program(
 def conv2d(
     x: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
-    """Return y (N,OH,OW,F): the sum of the window times the kernel, plus a bias, through a ReLU.
-
-    Args:
-        x: images (N,H,W,C).
-        kernel: (KH,KW,C/groups,F).
-        g: the window arithmetic.
-        bias: (F,), default None for none.
-        relu: whether negative results become zero, default False.
-
-    Raises:
-        ArgumentError: an array is not on the GPU, or the types differ.
-        DeviceMemoryError: the card has no room for the result.
-    """
+    """Return y (N,OH,OW,F): the sum of the window times the kernel, plus a bias, through a ReLU."""
     x = in_full(x)
     images, channels, filters = x.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
     shape = (g.kernel_height, g.kernel_width, channels // g.groups, filters)
@@ -146,19 +126,7 @@ def conv2d(
 def conv2d_input_gradient(
     dy: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
-    """Return dx (N,H,W,C): what every input has a part in, which is the transposed convolution.
-
-    Args:
-        dy: (N,OH,OW,F).
-        kernel: (KH,KW,C/groups,F).
-        g: the window arithmetic of the convolution.
-        bias: (C,), default None for none.
-        relu: whether negative results become zero, default False.
-
-    Raises:
-        ArgumentError: an array is not on the GPU, or the types differ.
-        DeviceMemoryError: the card has no room for the result.
-    """
+    """Return dx (N,H,W,C): what every input has a part in, which is the transposed convolution."""
     dy = in_full(dy)
     images, channels, filters = dy.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
     group_channels, group_filters = channels // g.groups, filters // g.groups
@@ -207,15 +175,6 @@ def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
 
     The outputs are cut into parts, whose sums are added in their order: twice the same call gives
     the same bits.
-
-    Args:
-        x: images (N,H,W,C).
-        dy: (N,OH,OW,F).
-        g: the window arithmetic.
-
-    Raises:
-        ArgumentError: an array is not on the GPU, or the types differ.
-        DeviceMemoryError: the card has no room for the result.
     """
     x, dy = in_full(x), in_full(dy)
     images, channels, filters = x.shape[0], x.shape[3], dy.shape[3]
