@@ -3,14 +3,15 @@
 Slow on purpose, and the oracle for the other backends. Images are (N,H,W,C), kernels are
 (KH,KW,C/groups,F), and all sizes come from the geometry.
 
-The three maps of convolution walk over the same products. With x the image, k the kernel and y the
-result, each product joins one element of each:
+The three maps of convolution are one walk of seven loops, in which one line is exchanged. With x
+the image, k the kernel and y the result, each product joins one element of each:
 
     conv2d                   y[n,oh,ow,f]  += x[n,h,w,c] * k[i,j,c,f]
     conv2d_input_gradient    dx[n,h,w,c]   += dy[n,oh,ow,f] * k[i,j,c,f]
     conv2d_kernel_gradient   dk[i,j,c,f]   += x[n,h,w,c] * dy[n,oh,ow,f]
 
-where h = oh*S - P + i*D, and the same for w.
+where h = oh*S - P + i*D, and the same for w. Elements that fall on the padding are left out: they
+would add zero.
 """
 
 from __future__ import annotations
@@ -24,52 +25,27 @@ from numpy.typing import NDArray
 from minicnn.geometry import Geometry, Resize, resize_taps
 
 Array = NDArray[Any]
-Index = tuple[int, ...]
 #: Two rows (or columns) and the share of the second, as `resize_taps` gives them.
 Taps = tuple[int, int, float]
 
 
-def window(g: Geometry, oh: int, ow: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (i, j, h, w) for every window element (i,j) of output (oh,ow) inside the image.
-
-    Elements that fall on the padding are left out: they would add zero to a sum.
-    """
-    for i in range(g.kernel_height):
-        h = oh * g.stride_height - g.pad_top + i * g.dilation_height
-        for j in range(g.kernel_width):
-            w = ow * g.stride_width - g.pad_left + j * g.dilation_width
-            if 0 <= h < g.in_height and 0 <= w < g.in_width:
-                yield i, j, h, w
-
-
-def products_of(
-    channels: int, filters: int, g: Geometry, y: Index
-) -> Iterator[tuple[Index, Index]]:
-    """Yield the indices (of x, of the kernel) of every product in one output y[n,oh,ow,f]."""
-    n, oh, ow, f = y
-    group_channels = channels // g.groups
-    first = f // (filters // g.groups) * group_channels
-    for i, j, h, w in window(g, oh, ow):
-        for c in range(group_channels):
-            yield (n, h, w, first + c), (i, j, c, f)
-
-
-def products(
-    batch: int, channels: int, filters: int, g: Geometry
-) -> Iterator[tuple[Index, Index, Index]]:
-    """Yield the indices (of x, of the kernel, of y) of every product of a convolution."""
-    for y in np.ndindex(batch, g.out_height, g.out_width, filters):
-        for at_x, at_kernel in products_of(channels, filters, g, y):
-            yield at_x, at_kernel, y
-
-
 def conv2d(x: Array, kernel: Array, g: Geometry) -> Array:
     """Return y (N,OH,OW,F): each output is the sum of the window times the kernel."""
-    batch, _, _, channels = x.shape
-    filters = kernel.shape[3]
+    batch, filters = x.shape[0], kernel.shape[3]
+    group_channels, group_filters = kernel.shape[2], filters // g.groups
     y = np.zeros((batch, g.out_height, g.out_width, filters), x.dtype)
-    for at_x, at_kernel, at_y in products(batch, channels, filters, g):
-        y[at_y] += x[at_x] * kernel[at_kernel]
+    for n in range(batch):
+        for oh in range(g.out_height):
+            for ow in range(g.out_width):
+                for f in range(filters):
+                    first = f // group_filters * group_channels  # of the channels that f sees
+                    for i in range(g.kernel_height):
+                        h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+                        for j in range(g.kernel_width):
+                            w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                            if 0 <= h < g.in_height and 0 <= w < g.in_width:
+                                for c in range(group_channels):
+                                    y[n, oh, ow, f] += x[n, h, w, first + c] * kernel[i, j, c, f]
     return y
 
 
@@ -78,22 +54,52 @@ def conv2d_input_gradient(dy: Array, kernel: Array, g: Geometry) -> Array:
 
     This is the transposed convolution of `dy`.
     """
-    batch, _, _, filters = dy.shape
-    channels = kernel.shape[2] * g.groups
-    dx = np.zeros((batch, g.in_height, g.in_width, channels), dy.dtype)
-    for at_x, at_kernel, at_y in products(batch, channels, filters, g):
-        dx[at_x] += dy[at_y] * kernel[at_kernel]
+    batch, filters = dy.shape[0], dy.shape[3]
+    group_channels, group_filters = kernel.shape[2], filters // g.groups
+    dx = np.zeros((batch, g.in_height, g.in_width, group_channels * g.groups), dy.dtype)
+    for n in range(batch):
+        for oh in range(g.out_height):
+            for ow in range(g.out_width):
+                for f in range(filters):
+                    first = f // group_filters * group_channels  # of the channels that f sees
+                    for i in range(g.kernel_height):
+                        h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+                        for j in range(g.kernel_width):
+                            w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                            if 0 <= h < g.in_height and 0 <= w < g.in_width:
+                                for c in range(group_channels):
+                                    dx[n, h, w, first + c] += dy[n, oh, ow, f] * kernel[i, j, c, f]
     return dx
 
 
 def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
     """Return dk (KH,KW,C/groups,F): each kernel element meets every output that used it."""
-    batch, _, _, channels = x.shape
-    filters = dy.shape[3]
-    dk = np.zeros((g.kernel_height, g.kernel_width, channels // g.groups, filters), x.dtype)
-    for at_x, at_kernel, at_y in products(batch, channels, filters, g):
-        dk[at_kernel] += x[at_x] * dy[at_y]
+    batch, filters = dy.shape[0], dy.shape[3]
+    group_channels, group_filters = x.shape[3] // g.groups, filters // g.groups
+    dk = np.zeros((g.kernel_height, g.kernel_width, group_channels, filters), x.dtype)
+    for n in range(batch):
+        for oh in range(g.out_height):
+            for ow in range(g.out_width):
+                for f in range(filters):
+                    first = f // group_filters * group_channels  # of the channels that f sees
+                    for i in range(g.kernel_height):
+                        h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+                        for j in range(g.kernel_width):
+                            w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+                            if 0 <= h < g.in_height and 0 <= w < g.in_width:
+                                for c in range(group_channels):
+                                    dk[i, j, c, f] += x[n, h, w, first + c] * dy[n, oh, ow, f]
     return dk
+
+
+def window(g: Geometry, oh: int, ow: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (i, j, h, w) for every window element (i,j) of output (oh,ow) inside the image."""
+    for i in range(g.kernel_height):
+        h = oh * g.stride_height - g.pad_top + i * g.dilation_height
+        for j in range(g.kernel_width):
+            w = ow * g.stride_width - g.pad_left + j * g.dilation_width
+            if 0 <= h < g.in_height and 0 <= w < g.in_width:
+                yield i, j, h, w
 
 
 def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:

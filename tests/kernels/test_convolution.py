@@ -1,5 +1,6 @@
 """Convolution: its identities on every backend, and SciPy's values."""
 
+import inspect
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import signal
 
 import minicnn as mc
 from minicnn.config import use_backend
-from minicnn.kernels import backend_module, vectorized
+from minicnn.kernels import backend_module, loops, vectorized
 from minicnn.runtime.threads import one_blas_thread
 from tests.helpers import BACKENDS, ROOT, rng_integers
 from tests.kernels.maps import arguments
@@ -77,6 +78,18 @@ def test_the_three_maps_are_adjoint(backend, case):
     product = np.vdot(module.conv2d(x, kernel, g), dy)
     assert np.vdot(x, module.conv2d_input_gradient(dy, kernel, g)) == product
     assert np.vdot(kernel, module.conv2d_kernel_gradient(x, dy, g)) == product
+
+
+def test_the_definitions_are_one_walk_with_one_line_exchanged():
+    maps = (loops.conv2d, loops.conv2d_input_gradient, loops.conv2d_kernel_gradient)
+    walks = [inspect.getsource(f).split("    for n in")[1].splitlines()[:-1] for f in maps]
+    assert {walk[-1].strip() for walk in walks} == {
+        "y[n, oh, ow, f] += x[n, h, w, first + c] * kernel[i, j, c, f]",
+        "dx[n, h, w, first + c] += dy[n, oh, ow, f] * kernel[i, j, c, f]",
+        "dk[i, j, c, f] += x[n, h, w, first + c] * dy[n, oh, ow, f]",
+    }
+    assert walks[0][:-1] == walks[1][:-1] == walks[2][:-1]
+    assert sum(" in range(" in line for line in walks[0]) == 6  # and the first, over n
 
 
 @EVERY_BACKEND

@@ -107,7 +107,7 @@ class Convolution:
         channels, filters = self.kernel.shape[2] * g.groups, self.kernel.shape[3]
         wanted, (first, second) = WANTED[direction]
         for small in self._small_elements(g, wanted, block):
-            for large, slid in loops.products_of(channels, filters, g, small):
+            for large, slid in _products_of(channels, filters, g, small):
                 at = {self.large: large, self.small: small, "kernel": self._as_given(slid)}
                 if inside(at[wanted], block):
                     yield at[wanted], (at[first], at[second]), 1.0
@@ -130,6 +130,18 @@ class Convolution:
             # The kernel's last axis are the channels of the small side, in both operations.
             return indices([*(range(n) for n in shape[:3]), range(block[3].start, block[3].stop)])
         return windows_at(shape, g, block if wanted == self.large else None)
+
+
+def _products_of(
+    channels: int, filters: int, g: Geometry, y: Index
+) -> Iterator[tuple[Index, Index]]:
+    """Yield the indices (of x, of the kernel) of every product in one output y[n,oh,ow,f]."""
+    n, oh, ow, f = y
+    group_channels = channels // g.groups
+    first = f // (filters // g.groups) * group_channels
+    for i, j, h, w in loops.window(g, oh, ow):
+        for c in range(group_channels):
+            yield (n, h, w, first + c), (i, j, c, f)
 
 
 def convolution_records(call: Convolution, limits: Limits) -> Iterator[Record]:
