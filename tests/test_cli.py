@@ -236,11 +236,15 @@ def test_a_finished_run_goes_on_to_more_epochs(folder: Path, tmp_path: Path) -> 
     assert "continuing to 4 epochs; so far the learning rate fell as in a run of 2" in longer.output
     assert "Epoch 3/4" in longer.output
     assert "Epoch 2/4" not in longer.output
-    again = run("train", "--resume", "--output", tmp_path / "run", "--epochs", 4)
-    assert "this run of 4 epochs is finished" in again.output
+    assert "learned from" not in longer.output
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    other = run("train", "--resume", "--output", tmp_path / "run", "--epochs", 5, "--data", moved)
+    assert f"so far the run learned from {folder.resolve()}" in other.output
+    again = run("train", "--resume", "--output", tmp_path / "run", "--epochs", 5)
+    assert "this run of 5 epochs is finished" in again.output
     fewer = run("train", "--resume", "--output", tmp_path / "run", "--epochs", 3)
     assert fewer.exit_code == 1
-    assert "has 4 epochs done already, and --epochs counts all; give more than 4" in fewer.output
+    assert "has 5 epochs done already, and --epochs counts all; give more than 5" in fewer.output
 
 
 def test_train_names_unreadable_files_and_goes_on(tmp_path: Path) -> None:
@@ -335,6 +339,8 @@ def test_search_checks_its_options_before_it_reads_images(
         (["--by", "colours"], "did you mean 'colour'"),
         (["--output", tmp_path / "s.csv"], "give .*s.png"),
         (["--output", image], "is the image itself"),
+        (["--output", tmp_path / "gone" / "s.png"], "there is no folder .*gone"),
+        (["--output", tmp_path / "s.jpg"], "written as PNG; give .*s.png"),
     ]:
         result = run("search", image, "--model", trained, "--data", "nowhere", *options)
         assert result.exit_code == 1

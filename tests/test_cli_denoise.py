@@ -133,6 +133,8 @@ def test_two_images_never_become_one_file(
     results = {name.casefold() for name in written(out)}
     assert len(results) == 2 * len(names)
     assert sum("-denoised" in name for name in results) == len(names)
+    if "a/x.gif" in names:  # which is written as PNG, but has not the name of the PNG's result
+        assert {"x-denoised.png", "x-denoised.jpg", "x.gif-denoised.png"} < results
     if names == ("a/1.png", "b/1.png"):  # the folders tell which is which
         assert {"a/1-denoised.png", "b/1-denoised.png"} < results
 

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from minicnn.cli.shared import Device, computing_on, console, errors, told
-from minicnn.errors import ArgumentError, DataError
+from minicnn.errors import ArgumentError, DataError, counted
 
 if TYPE_CHECKING:
     from minicnn.applications.runs import Settings
@@ -70,7 +70,7 @@ def denoise(
                 markup=False,
             )
         network_of = functools.lru_cache(maxsize=1)(functools.partial(load_model, model))
-        names = _Names([path for path, _ in inputs])
+        names = _Names(inputs)
         compared = {i * len(inputs) // _TOLD for i in range(_TOLD)}
         rows: list[tuple[str, str, float, float]] = []
         notes: dict[str, list[str]] = {}
@@ -117,7 +117,7 @@ def denoise(
                 before, after = (float(psnr(clean[None], x[None])[0]) for x in (noisy, result))
                 rows.append((str(place), f"{height} x {width}", before, after))
         for said, _, *others in notes.values():
-            more = f" (and {len(others)} more images alike)" if others else ""
+            more = f" (and {counted(others, 'more image')} alike)" if others else ""
             errors.print(f"{said}{more}.", markup=False)
         if not rows:
             raise DataError(f"none of the {len(inputs)} images could be read.")
@@ -199,8 +199,9 @@ def _below(folder: Path, seen: set[Path], others: list[Path]) -> Iterator[Path]:
 class _Names:
     """Names for results of which none is that of another result or of an image."""
 
-    def __init__(self, images: Sequence[Path]) -> None:
-        self.taken = {self._key(path) for path in images}
+    def __init__(self, images: Sequence[tuple[Path, Path]]) -> None:
+        self.taken = {self._key(path) for path, _ in images}
+        self.places = {self._key(place) for _, place in images}
 
     @staticmethod
     def _key(path: Path) -> str:
@@ -209,7 +210,10 @@ class _Names:
     def free(self, folder: Path, place: Path, ending: str) -> Path:
         """Return a path in the folder for what becomes of the image at this place."""
         numbered = (f"{place.name}-{number}" for number in itertools.count(2))
-        for name in itertools.chain((place.stem, place.name), numbered):
+        # Of x.gif, written as PNG, and x.png the latter has x-denoised.png.
+        namesake = self._key(place.with_suffix(Path(ending).suffix))
+        stems = [] if namesake in self.places - {self._key(place)} else [place.stem]
+        for name in itertools.chain(stems, [place.name], numbered):
             path = folder / place.parent / f"{name}{ending}"
             if self._key(path) not in self.taken:
                 break

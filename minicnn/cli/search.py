@@ -94,11 +94,13 @@ def search(
 def _table_file(picture: Path, image: Path) -> Path:
     """Return where the table is written, beside the picture."""
     table = picture.with_suffix(".csv")
-    if table == picture:
+    if picture.suffix.lower() != ".png":
         raise ArgumentError(
-            f"--output {picture} names the picture, but .csv is the ending of the table that is "
-            f"written beside it; give {picture.with_suffix('.png')}."
+            f"--output {picture} names the picture, which is written as PNG; give "
+            f"{picture.with_suffix('.png')}, and the table stands beside it as {table.name}."
         )
+    if not picture.absolute().parent.is_dir():
+        raise ArgumentError(f"--output {picture}: there is no folder {picture.parent}; make it.")
     if picture.resolve() == image.resolve():
         raise ArgumentError(f"--output {picture} is the image itself, which would be replaced.")
     return table

@@ -63,9 +63,8 @@ def report(
             has_code=not run.settings.skips,
             denoiser=None if denoiser is None else denoiser.model,
         )
-    looked = f"{numbers['tested']} of the {len(run.test_images)}"
-    if numbers["tested"] == len(run.test_images):
-        looked = f"the {len(run.test_images)}"
+    tested, total = numbers["tested"], len(run.test_images)
+    looked = f"the {total}" if tested == total else f"{tested} of the {total}"
     table = Table(
         title=f"PSNR in dB on {looked} test images (higher is better)", title_justify="left"
     )
@@ -105,12 +104,9 @@ def _advice(run: TrainingRun, denoised: list[Denoising]) -> str:
 
 def code_text(run: TrainingRun) -> str:
     """Return how many numbers a run's code has, for a sentence."""
-    height, width, channels = run.model.get_layer("code").output.shape[1:]
-    pixels = run.train_images[0].size
-    return (
-        f"a code of {height} x {width} x {channels} = {height * width * channels} numbers "
-        f"(of {pixels})"
-    )
+    shape = run.model.get_layer("code").output.shape[1:]
+    sides = " x ".join(map(str, shape))
+    return f"a code of {sides} = {math.prod(shape)} numbers (of {run.train_images[0].size})"
 
 
 def train(
@@ -176,7 +172,7 @@ def train(
 ) -> None:
     """Train an autoencoder on a folder of images; Ctrl-C keeps the last finished epoch."""
     from minicnn.applications.runs import TrainingRun, claim_folder
-    from minicnn.datasets.cell_images import evenly_spaced, find_classes, slide_of
+    from minicnn.datasets.cell_images import evenly_spaced, find_classes
 
     began = time.perf_counter()
     asked = {
@@ -199,12 +195,12 @@ def train(
         settings = _resumed(output, asked) if resume else _begun(asked)
         folder = Path(settings.data)
         # Faults of the data come before those of the run's folder.
-        slides: list[str] = []
+        files: list[Path] = []
         labels: list[int] = []
         for label, paths in enumerate(find_classes(folder)[0].values()):
-            slides += [slide_of(path) for path in evenly_spaced(paths, settings.limit)]
-            labels += [label] * (len(slides) - len(labels))
-        _split_by_chance(slides, labels, settings)
+            files += evenly_spaced(paths, settings.limit)
+            labels += [label] * (len(files) - len(labels))
+        _split_by_chance(files, labels, settings)
         if not resume and folder in (output.resolve(), output.resolve().parent):
             raise ArgumentError(
                 f"--output {output} lies among the images of {folder}: the run's pictures would "
@@ -309,25 +305,28 @@ def _resumed(output: Path, asked: dict[str, Any]) -> Settings:
             f"{before}, so the result differs a little from that of a run begun with {epochs}",
             markup=False,
         )
-    # The folder of images may have moved; everything else must stay for the same result.
-    return replace(
-        settings, data=asked.get("--data", settings.data), epochs=epochs or settings.epochs
-    )
+    data = asked.get("--data", settings.data)
+    if data != settings.data:  # the folder has moved, or is another
+        said = (
+            f"so far the run learned from {settings.data}; of other images it may know the tested"
+        )
+        console.print(said, markup=False)
+    return replace(settings, data=data, epochs=epochs or settings.epochs)
 
 
 def _split_by_chance(
-    slides: Sequence[str], labels: Sequence[int], settings: Settings
+    files: Sequence[Path], labels: Sequence[int], settings: Settings
 ) -> tuple[bool, str | None]:
     """Return whether test images are chosen at random, and why file names tell no slides."""
-    from minicnn.datasets.cell_images import why_no_slides
+    from minicnn.datasets.cell_images import slide_of, why_no_slides
 
-    if len(slides) < 2:
+    if len(files) < 2:
         raise DataError(
             f"train: {settings.data} holds 1 image that can be read; 2 or more are needed, one to "
             f"learn from and one to test on."
         )
-    reason = why_no_slides(slides, labels)
-    if settings.split == "slide" and len(set(slides)) == 1:
+    reason = why_no_slides(files, labels)
+    if settings.split == "slide" and len({slide_of(file) for file in files}) == 1:
         raise DataError(
             f"--split slide: {reason} (a file's slide is its name up to the first "
             f"underscore), but two slides or more are needed; --split random needs none."
@@ -339,7 +338,7 @@ def _split(cells: CellImages, settings: Settings) -> tuple[Array, Array, str]:
     """Return the images to learn from and to test on, and in words which these are."""
     from minicnn.datasets import split_at_random, split_by_slide
 
-    by_chance, reason = _split_by_chance(cells.slides, cells.labels.tolist(), settings)
+    by_chance, reason = _split_by_chance(cells.files, cells.labels.tolist(), settings)
     if by_chance and settings.split == "auto":
         console.print(
             f"file names tell no slides ({reason}), so the test images are chosen at random; "
@@ -373,11 +372,8 @@ def load_folder(folder: Path, settings: Settings, value_range: Range | None = No
     counts = ", ".join(
         f"{int((cells.labels == i).sum())} {name}" for i, name in enumerate(cells.class_names)
     )
-    slides = (
-        ""
-        if why_no_slides(cells.slides, cells.labels.tolist())
-        else (f" of {counted(set(cells.slides), 'slide')}")
-    )
+    untold = why_no_slides(cells.files, cells.labels.tolist())
+    slides = "" if untold else f" of {counted(set(cells.slides), 'slide')}"
     console.print(f"read {counted(cells, 'image')}{slides}: {counts}", markup=False)
     for path, reason in cells.unreadable[:10]:
         errors.print(f"skipped {path}: {reason}", style="yellow", markup=False)

@@ -389,18 +389,21 @@ def _test_part(things: NDArray[Any], where: str, test_fraction: float, seed: int
     return things[shuffled[: min(wanted, len(things) - 1)]]
 
 
-def why_no_slides(slides: Sequence[str], labels: Sequence[int]) -> str | None:
+def why_no_slides(files: Sequence[str | Path], labels: Sequence[int]) -> str | None:
     """Return why the first parts of file names tell no slides by which to split, None if they do.
 
     Args:
-        slides: of each image, as `slide_of` says.
+        files: the images, whose slides `slide_of` says.
         labels: the class of each image.
 
-    >>> why_no_slides(["cell", "cell", "cell"], [0, 0, 1])
+    >>> why_no_slides(["cell_1.png", "cell_2.png", "cell_3.png"], [0, 0, 1])
     "all names begin with 'cell'"
-    >>> why_no_slides(["C1", "C1", "C2", "C2"], [0, 1, 0, 1]) is None
+    >>> why_no_slides(["C1_1.png", "C1_2.png", "C2_1.png", "C2_2.png"], [0, 1, 0, 1]) is None
     True
     """
+    if not any("_" in Path(file).stem for file in files):
+        return "no name has an underscore"
+    slides = [slide_of(file) for file in files]
     counts = Counter(slides)
     if len(counts) == 1:
         return f"all names begin with {slides[0]!r}"

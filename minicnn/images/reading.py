@@ -78,10 +78,12 @@ def try_picture(source: str | Path | bytes | bytearray | memoryview) -> Picture 
         return "too large for the memory"
     # A damaged file makes the decoders raise nearly anything (SyntaxError, struct.error, ...).
     except Exception as error:
-        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if "truncated" in text.lower():
+        said = error.strerror if isinstance(error, OSError) else None
+        text = str(said or str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        if "truncated" in text.lower() or "buffer of" in text:  # struct: fewer bytes than a number
             return "the file is truncated"
-        return str(text).splitlines()[0].rstrip(".")
+        worded = said or isinstance(error, DataError)
+        return text if worded else f"the file is damaged or of an unknown kind ({text[:45]})"
 
 
 def _read(file: IO[bytes], size: int) -> Picture:

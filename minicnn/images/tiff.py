@@ -42,6 +42,8 @@ def read(file: IO[bytes]) -> Picture:
     if not logger.handlers:  # what is damaged is told by errors; no lines on the terminal beside
         logger.addHandler(logging.NullHandler())
     with TiffFile(file) as opened:
+        if not len(opened.pages):  # their list often stands behind the numbers
+            raise DataError("the file is truncated")
         page: Any = opened.pages[0]
         if page.imagelength < 1 or page.imagewidth < 1 or not page.dataoffsets:
             raise DataError("it has no pixels")

@@ -17,13 +17,7 @@ from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
 from minicnn.autograd.tensor import Tensor, given, record
 from minicnn.errors import ShapeError
-from minicnn.geometry import (
-    Geometry,
-    conv2d_geometry,
-    conv2d_transpose_geometry,
-    pair,
-    remembered,
-)
+from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair, remembered
 from minicnn.kernels import backend
 from minicnn.kernels.slopes import Slopes
 from minicnn.ops import elementwise, pooling
