@@ -18,7 +18,7 @@ settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("minicnn")
 
 # Programs that run other libraries, which need not be installed here; and what changes a process.
-collect_ignore_glob = ["oracles/*.py", "benchmarks/*.py", "browser.py"]
+collect_ignore_glob = ["oracles/*.py", "browser.py"]
 
 
 def pytest_addoption(parser):
@@ -30,7 +30,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    from tests.cuda import cpu_module
+    from tests.cuda.simulator import cpu_module
 
     if config.getoption("--on-card") and cpu_module.missing():
         raise pytest.UsageError(f"--on-card: the CPU cannot play a GPU: {cpu_module.missing()}")
@@ -68,7 +68,7 @@ def where_arrays_live(request):
         yield
         return
     from minicnn import config
-    from tests.cuda import stand_in
+    from tests.cuda.simulator import stand_in
 
     with stand_in.installed(), config.use_backend("cupy"):
         yield

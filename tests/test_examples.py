@@ -178,7 +178,7 @@ def test_malaria_table_prints_a_row_for_each_method(
 
 def test_the_twin_in_pytorch_has_the_same_losses() -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
-    twin = load("tests/benchmarks/torch_twin")
+    twin = load("benchmarks/torch_twin")
     assert twin.main(["--steps", "12", "--limit", "1e-5"]) == 0
     assert twin.main(["--steps", "12", "--dtype", "float64", "--limit", "1e-12"]) == 0
 

@@ -9,7 +9,7 @@ import pytest
 import minicnn as mc
 from minicnn.errors import DeviceError, ShapeError
 from minicnn.models.saving import read_arrays, weights_of
-from tests.cuda import cpu_module, stand_in
+from tests.cuda.simulator import cpu_module, stand_in
 from tests.helpers import ROOT
 from tests.test_structure import FLOOR
 

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 from minicnn import kernels
-from tests.cuda import cpu_module, stand_in
+from tests.cuda.simulator import cpu_module, stand_in
 
 PLACES = [
     pytest.param("cpu", id="cpu"),

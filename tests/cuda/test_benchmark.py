@@ -1,6 +1,6 @@
 """The benchmark for a GPU runs to its end without one: only clocks and PyTorch's card are played.
 
-`tests/benchmarks/gpu.py` is for a machine that nobody of its makers may have at hand.
+`benchmarks/gpu.py` is for a machine that nobody of its makers may have at hand.
 """
 
 import functools
@@ -17,11 +17,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from minicnn import Sequential
-from minicnn.kernels import Availability
-from tests.benchmarks import gpu, gpu_card, gpu_layers, gpu_memory, gpu_report, gpu_steps, gpu_torch
-from tests.benchmarks.gpu_card import Floors
-from tests.benchmarks.gpu_timing import (
+from benchmarks import gpu, gpu_card, gpu_layers, gpu_memory, gpu_report, gpu_steps, gpu_torch
+from benchmarks.gpu_card import Floors
+from benchmarks.gpu_timing import (
     OURS,
     THEIRS,
     Case,
@@ -33,8 +31,10 @@ from tests.benchmarks.gpu_timing import (
     check,
     measure,
 )
-from tests.benchmarks.networks import Layer, cell_network
-from tests.cuda import stand_in
+from benchmarks.networks import Layer, cell_network
+from minicnn import Sequential
+from minicnn.kernels import Availability
+from tests.cuda.simulator import stand_in
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
@@ -456,7 +456,7 @@ def test_contestants_take_turns():
 
 
 def test_kernels_are_called_until_they_are_no_longer_faster():
-    from tests.benchmarks.gpu_timing import warm_up
+    from benchmarks.gpu_timing import warm_up
 
     times = iter([9.0, 4.0, 1.5, 1.0, 0.9, 0.9])
     clock = types.SimpleNamespace(
@@ -602,5 +602,5 @@ def test_the_help_fits_and_names_the_day(capsys):
         gpu.main(["--help"])
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 100
-    assert "python -m tests.benchmarks.gpu [--quick]" in text
+    assert "python -m benchmarks.gpu [--quick]" in text
     assert f"gpu-benchmark-{time.strftime('%Y')}-" in text

@@ -21,7 +21,7 @@ from minicnn.errors import BackendError, DeviceLostError, DeviceMemoryError
 from minicnn.kernels.cuda import faults
 from minicnn.models.saving import read_arrays
 from minicnn.runtime import backends
-from tests.cuda import stand_in, streams
+from tests.cuda.simulator import stand_in, streams
 
 IMAGES = np.random.default_rng(2).normal(size=(64, 12, 16, 3)).astype("float32")
 CODES = IMAGES[:, 0, 0]

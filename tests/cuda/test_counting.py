@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks import gpu_steps, networks
 from minicnn import Tensor, Variable, layers, ops
 from minicnn.kernels import cuda
 from minicnn.losses import CategoricalCrossentropy
 from minicnn.models import Sequential
-from tests.benchmarks import gpu_steps, networks
-from tests.cuda import counting, stand_in
+from tests.cuda.simulator import counting, stand_in
 
 BATCH = 8
 CLASSIFIER = gpu_steps.mnist_classifier(20, 28, 16)

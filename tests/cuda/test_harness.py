@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.cuda import cpu_module
-from tests.cuda.cpu_module import CpuModule, KernelError, thread_order
-from tests.cuda.sanitizer import sanitized
+from tests.cuda.simulator import cpu_module
+from tests.cuda.simulator.cpu_module import CpuModule, KernelError, thread_order
+from tests.cuda.simulator.sanitizer import sanitized
 
 pytestmark = pytest.mark.skipif(bool(cpu_module.missing()), reason=str(cpu_module.missing()))
 
@@ -179,7 +179,7 @@ def test_text_that_is_no_cuda_is_refused_with_its_line():
 SANITIZED = """
 import ctypes, sys
 import numpy as np
-from tests.cuda.cpu_module import SANITIZER, CpuModule, compiler_flags
+from tests.cuda.simulator.cpu_module import SANITIZER, CpuModule, compiler_flags
 
 with compiler_flags(*SANITIZER):
     module = CpuModule('extern "C" __global__ void k(const float* x, float* y, int n) {\\n'

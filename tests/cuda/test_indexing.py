@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minicnn.kernels import arrays, cuda
-from tests.cuda.cpu_module import thread_order
+from tests.cuda.simulator.cpu_module import thread_order
 
 
 @pytest.mark.parametrize(("rows", "channels", "length"), [(1, 3, 2), (7, 1, 5), (300, 4, 11)])

@@ -11,8 +11,9 @@ from minicnn.errors import ArgumentError, BackendError, DeviceMemoryError, Shape
 from minicnn.geometry import Resize, conv2d_geometry
 from minicnn.kernels import compiled, cuda
 from minicnn.kernels.cuda import convolution, device, tiles
-from tests.cuda import maps, stand_in
-from tests.cuda.cpu_module import KernelError
+from tests.cuda import maps
+from tests.cuda.simulator import stand_in
+from tests.cuda.simulator.cpu_module import KernelError
 from tests.helpers import run_python
 from tests.strategies import Case
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from benchmarks.gpu_matmul import conv2d_by_matmul
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import MAPS, cuda
 from minicnn.kernels.cuda import tiles
-from tests.benchmarks.gpu_matmul import conv2d_by_matmul
 from tests.cuda import maps
-from tests.cuda.cpu_module import thread_order
+from tests.cuda.simulator.cpu_module import thread_order
 from tests.kernels.maps import groups_of, shapes
 from tests.strategies import Case, cases, resizes, tile_cases
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minicnn.kernels.cuda import convolution, device, joining, tiles
-from tests.cuda import nvrtc
 from tests.cuda.maps import CONVOLUTIONS
+from tests.cuda.simulator import nvrtc
 
 pytestmark = pytest.mark.skipif(bool(nvrtc.missing()), reason=str(nvrtc.missing()))
 

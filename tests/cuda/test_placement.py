@@ -133,6 +133,7 @@ def test_the_message_moves_the_right_one(cupy):
 
 
 def test_layers_and_models_on_the_card_explain_themselves_as_on_the_cpu(cupy):
+    mc.config.set_random_seed(5)
     model = mc.Sequential(
         [
             mc.layers.Input((5, 6, 1)),

@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from minicnn.kernels import MAPS, MODULES, backend_module, backends
-from tests.cuda import cpu_module, stand_in
+from tests.cuda.simulator import cpu_module, stand_in
 from tests.helpers import run_python
 
 SHOW = "import json, minicnn as mc; print(json.dumps(mc.backends()['cupy']))"

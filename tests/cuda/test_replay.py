@@ -14,7 +14,7 @@ from minicnn.kernels import cuda
 from minicnn.kernels.cuda import transfer
 from minicnn.models import Model, Sequential
 from minicnn.models.replay import Replays, _Replay
-from tests.cuda import stand_in, streams
+from tests.cuda.simulator import stand_in, streams
 
 random = np.random.default_rng(4)
 CELLS = random.random((22, 12, 10, 3), dtype=np.float32)

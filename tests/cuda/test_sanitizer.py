@@ -2,16 +2,16 @@
 
 import pytest
 
-from tests.cuda import cpu_module
-from tests.cuda.sanitizer import sanitized
+from tests.cuda.simulator import cpu_module
+from tests.cuda.simulator.sanitizer import sanitized
 
 pytestmark = pytest.mark.skipif(bool(cpu_module.missing()), reason=str(cpu_module.missing()))
 
-RUN = "import sys; from tests.cuda.every_kernel import main; main(sys.argv[1])"
+RUN = "import sys; from tests.cuda.simulator.every_kernel import main; main(sys.argv[1])"
 
 #: One kernel that reads a pixel too far, to see that the arrays of the stand-in are watched.
 TOO_FAR = """
-from tests.cuda import every_kernel
+from tests.cuda.simulator import every_kernel
 from minicnn.kernels.cuda import device
 
 source = device.source

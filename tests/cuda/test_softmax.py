@@ -7,7 +7,7 @@ from minicnn import GradientTape, Tensor, ops
 from minicnn.kernels import cuda
 from minicnn.ops.crossentropy import class_crossentropy
 from tests.cuda import maps
-from tests.cuda.cpu_module import thread_order
+from tests.cuda.simulator.cpu_module import thread_order
 
 #: Less and more classes than a block has threads; rows that fill no block.
 SHAPES = [(5, 3), (2, 7, 3, 10), (3, 300), (700, 2), (4, 1)]

@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 import pytest
 
-from tests.cuda import cpu_module, rules, stand_in, streams
+from tests.cuda.simulator import cpu_module, rules, stand_in, streams
 
 pytestmark = pytest.mark.skipif(bool(cpu_module.missing()), reason=str(cpu_module.missing()))
 

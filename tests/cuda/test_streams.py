@@ -11,7 +11,7 @@ from minicnn.errors import RecordingError
 from minicnn.geometry import Resize
 from minicnn.kernels import cuda
 from minicnn.kernels.cuda import pooling, transfer
-from tests.cuda import stand_in, streams
+from tests.cuda.simulator import stand_in, streams
 
 #: When the default stream and the others do their work.
 ORDERS = [("at once", "late"), ("late", "late"), ("late", "early")]

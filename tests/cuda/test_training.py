@@ -6,7 +6,7 @@ import pytest
 from minicnn.kernels import cuda
 from minicnn.kernels.slopes import Slopes
 from tests.cuda import maps
-from tests.cuda.cpu_module import thread_order
+from tests.cuda.simulator.cpu_module import thread_order
 from tests.kernels.maps import AWKWARD
 from tests.strategies import Case
 

@@ -1,7 +1,7 @@
 """How fast is minicnn beside PyTorch on this machine, and are the targets met?
 
     pip install torch
-    python tests/benchmarks/speed.py [--quick] [--json FILE]
+    python benchmarks/speed.py [--quick] [--json FILE]
 
 first checks that both libraries compute the same, then measures whole training steps and
 predictions of two networks, single layers, pooling, the start of a process, memory and the call of

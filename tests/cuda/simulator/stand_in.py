@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.cuda import cpu_module, rules, streams
-from tests.cuda.foreseeing import (
+from tests.cuda.simulator import cpu_module, rules, streams
+from tests.cuda.simulator.foreseeing import (
     arrays_of,
     foreseen,
     holds_mask,
@@ -28,7 +28,7 @@ from tests.cuda.foreseeing import (
     without_numbers,
     write,
 )
-from tests.cuda.streams import Block, CUDARuntimeError, OutOfMemoryError, card
+from tests.cuda.simulator.streams import Block, CUDARuntimeError, OutOfMemoryError, card
 
 NAMES = rules.NAMES
 

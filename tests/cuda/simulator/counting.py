@@ -1,6 +1,6 @@
 """What a function puts on the GPU: launches, bytes, copies to and fro, waits.
 
-    python -m tests.cuda.counting
+    python -m tests.cuda.simulator.counting
 
 prints it for steps of the benchmarks' networks. No GPU is needed and no clock is looked at: the
 stand-in tells of all that it is asked for. Of what CuPy does inside of its functions it knows the
@@ -23,10 +23,10 @@ from unittest import mock
 import numpy as np
 
 import minicnn
+from benchmarks import gpu_steps
 from minicnn import config
 from minicnn.kernels.cuda import device
-from tests.benchmarks import gpu_steps
-from tests.cuda import stand_in, streams
+from tests.cuda.simulator import stand_in, streams
 
 LAUNCH, SENT, FETCHED = "launch", "to the GPU", "from the GPU"
 #: Up to so many arrays CuPy joins by a copy for each.
@@ -221,7 +221,7 @@ def steps(training, batch):
     """Return what a step, a recorded one and a prediction put on the GPU, once all is compiled.
 
     Args:
-        training: of `tests.benchmarks.gpu_steps`.
+        training: of `benchmarks.gpu_steps`.
         batch: images in a batch.
     """
     found = {}

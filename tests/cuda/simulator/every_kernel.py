@@ -4,13 +4,14 @@ import sys
 
 import numpy as np
 
+from benchmarks.gpu_matmul import conv2d_by_matmul
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import MAPS, cuda
 from minicnn.kernels.cuda import tiles
 from minicnn.kernels.slopes import Slopes
-from tests.benchmarks.gpu_matmul import conv2d_by_matmul
-from tests.cuda import maps, stand_in
-from tests.cuda.cpu_module import SANITIZER, compiler_flags
+from tests.cuda import maps
+from tests.cuda.simulator import stand_in
+from tests.cuda.simulator.cpu_module import SANITIZER, compiler_flags
 from tests.strategies import Case
 
 GEOMETRIES = [

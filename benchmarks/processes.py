@@ -1,7 +1,7 @@
 """What is measured in processes of their own: the start of Python to the first step, and memory.
 
-    python tests/benchmarks/processes.py start
-    python tests/benchmarks/processes.py memory minicnn cell
+    python benchmarks/processes.py start
+    python benchmarks/processes.py memory minicnn cell
 
 The first does one training step and ends; the second prints how many bytes a training needed.
 """

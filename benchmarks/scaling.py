@@ -1,6 +1,6 @@
 """Does the time grow no faster than the arithmetic? One figure for batch, height, width, channels.
 
-    python tests/benchmarks/scaling.py [FILE] [--quick]
+    python benchmarks/scaling.py [FILE] [--quick]
 
 measures the three maps of a 3x3 layer and whole training steps of the cell autoencoder while one
 size grows and the others stay, and draws times over sizes on logarithmic axes. There, time in
@@ -30,7 +30,7 @@ from minicnn.geometry import conv2d_geometry, conv2d_multiply_adds
 from minicnn.kernels import backend
 from minicnn.runtime.threads import cores
 
-DEFAULT = Path(__file__).parents[2] / "examples" / "pictures" / "scaling.png"
+DEFAULT = Path(__file__).parents[1] / "examples" / "pictures" / "scaling.png"
 BATCH, SIDE, CHANNELS, FILTERS = 8, 48, 32, 32
 NETWORK_SIDE, NETWORK_FILTERS = 96, 16
 

@@ -1,7 +1,7 @@
 """The same network in PyTorch, from the same weights and batches: are the losses the same?
 
     pip install torch
-    python tests/benchmarks/torch_twin.py
+    python benchmarks/torch_twin.py
 
 trains the standard cell autoencoder on rendered cells, beside its twin in float64 and in float32,
 and prints how far both float32 losses are from the float64 one. The exit status says whether

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import minicnn
+from benchmarks import gpu_torch, networks
+from benchmarks.gpu_layers import Plan
+from benchmarks.gpu_timing import OURS, TF32_FROM, THEIRS, Case, Contestant, Pairing
+from benchmarks.networks import Network, Stage
 from minicnn import config, layers
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import cuda
 from minicnn.kernels.cuda.device import card, cupy
 from minicnn.losses import CategoricalCrossentropy
-from tests.benchmarks import gpu_torch, networks
-from tests.benchmarks.gpu_layers import Plan
-from tests.benchmarks.gpu_timing import OURS, TF32_FROM, THEIRS, Case, Contestant, Pairing
-from tests.benchmarks.networks import Network, Stage
 
 if TYPE_CHECKING:
     import torch

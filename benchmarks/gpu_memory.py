@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import gpu_torch
+from benchmarks.gpu_layers import Plan
+from benchmarks.gpu_timing import OURS, THEIRS, Case, Contestant, Pairing
+from benchmarks.networks import EPSILON, LEARNING_RATE
 from minicnn.geometry import Resize, conv2d_geometry
 from minicnn.kernels import backend, cuda
 from minicnn.kernels.cuda.device import cupy, program
-from tests.benchmarks import gpu_torch
-from tests.benchmarks.gpu_layers import Plan
-from tests.benchmarks.gpu_timing import OURS, THEIRS, Case, Contestant, Pairing
-from tests.benchmarks.networks import EPSILON, LEARNING_RATE
 
 if TYPE_CHECKING:
     import torch

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minicnn
-from minicnn.kernels.cuda.device import card, cupy
-from tests.benchmarks import gpu_torch
-from tests.benchmarks.gpu_timing import (
+from benchmarks import gpu_torch
+from benchmarks.gpu_timing import (
     OURS,
     TF32_FROM,
     THEIRS,
@@ -25,6 +24,7 @@ from tests.benchmarks.gpu_timing import (
     check,
     measure,
 )
+from minicnn.kernels.cuda.device import card, cupy
 
 COPY, FLOAT32, TF32 = "copy", "float32", "tf32"
 #: Rows of square matrix products, and bytes of an array that is copied.

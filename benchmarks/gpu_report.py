@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from benchmarks.display import digits, verdict
+from benchmarks.gpu_card import Floors
+from benchmarks.gpu_timing import OURS, THEIRS, Case, Pairing, Timing
 from minicnn.files import replacing
-from tests.benchmarks.display import digits, verdict
-from tests.benchmarks.gpu_card import Floors
-from tests.benchmarks.gpu_timing import OURS, THEIRS, Case, Pairing, Timing
 
 COLUMNS = ("minicnn", "ms", "PyTorch", "ms", "ratio", "TFLOP/s", "of peak", "GB/s", "of copy")
 NOTES = (

@@ -7,8 +7,8 @@ import importlib.util
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.gpu_timing import SPILL
 from minicnn.kernels.cuda.device import cupy
-from tests.benchmarks.gpu_timing import SPILL
 
 if TYPE_CHECKING:
     import torch

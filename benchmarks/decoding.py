@@ -1,6 +1,6 @@
 """Measure how far reading images overlaps with training, with prefetch and without.
 
-    python tests/benchmarks/decoding.py [FOLDER]
+    python benchmarks/decoding.py [FOLDER]
 
 FOLDER holds class folders of images; by default the malaria cells in MINICNN_DATA or the cache, or
 rendered cells where there are none.  Printed are the seconds of an epoch: reading alone, training

@@ -1,7 +1,7 @@
 """How fast is minicnn on this GPU, beside PyTorch with cuDNN and beside what the card can do?
 
     pip install 'minicnn[cuda12]' torch
-    python -m tests.benchmarks.gpu [--quick] [--only SECTION ...] [--output FILE]
+    python -m benchmarks.gpu [--quick] [--only SECTION ...] [--output FILE]
 
 measures three sections, started from the root of the repository:
 
@@ -33,13 +33,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from minicnn import kernels
-from minicnn.kernels.cuda.device import cupy
-from tests.benchmarks import gpu_card, gpu_layers, gpu_memory, gpu_steps, gpu_torch
-from tests.benchmarks.display import check_folder, progress
-from tests.benchmarks.gpu_layers import Plan
-from tests.benchmarks.gpu_report import Report, Row, lost, rows_of
-from tests.benchmarks.gpu_timing import (
+from benchmarks import gpu_card, gpu_layers, gpu_memory, gpu_steps, gpu_torch
+from benchmarks.display import check_folder, progress
+from benchmarks.gpu_layers import Plan
+from benchmarks.gpu_report import Report, Row, lost, rows_of
+from benchmarks.gpu_timing import (
     FULL,
     OURS,
     QUICK,
@@ -51,6 +49,8 @@ from tests.benchmarks.gpu_timing import (
     measure,
     reason,
 )
+from minicnn import kernels
+from minicnn.kernels.cuda.device import cupy
 
 TITLES = {
     "steps": "whole training steps",
@@ -169,7 +169,7 @@ def obstacle() -> tuple[str, bool]:
 def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line, and refuse a file that cannot be written."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.gpu",
+        prog="python -m benchmarks.gpu",
         description=__doc__.partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -220,9 +220,7 @@ def main(
         machine = gpu_card.machine(side.device)
         floors = gpu_card.floors(side.clocks, effort, side.device, sizes.rows, sizes.copied)
         give_back(side)
-    command = " ".join(
-        ["python -m tests.benchmarks.gpu", *(sys.argv[1:] if argv is None else argv)]
-    )
+    command = " ".join(["python -m benchmarks.gpu", *(sys.argv[1:] if argv is None else argv)])
     report = Report(f"minicnn on a GPU, {options.date}", command, machine, floors)
     report.head(console)
     run(console, report, options.only, sizes, side, effort, lambda: report.write(options.output))

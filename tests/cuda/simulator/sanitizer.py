@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.cuda import cpu_module
+from tests.cuda.simulator import cpu_module
 from tests.helpers import ROOT
 
 

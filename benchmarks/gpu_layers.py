@@ -6,12 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from minicnn.kernels import cuda
-from minicnn.kernels.cuda.device import card, cupy
-from tests.benchmarks import gpu_torch
-from tests.benchmarks.gpu_matmul import conv2d_by_matmul
-from tests.benchmarks.gpu_timing import OURS, TF32_FROM, THEIRS, Case, Contestant, Pairing
-from tests.benchmarks.networks import (
+from benchmarks import gpu_torch
+from benchmarks.gpu_matmul import conv2d_by_matmul
+from benchmarks.gpu_timing import OURS, TF32_FROM, THEIRS, Case, Contestant, Pairing
+from benchmarks.networks import (
     MAPS,
     THIN,
     WIDE,
@@ -20,6 +18,8 @@ from tests.benchmarks.networks import (
     layer_in_minicnn,
     layer_in_torch,
 )
+from minicnn.kernels import cuda
+from minicnn.kernels.cuda.device import card, cupy
 
 LARGE = (
     Layer(28, 28, 64, 64, batch=128),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = json.loads((Path(__file__).parent.parent / "oracles/cupy_names.json").read_text())
+NAMES = json.loads((Path(__file__).parents[2] / "oracles/cupy_names.json").read_text())
 
 # What calls take.
 
