@@ -8,7 +8,7 @@ from typing import Any
 
 from minicnn.errors import ArgumentError, check_choice
 
-__all__ = ["arguments_of", "described", "made"]
+__all__ = ["arguments_of", "described", "made", "own_arguments"]
 
 
 def arguments_of(obj: Any, *left_out: str) -> dict[str, Any]:
@@ -26,6 +26,12 @@ def arguments_of(obj: Any, *left_out: str) -> dict[str, Any]:
         for p in parameters
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in left_out
     }
+
+
+def own_arguments(init: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of a layer's arguments that its config holds, in the order of `__init__`."""
+    elsewhere = ("self", "data_format", "activity_regularizer", "name", "kwargs")
+    return tuple(name for name in inspect.signature(init).parameters if name not in elsewhere)
 
 
 def described(obj: Any, module: str) -> dict[str, Any]:

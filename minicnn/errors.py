@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 __all__ = ["ArgumentError", "BackendError", "DataError", "DeviceError",
            "DeviceLostError", "DeviceMemoryError", "ImageWarning", "MinicnnError",
            "MissingAttributeError", "OutputError", "ShapeError", "SignatureError", "SymbolicError",
-           "WeightsError", "Worded", "attribute_error", "check_call", "check_choice",
-           "check_whole", "check_within", "counted", "did_you_mean", "missing_axes",
-           "suggest_attributes", "suggestions", "truth_cure", "unknown_argument",
+           "WeightsError", "Worded", "argument_names", "attribute_error", "check_call",
+           "check_choice", "check_whole", "check_within", "counted", "did_you_mean",
+           "missing_axes", "suggest_attributes", "suggestions", "truth_cure", "unknown_argument",
            "worded"]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -378,15 +378,15 @@ class Worded:
         if "__init__" in vars(cls):
             cls.__init__ = worded(vars(cls)["__init__"])  # type: ignore[method-assign]
 
-    @classmethod
-    def argument_names(cls) -> list[str]:
-        """Return the names of all arguments, those of the classes above included."""
-        found: dict[str, None] = {}
-        for part in cls.__mro__[:-1]:
-            for p in inspect.signature(part.__init__).parameters.values():  # type: ignore[misc]
-                if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
-                    found.setdefault(p.name)
-        return list(found)
+
+def argument_names(cls: type) -> list[str]:
+    """Return the names of all arguments of a class, those of the classes above included."""
+    found: dict[str, None] = {}
+    for part in cls.__mro__[:-1]:
+        for p in inspect.signature(part.__init__).parameters.values():  # type: ignore[misc]
+            if p.name != "self" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+                found.setdefault(p.name)
+    return list(found)
 
 
 def suggest_attributes(*packages: ModuleType) -> None:

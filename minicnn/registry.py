@@ -6,13 +6,14 @@ An argument such as `kernel_regularizer` may be the object itself, its name, or 
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from minicnn.errors import check_choice
 
-__all__ = ["by_names", "look_up", "snake_case", "spelled"]
+__all__ = ["by_names", "free_name", "look_up", "snake_case", "spelled"]
 
 
 def snake_case(name: str) -> str:
@@ -23,6 +24,12 @@ def snake_case(name: str) -> str:
     """
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def free_name(base: str, used: Container[str]) -> str:
+    """Return `base`, or where it is used already the first of base_1, base_2, ... that is not."""
+    names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(1)))
+    return next(name for name in names if name not in used)
 
 
 def by_names(*classes: type, **aliases: type) -> dict[str, type]:

@@ -20,7 +20,7 @@ from minicnn.layers import (
     MaxPooling2D,
     UpSampling2D,
 )
-from minicnn.layers.base import spatial
+from minicnn.layers.spatial import spatial
 from minicnn.models import Model
 
 __all__ = ["cell_autoencoder", "displaced_by", "encoder_of"]

@@ -7,8 +7,9 @@ from typing import Any
 
 from minicnn import activations, ops
 from minicnn.autograd.tensor import Tensor
+from minicnn.configs import own_arguments
 from minicnn.errors import ArgumentError, ShapeError
-from minicnn.layers.base import SameShape
+from minicnn.layers.spatial import SameShape
 
 __all__ = ["ELU", "Activation", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 
@@ -152,13 +153,6 @@ class PReLU(SameShape):
     ((1, 5, 7, 3), (1, 1, 3))
     """
 
-    config_arguments: tuple[str, ...] = (
-        "alpha_initializer",
-        "alpha_regularizer",
-        "alpha_constraint",
-        "shared_axes",
-    )
-
     def __init__(
         self,
         alpha_initializer: Any = "Zeros",
@@ -175,6 +169,8 @@ class PReLU(SameShape):
         )
         one = isinstance(shared_axes, int)
         self.shared_axes: Any = [shared_axes] if one else shared_axes and list(shared_axes)  # type: ignore[arg-type]
+
+    config_arguments = own_arguments(__init__)
 
     def build(self, input_shape: Any) -> None:
         shape = list(input_shape[1:])

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from minicnn import config, ops
 from minicnn.autograd.tensor import Tensor, alongside
 from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
-from minicnn.layers.base import Layer, check_data_format
+from minicnn.layers.base import Layer
+from minicnn.layers.spatial import check_data_format
 from minicnn.ops.sampling import FILL_MODES
 
 __all__ = ["ImageChange", "RandomFlip", "RandomRotation", "RandomTranslation", "RandomZoom"]

@@ -7,29 +7,33 @@ import inspect
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minicnn import activations, config, constraints, initializers, ops, regularizers
 from minicnn.autograd.recording import no_recording, of_layers
-from minicnn.autograd.tensor import Tensor, Variable, beside, given
+from minicnn.autograd.tensor import Tensor, Variable, as_numpy, beside, given
 from minicnn.errors import (
     ArgumentError,
     DeviceError,
     MissingAttributeError,
     ShapeError,
+    argument_names,
     check_call,
     missing_axes,
     unknown_argument,
+    worded,
 )
-from minicnn.layers.symbolic import Call, Shape, SymbolicTensor, is_symbolic, shapes_by_trying
-from minicnn.layers.weights import WeightOwner
+from minicnn.layers import devices
+from minicnn.layers import weights as owned
+from minicnn.layers.symbolic import Call, SymbolicTensor, is_symbolic, shapes_by_trying
 from minicnn.nested import flatten, holds_arrays, is_shape, mapped, pack
 from minicnn.registry import snake_case
 from minicnn.runtime.devices import gpu_in_sight
 
-__all__ = ["Layer", "SameShape", "check_data_format", "clear_names"]
+__all__ = ["Layer", "clear_names"]
 
 _used_names: dict[str, int] = defaultdict(int)
 
@@ -43,21 +47,6 @@ def _new_name(base: str) -> str:
 def clear_names() -> None:
     """Count the layers' names from the beginning again."""
     _used_names.clear()
-
-
-def check_data_format(where: str, data_format: str | None) -> None:
-    """Refuse any axis order but channels last, the only one here."""
-    if data_format in (None, "channels_last"):
-        return
-    if str(data_format) in activations.NAMES:
-        raise ArgumentError(
-            f"{where}: data_format={data_format!r}; did you mean activation={data_format!r}? "
-            f"Arguments after padding are written with their names."
-        )
-    raise ArgumentError(
-        f"{where}: data_format={data_format!r}, but images are channels last here, (N,H,W,C); "
-        f"leave data_format out, and turn images (N,C,H,W) by x.transpose(0, 2, 3, 1)."
-    )
 
 
 def _training_place(call: Any) -> int | None:
@@ -89,7 +78,7 @@ def _given_shape(layer: Layer, arguments: dict[str, Any]) -> tuple[int | None, .
     if (batch := arguments.pop("batch_input_shape", None)) is not None:
         shape = tuple(batch)[1:]
     if arguments:
-        raise unknown_argument(layer.where, next(iter(arguments)), layer.argument_names())
+        raise unknown_argument(layer.where, next(iter(arguments)), argument_names(type(layer)))
     return None if shape is None else tuple(shape)
 
 
@@ -105,7 +94,7 @@ def _marked(build: Callable[..., Any]) -> Callable[..., Any]:
     return marking
 
 
-class Layer(WeightOwner):
+class Layer:
     """Weights around an operation; the base of all layers and models.
 
     A layer makes its weights in `build`, when it first sees the shape of its input, computes in
@@ -139,6 +128,7 @@ class Layer(WeightOwner):
         layer.given_arguments = (args, kwargs)
         return layer
 
+    @worded
     def __init__(
         self,
         *,
@@ -148,7 +138,8 @@ class Layer(WeightOwner):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__()
+        self._weights: list[Variable] = []
+        self._added_losses: list[Tensor] = []
         self.has_own_name = name is not None
         self.name = name or _new_name(self._base_name())
         self._trainable = bool(trainable)
@@ -165,6 +156,8 @@ class Layer(WeightOwner):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = worded(vars(cls)["__init__"])  # type: ignore[method-assign]
         if "build" in vars(cls):
             cls.build = _marked(cls.build)  # type: ignore[method-assign]
 
@@ -203,8 +196,7 @@ class Layer(WeightOwner):
             x, others, named = arguments(zeros)
             with no_recording():
                 results = self._run(x, False, *others, inside=True, **named)
-            for layer in self._all_layers():
-                layer._added_losses.clear()  # zeros are nobody's data
+            owned.forget_losses(self)  # zeros are nobody's data
             self._added_losses.extend(before)
             return results
 
@@ -247,6 +239,159 @@ class Layer(WeightOwner):
             regularizer=getattr(self, f"{name}_regularizer", None),
             constraint=getattr(self, f"{name}_constraint", None),
         )
+
+    # Weights and layers inside.
+
+    def add_weight(
+        self,
+        *args: Any,
+        shape: Sequence[int] | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a weight and keep it.
+
+        Args:
+            args: shape and initializer, or name and then these, without their keywords.
+            shape: default (), a single number.
+            initializer: name or object, default `"glorot_uniform"`.
+            dtype: element type, default the layer's.
+            trainable: whether training changes it, default True.
+            regularizer: penalty on the weight that joins the loss, default none.
+            constraint: what the weight is brought back to after each update, default none.
+            name: default `"weight"`.
+        """
+        return owned.add_weight(
+            self, args, shape, initializer, dtype, trainable, regularizer, constraint, name
+        )
+
+    @property
+    def own_weights(self) -> list[Variable]:
+        """The weights of this layer itself, in the order in which they were made."""
+        return owned.own_weights_of(self)
+
+    @property
+    def sublayers(self) -> list[Layer]:
+        """The layers inside this one: its attributes that are layers or hold them."""
+        return owned.members(self, Layer)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights: trainable ones and statistics."""
+        return owned.weights_of(self)
+
+    @property
+    def home(self) -> Variable | None:
+        """One of the weights, beside which inputs and all others are to lie; None without any."""
+        return next((w for layer in owned.all_layers(self) for w in layer.own_weights), None)
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that `fit` changes."""
+        return owned.trainable_of(self)
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that `fit` leaves as they are."""
+        changed = {id(w) for w in self.trainable_weights}
+        return [w for w in self.weights if id(w) not in changed]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All weights; TensorFlow's name for `weights`."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The weights that `fit` changes; TensorFlow's name for `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The weights that `fit` leaves as they are; TensorFlow's name for them."""
+        return self.non_trainable_weights
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `fit` changes the weights, here and in all layers inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        owned.freeze(self, value)
+        self._trainable = bool(value)
+        for layer in self.sublayers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[NDArray[Any]]:
+        """Return copies of all weights as arrays."""
+        return [as_numpy(w).copy() for w in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all weights, in the order of `get_weights`.
+
+        Raises:
+            ShapeError: their number or a shape differs; nothing is changed then.
+        """
+        owned.set_weights(self, weights)
+
+    def count_params(self) -> int:
+        """Return the number of single weights."""
+        return sum(w.size for w in self.weights)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number to the loss of the model that this layer is part of; for use in `call`.
+
+        Args:
+            loss: a tensor, or a list of tensors. It is forgotten when the model is called again.
+
+        Raises:
+            ArgumentError: what came is no tensor, or a symbolic one.
+        """
+        owned.add_losses(self, loss)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The penalties of the last call and then those of the trainable weights."""
+        return owned.losses_of(self)
+
+    def gpu(self) -> Self:
+        """Move all weights, and what an optimizer keeps for them, to the GPU; return the layer.
+
+        Raises:
+            ArgumentError: the layer is not built, so there are no weights yet.
+            BackendError: no GPU can be used here; the message says why.
+            DeviceMemoryError: the card has no room for them; all weights stay where they are then.
+
+        >>> from minicnn import layers
+        >>> layers.Dense(3, name="code").gpu()  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        minicnn.errors.ArgumentError: code: gpu() found no weights, for the layer is not built ...
+        """
+        devices.move(self, "gpu")
+        return self
+
+    def cpu(self) -> Self:
+        """Move all weights, and what an optimizer keeps for them, to the computer's memory.
+
+        Raises:
+            ArgumentError: the layer is not built, so there are no weights yet.
+        """
+        devices.move(self, "cpu")
+        return self
+
+    @property
+    def device(self) -> str:
+        """Where the weights live, `"cpu"` or `"gpu"`; without weights, where new ones are put.
+
+        Raises:
+            DeviceError: some are here and some are there; the message names two.
+        """
+        return devices.device_of_layer(self)
 
     # Being called.
 
@@ -335,7 +480,7 @@ class Layer(WeightOwner):
             self.build_once(tensors.shape)
         results = self._run(tensors, training, *others, **named)
         if self.activity_regularizer is not None:
-            self.add_activity_losses(self.activity_regularizer, results)
+            owned.add_activity_losses(self, results)
         return results
 
     #: Whether a list of lists of numbers is several inputs, and not one array written as a list;
@@ -356,7 +501,7 @@ class Layer(WeightOwner):
         """Return what `call` does, with `training` set for the layers inside."""
         before = _mode.training, _mode.inside
         if not (before[1] if inside is None else inside):
-            self.forget_losses()
+            owned.forget_losses(self)
         _mode.training = before[0] if training is None else bool(training)
         _mode.inside = True
         call: Any = self.call  # with whatever arguments a subclass gives it
@@ -367,7 +512,7 @@ class Layer(WeightOwner):
             with of_layers():
                 return call(tensors, *others, **named)
         except DeviceError as error:
-            raise self._misplaced(tensors) or error from None
+            raise devices.misplaced(self, tensors) or error from None
         finally:
             _mode.training, _mode.inside = before
 
@@ -438,14 +583,6 @@ def _shapes(inputs: Any) -> Any:
     return mapped(lambda x: x.shape, list(inputs) if isinstance(inputs, tuple) else inputs)
 
 
-class SameShape(Layer):
-    """A layer whose result has the shape of its input."""
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        self.check_channels(input_shape)
-        return input_shape
-
-
 #: Arguments whose names end in these words: how to find the object, and how a config spells it.
 _ROOMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "activation": (activations.get, activations.serialize),
@@ -458,29 +595,3 @@ _ROOMS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 def _spelled(name: str, value: Any) -> Any:
     word = name.rpartition("_")[2]
     return _ROOMS[word][1](value) if word in _ROOMS else value
-
-
-#: Stands for an open height or width while sizes are computed; larger than any window.
-_OPEN = 1 << 30
-
-
-def sizes_of(sizes: Shape, function: Callable[[tuple[int, ...]], Sequence[int]]) -> Shape:
-    """Return the sizes that `function` makes of these; open ones stay open.
-
-    The sizes must not depend on each other.
-
-    >>> sizes_of((5, None), lambda sizes: [2 * n for n in sizes])
-    (10, None)
-    """
-    found = function(tuple(_OPEN if n is None else n for n in sizes))
-    return tuple(None if n is None else size for n, size in zip(sizes, found, strict=True))
-
-
-def spatial(shape: Shape, where: str) -> tuple[int, int]:
-    """Return the (height, width) of an image shape, which must be known numbers."""
-    height, width = shape[1:3]
-    if height is None or width is None:
-        raise ShapeError(
-            f"{where}: the input's shape {shape} leaves its height or width open; give numbers."
-        )
-    return height, width

@@ -7,95 +7,20 @@ from typing import Any
 
 from minicnn import activations, ops
 from minicnn.autograd.tensor import Tensor, Variable
+from minicnn.configs import own_arguments
 from minicnn.errors import ArgumentError, ShapeError, check_whole
-from minicnn.geometry import conv2d_geometry
-from minicnn.layers.base import Layer, check_data_format
+from minicnn.layers.base import Layer
 from minicnn.layers.pooling import MaxPooling2D
-from minicnn.layers.ranks import SpatialLayer
-from minicnn.ops.shape import reshape
+from minicnn.layers.spatial import SpatialLayer
 
 __all__ = ["Conv1D", "Conv2D"]
 
 
-class Windowed(SpatialLayer):
-    """What all convolutions share: windows, a bias and an activation."""
-
-    #: Whether `padding="causal"` is known.
-    causal = False
-    activation: Callable[[Any], Tensor]
-    use_bias: bool
-    bias: Variable | None = None
-
-    def set_window(
-        self,
-        kernel_size: Any,
-        strides: Any,
-        padding: Any,
-        data_format: str | None,
-        dilation_rate: Any,
-    ) -> None:
-        """Check the arguments of the window and keep them."""
-        check_data_format(self.where, data_format)
-        self.kernel_size = self.sizes("kernel_size", kernel_size)
-        self.strides = self.sizes("strides", strides)
-        self.dilation_rate = self.sizes("dilation_rate", dilation_rate)
-        names = ["valid", "same", *(["causal"] if self.causal else [])]
-        self.padding = self.padding_of(padding, names)
-
-    def add_bias(self, filters: int) -> None:
-        """Make the bias, if there is one."""
-        if self.use_bias:
-            self.bias = self.make_weight("bias", (filters,))
-
-    @property
-    def flat_padding(self) -> Any:
-        """The padding as the operation on images takes it."""
-        if self.padding == "causal":
-            return ((0, 0), (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0))
-        if self.rank == 2 or isinstance(self.padding, str):
-            return self.padding
-        return ((0, 0), self.sides("padding", self.padding))
-
-    @property
-    def flat_window(self) -> tuple[Any, Any, Any]:
-        """Strides, padding and dilation as the operation on images takes them."""
-        return self.flat(self.strides), self.flat_padding, self.flat(self.dilation_rate)
-
-    def flat_kernel(self, kernel: Any) -> Any:
-        """Return a kernel as the operation on images takes it."""
-        return kernel if self.rank == 2 else reshape(kernel, (1, *kernel.shape))
-
-    def sizes_of_windows(self, input_shape: Any) -> Any:
-        """Return how many windows fit on each axis."""
-
-        def fitting(sizes: Any) -> tuple[int, int]:
-            strides, padding, dilation = self.flat_window
-            kernel = self.flat(self.kernel_size)
-            g = conv2d_geometry(sizes, kernel, strides, padding, dilation, where=self.where)
-            return g.out_height, g.out_width
-
-        return self.sizes_after(input_shape, fitting)
-
-
-class Convolution(Windowed):
+class Convolution(SpatialLayer):
     """What convolutions with a kernel for all channels share, transposed ones too."""
 
-    config_arguments: tuple[str, ...] = (
-        "filters",
-        "kernel_size",
-        "strides",
-        "padding",
-        "dilation_rate",
-        "groups",
-        "activation",
-        "use_bias",
-        "kernel_initializer",
-        "bias_initializer",
-        "kernel_regularizer",
-        "bias_regularizer",
-        "kernel_constraint",
-        "bias_constraint",
-    )
+    activation: Callable[[Any], Tensor]
+    bias: Variable | None = None
 
     def __init__(
         self,
@@ -134,6 +59,8 @@ class Convolution(Windowed):
         if self.filters % self.groups:
             raise ArgumentError(f"{self.where}: groups={groups} must divide the {filters} filters.")
 
+    config_arguments = own_arguments(__init__)
+
     def channels_of(self, input_shape: Any) -> int:
         """Return the channels of the input, and remember them."""
         self.check_rank(input_shape, self.rank + 2, self.axes)
@@ -145,13 +72,12 @@ class Convolution(Windowed):
             )
         return channels
 
-
-class _Conv(Convolution):
     def build(self, input_shape: Any) -> None:
         channels = self.channels_of(input_shape)
         shape = (*self.kernel_size, channels // self.groups, self.filters)
         self.kernel = self.make_weight("kernel", shape)
-        self.add_bias(self.filters)
+        if self.use_bias:
+            self.bias = self.make_weight("bias", (self.filters,))
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         return self._convolved(inputs)
@@ -179,7 +105,7 @@ class _Conv(Convolution):
         return (input_shape[0], *sizes, self.filters)
 
 
-class Conv1D(_Conv):
+class Conv1D(Convolution):
     """Convolution of sequences (N,L,C) with learned kernels: (N,OL,filters).
 
     y = activation(x convolved with kernel + bias), kernel (K,C/groups,filters); a sequence is an
@@ -203,7 +129,7 @@ class Conv1D(_Conv):
     causal = True
 
 
-class Conv2D(_Conv):
+class Conv2D(Convolution):
     """Convolution of images (N,H,W,C) with learned kernels: (N,OH,OW,filters).
 
     y = activation(conv2d(x, kernel) + bias), kernel (KH,KW,C/groups,filters); see `ops.conv2d`

@@ -11,9 +11,10 @@ import numpy as np
 
 from minicnn import activations, regularizers
 from minicnn.autograd.tensor import Tensor
+from minicnn.configs import own_arguments
 from minicnn.errors import ArgumentError, ShapeError, check_whole
-from minicnn.layers.base import Layer, SameShape
-from minicnn.layers.ranks import warn_of_channels_first
+from minicnn.layers.base import Layer
+from minicnn.layers.spatial import SameShape, warn_of_channels_first
 from minicnn.layers.symbolic import Call, SymbolicTensor
 from minicnn.ops.dense import dense_layer
 
@@ -131,18 +132,6 @@ class Dense(Layer):
     (2, 4)
     """
 
-    config_arguments: tuple[str, ...] = (
-        "units",
-        "activation",
-        "use_bias",
-        "kernel_initializer",
-        "bias_initializer",
-        "kernel_regularizer",
-        "bias_regularizer",
-        "kernel_constraint",
-        "bias_constraint",
-    )
-
     def __init__(
         self,
         units: int,
@@ -169,6 +158,8 @@ class Dense(Layer):
             kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
         )
+
+    config_arguments = own_arguments(__init__)
 
     activation: Callable[[Any], Tensor]
 

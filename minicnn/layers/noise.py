@@ -13,7 +13,7 @@ import numpy as np
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, alongside
 from minicnn.errors import ArgumentError, ShapeError, check_within
-from minicnn.layers.base import SameShape, check_data_format
+from minicnn.layers.spatial import SameShape, check_data_format
 
 __all__ = ["Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D", "SpatialDropout2D"]
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, Variable
+from minicnn.configs import own_arguments
 from minicnn.errors import ArgumentError, ShapeError, check_within
 from minicnn.layers.activation import Activation, ReLU
-from minicnn.layers.base import Layer, SameShape
+from minicnn.layers.base import Layer
+from minicnn.layers.spatial import SameShape
 from minicnn.ops.normalization import move_statistics, normalize_by
 
 __all__ = ["BatchNormalization", "LayerNormalization", "UnitNormalization"]
@@ -62,22 +64,6 @@ class BatchNormalization(_Normalization):
     ((2, 5, 7, 3), 12)
     """
 
-    config_arguments: tuple[str, ...] = (
-        "axis",
-        "momentum",
-        "epsilon",
-        "center",
-        "scale",
-        "beta_initializer",
-        "gamma_initializer",
-        "moving_mean_initializer",
-        "moving_variance_initializer",
-        "beta_regularizer",
-        "gamma_regularizer",
-        "beta_constraint",
-        "gamma_constraint",
-    )
-
     def __init__(
         self,
         axis: int = -1,
@@ -110,6 +96,8 @@ class BatchNormalization(_Normalization):
             beta_constraint=beta_constraint,
             gamma_constraint=gamma_constraint,
         )
+
+    config_arguments = own_arguments(__init__)
 
     def build(self, input_shape: Any) -> None:
         if self.axis not in (-1, len(input_shape) - 1):
@@ -178,19 +166,6 @@ class LayerNormalization(_Normalization):
     array([[-1.34, -0.45,  0.45,  1.34]], dtype=float32)
     """
 
-    config_arguments: tuple[str, ...] = (
-        "axis",
-        "epsilon",
-        "center",
-        "scale",
-        "beta_initializer",
-        "gamma_initializer",
-        "beta_regularizer",
-        "gamma_regularizer",
-        "beta_constraint",
-        "gamma_constraint",
-    )
-
     def __init__(
         self,
         axis: int | Sequence[int] = -1,
@@ -217,6 +192,8 @@ class LayerNormalization(_Normalization):
             beta_constraint=beta_constraint,
             gamma_constraint=gamma_constraint,
         )
+
+    config_arguments = own_arguments(__init__)
 
     def _axes(self, shape: Any) -> tuple[int, ...]:
         axes = [self.axis] if isinstance(self.axis, int) else self.axis

@@ -8,8 +8,7 @@ from typing import Any
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
 from minicnn.geometry import conv2d_geometry
-from minicnn.layers.base import check_data_format
-from minicnn.layers.ranks import SpatialLayer
+from minicnn.layers.spatial import SpatialLayer, check_data_format
 
 __all__ = [
     "AveragePooling1D", "AveragePooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
@@ -41,10 +40,7 @@ class _Pooling(SpatialLayer):
     @property
     def flat_window(self) -> tuple[Any, Any, Any]:
         """Window, strides and padding as the operation on images takes them."""
-        padding = self.padding
-        if self.rank == 1 and not isinstance(padding, str):
-            padding = ((0, 0), self.sides("padding", padding))
-        return self.flat(self.pool_size), self.flat(self.strides), padding
+        return self.flat(self.pool_size), self.flat(self.strides), self.flat_padding
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         y = type(self).reduce(self.as_images(inputs), *self.flat_window, name=self.where)

@@ -9,7 +9,8 @@ from typing import Any
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor
 from minicnn.errors import ArgumentError, ShapeError, check_whole
-from minicnn.layers.base import Layer, check_data_format
+from minicnn.layers.base import Layer
+from minicnn.layers.spatial import check_data_format
 
 __all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
 

@@ -10,8 +10,7 @@ import numpy as np
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, alongside
 from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
-from minicnn.layers.base import SameShape, check_data_format
-from minicnn.layers.ranks import SpatialLayer
+from minicnn.layers.spatial import SameShape, SpatialLayer, check_data_format
 
 __all__ = ["Cropping1D", "Cropping2D", "Rescaling", "Resizing", "UpSampling1D",
            "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D"]  # fmt: skip

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor
+from minicnn.autograd.tensor import Tensor, Variable
+from minicnn.configs import own_arguments
 from minicnn.errors import check_whole
-from minicnn.layers.convolution import Windowed
+from minicnn.layers.spatial import SpatialLayer
 
 __all__ = ["DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"]
 
 
-class _ByChannel(Windowed):
+class _ByChannel(SpatialLayer):
     """What both kinds share: the convolution of each channel with kernels of its own."""
 
+    activation: Callable[[Any], Tensor]
+    bias: Variable | None = None
     depth_multiplier: int
 
     def depthwise(self, inputs: Tensor, kernel: Any, bias: Any = None) -> Tensor:
@@ -36,22 +39,6 @@ class _ByChannel(Windowed):
 
 
 class _DepthwiseConv(_ByChannel):
-    config_arguments: tuple[str, ...] = (
-        "kernel_size",
-        "strides",
-        "padding",
-        "depth_multiplier",
-        "dilation_rate",
-        "activation",
-        "use_bias",
-        "depthwise_initializer",
-        "bias_initializer",
-        "depthwise_regularizer",
-        "bias_regularizer",
-        "depthwise_constraint",
-        "bias_constraint",
-    )
-
     def __init__(
         self,
         kernel_size: int | Sequence[int],
@@ -85,13 +72,16 @@ class _DepthwiseConv(_ByChannel):
             bias_constraint=bias_constraint,
         )
 
+    config_arguments = own_arguments(__init__)
+
     def build(self, input_shape: Any) -> None:
         self.check_rank(input_shape, self.rank + 2, self.axes)
         channels = self.fix_channels(input_shape)
         shape = (*self.kernel_size, channels, self.depth_multiplier)
         self.kernel = self.make_weight("depthwise", shape)
         self.kernel.name = "kernel"
-        self.add_bias(channels * self.depth_multiplier)
+        if self.use_bias:
+            self.bias = self.make_weight("bias", (channels * self.depth_multiplier,))
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         self.check_channels(inputs.shape)
@@ -146,26 +136,6 @@ class DepthwiseConv2D(_DepthwiseConv):
 
 
 class _SeparableConv(_ByChannel):
-    config_arguments: tuple[str, ...] = (
-        "filters",
-        "kernel_size",
-        "strides",
-        "padding",
-        "dilation_rate",
-        "depth_multiplier",
-        "activation",
-        "use_bias",
-        "depthwise_initializer",
-        "pointwise_initializer",
-        "bias_initializer",
-        "depthwise_regularizer",
-        "pointwise_regularizer",
-        "bias_regularizer",
-        "depthwise_constraint",
-        "pointwise_constraint",
-        "bias_constraint",
-    )
-
     def __init__(
         self,
         filters: int,
@@ -207,6 +177,8 @@ class _SeparableConv(_ByChannel):
             bias_constraint=bias_constraint,
         )
 
+    config_arguments = own_arguments(__init__)
+
     def build(self, input_shape: Any) -> None:
         self.check_rank(input_shape, self.rank + 2, self.axes)
         channels = self.fix_channels(input_shape)
@@ -216,7 +188,8 @@ class _SeparableConv(_ByChannel):
         self.pointwise_kernel = self.make_weight("pointwise", (*one, channels * many, self.filters))
         self.depthwise_kernel.name = "depthwise_kernel"
         self.pointwise_kernel.name = "pointwise_kernel"
-        self.add_bias(self.filters)
+        if self.use_bias:
+            self.bias = self.make_weight("bias", (self.filters,))
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         self.check_channels(inputs.shape)

@@ -71,7 +71,8 @@ class _ConvTranspose(Convolution):
         channels = self.channels_of(input_shape)
         shape = (*self.kernel_size, self.filters // self.groups, channels)
         self.kernel = self.make_weight("kernel", shape)
-        self.add_bias(self.filters)
+        if self.use_bias:
+            self.bias = self.make_weight("bias", (self.filters,))
 
     def call(self, inputs: Any, training: bool = False) -> Tensor:
         relu = self.activation is activations.relu

@@ -13,6 +13,7 @@ from minicnn.autograd.tensor import plain
 from minicnn.errors import ArgumentError
 from minicnn.layers import augmentation, cropping, noise, pooling, reshaping, resizing
 from minicnn.layers.core import InputLayer
+from minicnn.layers.weights import all_layers
 from minicnn.nested import flatten
 
 __all__ = ["check_no_texts", "told_as_y", "warn_of_loss", "warn_of_pixels"]
@@ -62,7 +63,7 @@ def warn_of_pixels(model: Any, x: Any) -> None:
 
 def _takes_pixels_as_they_are(model: Any) -> bool:
     """Return whether the first layer that computes with pixels has a kernel."""
-    for layer in model._all_layers():
+    for layer in all_layers(model):
         leaves = isinstance(layer, InputLayer) or type(layer).__module__ in _LEAVE_RANGE
         if isinstance(layer, resizing.Rescaling) or not (leaves or layer.sublayers):
             return hasattr(layer, "kernel_initializer")

@@ -1,23 +1,27 @@
-"""Batches of samples out of arrays, in a new order for each epoch."""
+"""Batches of samples: out of arrays in a new order for each epoch, so many of them, or weighted."""
 
 from __future__ import annotations
 
 import array
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, as_array, plain
+from minicnn.autograd.tensor import Tensor, as_array, as_numpy, plain
 from minicnn.errors import ArgumentError, DataError, ShapeError, check_whole, check_within
 from minicnn.nested import flatten, holds_arrays, mapped, named
 from minicnn.runtime.devices import device_of, on_gpu, to_device, to_gpu
 
-__all__ = ["ArrayBatches", "Batch", "as_batches", "moved", "not_finite", "split_off",
-           "to_array", "to_arrays", "to_weights", "unpack"]  # fmt: skip
+__all__ = ["ArrayBatches", "Batch", "Limited", "WeightedByClass", "as_batches", "check_given",
+           "class_weights", "length", "limited", "moved", "not_finite", "split_off", "to_array",
+           "to_arrays", "to_weights", "unpack", "validation_batches"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -261,7 +265,13 @@ def is_iterable_of_batches(x: Any) -> bool:
 
 
 def as_batches(
-    x: Any, y: Any, weights: Any, batch_size: int | None, shuffle: bool, where: str
+    x: Any,
+    y: Any,
+    weights: Any,
+    batch_size: int | None,
+    shuffle: bool,
+    where: str,
+    class_weight: dict[int, float] | None = None,
 ) -> Any:
     """Return batches out of arrays, or of an iterable that gives them already.
 
@@ -272,7 +282,10 @@ def as_batches(
             raise ArgumentError(
                 f"{where}: x gives whole batches, so y and sample_weight must come in these."
             )
-        return _IterableBatches(x, where, shuffle)
+        batches = _IterableBatches(x, where, shuffle)
+        return batches if class_weight is None else WeightedByClass(batches, class_weight)
+    if class_weight is not None:
+        weights = class_weights(class_weight, y, weights)
     y = None if y is None else to_arrays(y)
     return ArrayBatches(
         to_arrays(x),
@@ -282,6 +295,33 @@ def as_batches(
         shuffle,
         where,
     )
+
+
+def check_given(model: Any, x: Any) -> None:
+    """Refuse what is no data, and arrays that are no batch of the model's inputs."""
+    if x is None or isinstance(x, str | Path):
+        came = "missing" if x is None else f"the text {str(x)!r}"
+        raise ArgumentError(
+            f"{model.name}: x is {came}; give arrays, or batches (x, y). "
+            f"minicnn.utils.img_to_array(minicnn.utils.load_img(path))[None] reads an image, "
+            f"and minicnn.utils.image_dataset_from_directory(path) a folder of them."
+        )
+    if model.graph is not None and not is_iterable_of_batches(x):
+        model.graph.check(to_arrays(x))
+
+
+def validation_batches(data: Any, batch_size: int | None, steps: int | None) -> Any:
+    """Return batches of x, (x, y), (x, y, weights) or an iterable of batches; None of None."""
+    if data is None:
+        return None
+    name = "fit (validation_data)"
+    if is_iterable_of_batches(data):
+        batches = as_batches(data, None, None, None, False, name)
+        return limited("fit: validation_steps", batches, steps)
+    parts = tuple(data) if isinstance(data, list | tuple) else (data,)
+    x, y, sample_weight = unpack(parts, "fit: validation_data")
+    batches = as_batches(x, y, sample_weight, batch_size, False, name)
+    return limited("fit: validation_steps", batches, steps)
 
 
 def split_off(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], list[Any]]:
@@ -296,3 +336,116 @@ def split_off(share: float, x: Any, y: Any, weights: Any) -> tuple[list[Any], li
             f"fit: validation_split={share} of {samples} samples leaves one side empty."
         )
     return [_take(a, slice(cut)) for a in arrays], [_take(a, slice(cut, None)) for a in arrays]
+
+
+class Limited:
+    """So many batches at a time, out of batches that may go on forever or end before, and warn.
+
+    Args:
+        batches: what gives at least one batch when iterated over, or an error.
+        steps: batches at a time, at least 1.
+        argument: the argument that gave `steps`, for messages.
+        continued: go on where the last time ended, default True, instead of from the beginning.
+    """
+
+    def __init__(self, batches: Any, steps: int, argument: str, continued: bool = True) -> None:
+        self.batches, self.argument = batches, argument
+        self.steps = check_whole("", argument, steps)
+        self.continued = continued
+        #: Batches of the next turn that were given before a training was continued.
+        self.done = 0
+        self._running: Iterator[Batch] | None = None
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._running is None or not self.continued:
+            self._running = iter(self.batches)
+        first = next(self._running, None)
+        if first is None:  # gone through: begin again; without batches that is an error
+            self._running = iter(self.batches)
+            first = next(self._running)
+        given, self.done = self.done + 1, 0
+        yield first
+        for batch in itertools.islice(self._running, self.steps - given):
+            given += 1
+            yield batch
+        if given < self.steps:
+            self._running = None
+            warnings.warn(
+                f"{self.argument}={self.steps}, but the data ended after {given} more; "
+                f"give more batches, or let the data set repeat.",
+                stacklevel=2,
+            )
+
+
+def limited(argument: str, batches: Any, steps: int | None, continued: bool = False) -> Any:
+    """Return so many batches at a time, see `Limited`, or all of a data set that ends.
+
+    Raises:
+        ArgumentError: no number is given, and the data set never ends.
+    """
+    if steps is not None and batches is not None:
+        return Limited(batches, steps, argument, continued)
+    source = batches
+    while hasattr(source, "source"):
+        source = source.source
+    count = getattr(source, "cardinality", None)
+    if callable(count) and int(count()) == -1:  # as data sets say that they are infinite
+        raise ArgumentError(
+            f"{argument} is needed: the data set repeats without end; say how many batches to take."
+        )
+    return batches
+
+
+def length(batches: Any) -> int | None:
+    """Return the number of batches if it is known."""
+    try:
+        return len(batches)
+    except TypeError:
+        return None
+
+
+def class_weights(class_weight: dict[int, float], y: Any, sample_weight: Any) -> Array:
+    """Return the weight of each sample by its class, times its own weight if it has one.
+
+    Classes that the dictionary does not name weigh 1.
+    """
+    if not isinstance(class_weight, Mapping):
+        raise ArgumentError(
+            f"fit: class_weight is a {type(class_weight).__name__}, but must be a dictionary from "
+            f"class numbers to weights, as {{0: 1.0, 1: 2.5}}; dict(enumerate(weights)) makes one."
+        )
+    if y is None or isinstance(to_arrays(y), list | dict):
+        raise ArgumentError(
+            "fit: class_weight needs one array y of class numbers; use sample_weight."
+        )
+    given = labels = as_numpy(to_arrays(y))
+    if labels.ndim > 1:
+        labels = labels[..., 0] if labels.shape[-1] == 1 else labels.argmax(-1)
+    if labels.ndim > 1:
+        raise ArgumentError(
+            f"fit: class_weight needs one class for each sample, but y has shape {given.shape}. "
+            f"For maps of classes, give sample_weight with a weight for each pixel, such as "
+            f"numpy.take(weights, y)."
+        )
+    weights = np.array([class_weight.get(int(c), 1.0) for c in labels])
+    if sample_weight is None:
+        return weights
+    given = as_numpy(sample_weight)
+    return weights.reshape(weights.shape + (1,) * (given.ndim - 1)) * given
+
+
+class WeightedByClass:
+    """Batches whose samples are weighted by their class, too."""
+
+    def __init__(self, source: Any, class_weight: dict[int, float]) -> None:
+        self.source, self.class_weight = source, class_weight
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for x, y, weights in self.source:
+            yield x, y, class_weights(self.class_weight, y, weights)

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from minicnn.errors import DeviceLostError, DeviceMemoryError
 from minicnn.kernels import backend_module, backends
+from minicnn.layers.weights import forget_losses
 
 __all__ = ["card_watched", "told"]
 
@@ -53,7 +54,7 @@ def told(model: Any, where: str, error: BaseException, saved: str = "") -> BaseE
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         said = f"the GPU does not answer any more ({reason}); this process cannot use it again."
         return _marked(DeviceLostError(f"{start}{said}{saved}"))
-    model.forget_losses()
+    forget_losses(model)
     gc.collect()
     card.give_back_memory()
     by_batches = where in ("fit", "evaluate", "predict")

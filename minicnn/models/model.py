@@ -32,7 +32,7 @@ _FOREIGN = {
 }
 
 
-class Model(Trainer, Layer):
+class Model(Trainer):
     """A network: functional, of symbolic inputs and outputs, or a subclass with its own `call`.
 
     Args:
@@ -160,17 +160,6 @@ class Model(Trainer, Layer):
             )
         self._make_known()
         return self.graph
-
-    def _output_names(self) -> list[str]:
-        if self.graph is None:
-            return ["output"]
-        arranged = self.graph.arranged_outputs
-        if isinstance(arranged, dict) and len(arranged) == len(self.graph.outputs):
-            return sorted(arranged)
-        names: list[str] = []
-        for output in self.graph.outputs:  # a layer called twice may give two outputs
-            names.append(saving.free_name(output.name, names))
-        return names
 
     #: Nobody said, so each layer inside takes its own default.
     training_by_default = None

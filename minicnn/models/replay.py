@@ -16,30 +16,24 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd import Tensor, Variable
-from minicnn.autograd.tensor import as_numpy, plain
+from minicnn.autograd.tensor import plain
 from minicnn.errors import RecordingError
 from minicnn.kernels import backend_module
 from minicnn.kernels.arrays import joined
+from minicnn.layers.weights import all_layers
+from minicnn.models.compiling import Parts
 from minicnn.nested import flatten, mapped
 from minicnn.runtime.devices import on_gpu
 
-__all__ = ["Computed", "Parts", "Replays", "track"]
+__all__ = ["Computed", "Replays"]
 
 Array = NDArray[Any]
 
-#: Losses of several outputs, each with the figure that they are added to and the number of samples.
-Parts = list[tuple[Any, Tensor, int]]
 #: What a step computes before the weights change: the loss, the model's results, the gradients with
 #: their variables, and the parts of the loss.
 Computed = tuple[Tensor, Any, list[tuple[Any, Variable]], Parts]
 #: Computes it for a batch x, y, sample_weight.
 Compute = Callable[[Any, Any, Any], Computed]
-
-
-def track(parts: Parts) -> None:
-    """Add the outputs' losses to the running figures, once the GPU has been told of all."""
-    for tracker, part, samples in parts:
-        tracker.update_state(as_numpy(part), np.asarray(samples, np.float64))
 
 
 def _leaves(batch: Any) -> list[Any]:
@@ -140,7 +134,6 @@ class _Replay:
             for (weight, _), data in zip(places, outside, strict=True):
                 weight.data = data
         # Without their memory of how they came about, which would hold all that was computed.
-        parts = [(figure, part.detach(), samples) for figure, part, samples in parts]
         return loss.detach(), _changed(y_pred, lambda array: array), gradients, parts
 
 
@@ -191,7 +184,7 @@ class Replays:
             tuple((leaf.shape, leaf.dtype) for leaf in leaves),
             tuple(len(_leaves(part)) for part in batch),
             tuple(map(id, weights)),
-            tuple(layer.trainable for layer in model._all_layers()),
+            tuple(layer.trainable for layer in all_layers(model)),
             (card.precision(), config.floatx()),
         )
         with card.own_products():

@@ -6,8 +6,7 @@ name are numbered within their model, so the keys do not depend on what else the
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,10 @@ from minicnn.autograd.tensor import Variable, as_numpy
 from minicnn.errors import ArgumentError, OutputError, WeightsError
 from minicnn.files import replacing
 from minicnn.layers.base import Layer
-from minicnn.registry import snake_case
+from minicnn.registry import free_name, snake_case
 
 __all__ = ["kind_of", "layer_paths", "read_arrays", "save_weights", "weight_paths",
            "write_arrays"]  # fmt: skip
-
-
-def free_name(base: str, used: Container[str]) -> str:
-    """Return `base`, or where it is used already the first of base_1, base_2, ... that is not."""
-    names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(1)))
-    return next(name for name in names if name not in used)
 
 
 def layer_paths(model: Layer, prefix: str = "") -> Iterator[tuple[str, Layer]]:

@@ -15,6 +15,7 @@ from minicnn.errors import (
     ArgumentError,
     ShapeError,
     Worded,
+    argument_names,
     check_whole,
     check_within,
     unknown_argument,
@@ -95,7 +96,7 @@ class Optimizer(Worded):
     ) -> None:  # fmt: skip
         self.name = name or type(self).__name__.lower()
         if kwargs:
-            raise unknown_argument(self.name, next(iter(kwargs)), self.argument_names())
+            raise unknown_argument(self.name, next(iter(kwargs)), argument_names(type(self)))
         limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         given = [key for key, value in limits.items() if value is not None]
         if len(given) > 1:

@@ -19,6 +19,7 @@ from minicnn.callbacks import (
 )
 from minicnn.errors import BackendError, DeviceLostError, DeviceMemoryError
 from minicnn.kernels.cuda import faults
+from minicnn.layers.weights import forget_losses
 from minicnn.models.saving import read_arrays
 from minicnn.runtime import backends
 from tests.cuda.simulator import stand_in, streams
@@ -78,7 +79,7 @@ def used():
 @pytest.mark.parametrize("free", [100, 20_000, 60_000, 150_000, 300_000, 600_000])
 def test_a_card_without_room_says_how_much_is_needed_and_works_on(model, card, free):
     model.fit(IMAGES, CODES, batch_size=8, verbose=0)
-    model.forget_losses()  # what the last step left
+    forget_losses(model)  # what the last step left
     before = used()
     callbacks = [At(0, leave(free)), ended := Ended()]
     with pytest.raises(DeviceMemoryError) as caught:
