@@ -5,7 +5,7 @@ import pytest
 
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import compiled, vectorized
-from minicnn.kernels.compiled import convolution, input_gradient, winograd
+from minicnn.kernels.compiled import convolution, winograd
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.slopes import Slopes
 
@@ -79,7 +79,7 @@ def test_input_gradient_equals_the_direct_way(shape, monkeypatch):
     for _ in range(2):
         assert_near(compiled.conv2d_input_gradient(dy, kernel, g), expected)
         assert_near(compiled.conv2d_input_gradient(Slopes(dy, truth), kernel, g), masked)
-        monkeypatch.setattr(input_gradient, "winograd_plan", lambda *_: None)
+        monkeypatch.setattr(convolution, "winograd_plan", lambda *_: None)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

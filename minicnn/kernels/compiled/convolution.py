@@ -31,7 +31,7 @@ from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
 from minicnn.runtime import memory
 
-__all__ = ["conv2d", "conv2d_max_pool2d", "pools_in_place", "run_wide"]
+__all__ = ["by_winograd", "conv2d", "conv2d_max_pool2d", "pools_in_place", "run_wide"]
 
 Array = NDArray[Any]
 
@@ -171,14 +171,8 @@ def conv2d(
     block = wide.forward_block(g, channels, filters, width)
     if block is not None:
         return run_wide(x, kernel, block, bias, relu, y)
-    if kernel.dtype == np.float32:
-        found = winograd_plan(
-            g, images, channels, filters, width, int(bias is not None), int(relu), None, threads()
-        )
-        if found is not None:
-            plan, packing = found
-            sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y)
-            return y
+    if by_winograd(x, kernel, g, bias, relu, y):
+        return y
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
         g, images, channels, filters, width, start, int(relu), PLAIN, sweeps.NO_FINISH,
@@ -187,6 +181,21 @@ def conv2d(
     starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
     sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, c=y)
     return y
+
+
+def by_winograd(
+    x: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None, relu: bool, out: Array,
+    pool: Geometry | None = None, where: Array | None = None,
+) -> bool:  # fmt: skip
+    """Return whether Winograd's way suits a layer; if so, its result is in `out`."""
+    found = kernel.dtype == np.float32 and winograd_plan(
+        g, len(data_of(x)), *kernel.shape[2:], lanes(kernel.dtype), int(bias is not None),
+        int(relu), pool, threads(),
+    )  # fmt: skip
+    if found:
+        plan, packing = found
+        sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=out, where=where)
+    return bool(found)
 
 
 def run_wide(
@@ -223,14 +232,8 @@ def conv2d_max_pool2d(
     width = lanes(x.dtype)
     shape = (images, pool.out_height, pool.out_width, filters)
     y, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
-    if kernel.dtype == np.float32:
-        found = winograd_plan(
-            g, images, channels, filters, width, int(bias is not None), int(relu), pool, threads()
-        )
-        if found is not None:
-            plan, packing = found
-            sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=y, where=where)
-            return y, where
+    if by_winograd(x, kernel, g, bias, relu, y, pool, where):
+        return y, where
     finish = Finish(
         pool.out_height, pool.out_width, filters, pool.kernel_height, pool.kernel_width, 0, 0,
         g.out_width, width,

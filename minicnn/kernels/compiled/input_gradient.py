@@ -18,10 +18,9 @@ from minicnn.kernels import vectorized
 from minicnn.kernels.compiled import sweeps, wide
 from minicnn.kernels.compiled.bands import Image
 from minicnn.kernels.compiled.contraction import FROM_BIAS, FROM_C, FROM_ZERO, PLAIN, Strip, Sweep
-from minicnn.kernels.compiled.convolution import run_wide, winograd_plan
+from minicnn.kernels.compiled.convolution import by_winograd, run_wide
 from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
-from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.slopes import Slopes
 from minicnn.runtime import memory
 
@@ -177,16 +176,10 @@ def conv2d_input_gradient(
     block = wide.backward_block(g, channels, filters, width)
     if block is not None:
         return run_wide(dy, kernel, block, bias, relu, dx)
-    if kernel.dtype == np.float32 and max(g.pad_top, g.pad_left) <= 2:
+    if max(g.pad_top, g.pad_left) <= 2:
         # With stride 1 there is one class, and its convolution may take Winograd's way.
-        found = winograd_plan(
-            _reversed(g), images, filters, channels, width, int(bias is not None), int(relu), None,
-            threads(),
-        )  # fmt: skip
-        if found is not None:
-            plan, packing = found
-            turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
-            sweeps.run(plan, dy, packing.pack(winograd_kernel(turned)), bias, out=dx)
+        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+        if by_winograd(dy, turned, _reversed(g), bias, relu, dx):
             return dx
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing, taps = _input_gradient_plan(

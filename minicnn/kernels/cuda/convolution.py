@@ -17,7 +17,7 @@ import numpy as np
 from minicnn.geometry import Geometry
 from minicnn.kernels.cuda import plain
 from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
-from minicnn.kernels.cuda.pooling import max_pool2d
+from minicnn.kernels.cuda.pooling import large, max_pool2d, small
 from minicnn.kernels.cuda.slopes import in_full, sums_of
 from minicnn.kernels.cuda.tiles import MOST_BLOCKS, Tile, choose, precision, products_are_own
 
@@ -51,14 +51,6 @@ def _is_matrix_product(g: Geometry, dtype: Any) -> bool:
         return False
     tensor_cores = precision() != "float32" and dtype == np.float32
     return g.is_one_product or (_sees_one_pixel(g) and not tensor_cores)
-
-
-def _image_shape(images: int, g: Geometry, channels: int) -> tuple[int, int, int, int]:
-    return images, g.in_height, g.in_width, channels
-
-
-def _output_shape(images: int, g: Geometry, filters: int) -> tuple[int, int, int, int]:
-    return images, g.out_height, g.out_width, filters
 
 
 def _vector(numbers: tuple[int, ...], *arrays: Array) -> int:
@@ -99,10 +91,10 @@ def conv2d(
     images, channels, filters = x.shape[0], kernel.shape[2] * g.groups, kernel.shape[3]
     shape = (g.kernel_height, g.kernel_width, channels // g.groups, filters)
     x, kernel, bias = checked(
-        "conv2d", x=(x, _image_shape(images, g, channels)), kernel=(kernel, shape),
+        "conv2d", x=(x, large(images, g, channels)), kernel=(kernel, shape),
         bias=(bias, (filters,)),
     )  # fmt: skip
-    y = empty("conv2d", _output_shape(images, g, filters), x.dtype)
+    y = empty("conv2d", small(images, g, filters), x.dtype)
     if y.size == 0:
         return y
     if _is_matrix_product(g, x.dtype):
@@ -132,10 +124,10 @@ def conv2d_input_gradient(
     group_channels, group_filters = channels // g.groups, filters // g.groups
     shape = (g.kernel_height, g.kernel_width, group_channels, filters)
     dy, kernel, bias = checked(
-        "conv2d_input_gradient", dy=(dy, _output_shape(images, g, filters)),
+        "conv2d_input_gradient", dy=(dy, small(images, g, filters)),
         kernel=(kernel, shape), bias=(bias, (channels,)),
     )  # fmt: skip
-    dx = empty("conv2d_input_gradient", _image_shape(images, g, channels), dy.dtype)
+    dx = empty("conv2d_input_gradient", large(images, g, channels), dy.dtype)
     if dx.size == 0:
         return dx
     if _is_matrix_product(g, dy.dtype):
@@ -180,9 +172,7 @@ def conv2d_kernel_gradient(x: Array, dy: Array, g: Geometry) -> Array:
     images, channels, filters = x.shape[0], x.shape[3], dy.shape[3]
     group_channels, group_filters = channels // g.groups, filters // g.groups
     where = "conv2d_kernel_gradient"
-    x, dy = checked(
-        where, x=(x, _image_shape(images, g, channels)), dy=(dy, _output_shape(images, g, filters))
-    )
+    x, dy = checked(where, x=(x, large(images, g, channels)), dy=(dy, small(images, g, filters)))
     shape = (g.kernel_height, g.kernel_width, group_channels, filters)
     pixels, elements = dy.size // filters, math.prod(shape)
     if pixels == 0:

@@ -12,19 +12,21 @@ from minicnn.geometry import Geometry, Resize, resize_taps
 from minicnn.kernels.cuda.device import Array, checked, cupy, empty, kept, program
 from minicnn.kernels.cuda.transfer import to_gpu
 
-__all__ = ["average_pool2d", "average_pool2d_gradient", "gather", "max_pool2d",
-           "relu_gradient", "resize2d", "resize2d_gradient", "scatter",
-           "scatter_where"]  # fmt: skip
+__all__ = ["average_pool2d", "average_pool2d_gradient", "gather", "large", "max_pool2d",
+           "relu_gradient", "resize2d", "resize2d_gradient", "scatter", "scatter_where",
+           "small"]  # fmt: skip
 
 #: Tables for resizing, two for each pair of sizes, that are kept on the GPU.
 KEPT = 256
 
 
-def _large(images: int, g: Geometry | Resize, channels: int) -> tuple[int, int, int, int]:
+def large(images: int, g: Geometry | Resize, channels: int) -> tuple[int, int, int, int]:
+    """Return the shape of what windows slide over, or of what is resized."""
     return images, g.in_height, g.in_width, channels
 
 
-def _small(images: int, g: Geometry | Resize, channels: int) -> tuple[int, int, int, int]:
+def small(images: int, g: Geometry | Resize, channels: int) -> tuple[int, int, int, int]:
+    """Return the shape of what has one number for each window, or of the resized."""
     return images, g.out_height, g.out_width, channels
 
 
@@ -39,8 +41,8 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     Padding counts as minus infinity; a window that lies wholly on it gives that and -1.
     """
     images, channels = _ends(x)
-    (x,) = checked("max_pool2d", x=(x, _large(images, g, channels)))
-    values = empty("max_pool2d", _small(images, g, channels), x.dtype)
+    (x,) = checked("max_pool2d", x=(x, large(images, g, channels)))
+    values = empty("max_pool2d", small(images, g, channels), x.dtype)
     where = empty("max_pool2d", values.shape, np.int32)
     kernels = program("pooling", x, values)
     count, nothing = kernels.offset(values.size), kernels.number(-np.inf)
@@ -60,11 +62,11 @@ def scatter(dy: Array, where: Array, g: Geometry) -> Array:
 def scatter_where(dy: Array, truth: Array | None, where: Array, g: Geometry) -> Array:
     """Return `scatter` of those values whose truth is positive; without truth, of all."""
     images, channels = _ends(dy)
-    shape = _small(images, g, channels)
+    shape = small(images, g, channels)
     dy, truth, where = checked(
         "scatter", dy=(dy, shape), truth=(truth, shape), where=(where, shape)
     )
-    dx = empty("scatter", _large(images, g, channels), dy.dtype)
+    dx = empty("scatter", large(images, g, channels), dy.dtype)
     kernels = program("pooling", dy, dx)
     kernels.over("scatter", dx.size, dy, truth, where, dx, kernels.offset(dx.size), channels, g)
     return dx
@@ -74,7 +76,7 @@ def gather(x: Array, where: Array, g: Geometry) -> Array:
     """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
     images, channels = _ends(x)
     x, where = checked(
-        "gather", x=(x, _large(images, g, channels)), where=(where, _small(images, g, channels))
+        "gather", x=(x, large(images, g, channels)), where=(where, small(images, g, channels))
     )
     y = empty("gather", where.shape, x.dtype)
     kernels = program("pooling", x, y)
@@ -85,8 +87,8 @@ def gather(x: Array, where: Array, g: Geometry) -> Array:
 def average_pool2d(x: Array, g: Geometry) -> Array:
     """Return the mean of each window (N,OH,OW,C); padding is not counted."""
     images, channels = _ends(x)
-    (x,) = checked("average_pool2d", x=(x, _large(images, g, channels)))
-    y = empty("average_pool2d", _small(images, g, channels), x.dtype)
+    (x,) = checked("average_pool2d", x=(x, large(images, g, channels)))
+    y = empty("average_pool2d", small(images, g, channels), x.dtype)
     kernels = program("pooling", x, y)
     kernels.over("average_pool2d", y.size, x, y, kernels.offset(y.size), channels, g)
     return y
@@ -95,8 +97,8 @@ def average_pool2d(x: Array, g: Geometry) -> Array:
 def average_pool2d_gradient(dy: Array, g: Geometry) -> Array:
     """Return dx (N,H,W,C): each output's gradient shared among the pixels of its window."""
     images, channels = _ends(dy)
-    (dy,) = checked("average_pool2d_gradient", dy=(dy, _small(images, g, channels)))
-    dx = empty("average_pool2d_gradient", _large(images, g, channels), dy.dtype)
+    (dy,) = checked("average_pool2d_gradient", dy=(dy, small(images, g, channels)))
+    dx = empty("average_pool2d_gradient", large(images, g, channels), dy.dtype)
     kernels = program("pooling", dy, dx)
     count = kernels.offset(dx.size)
     kernels.over("average_pool2d_gradient", dx.size, dy, dx, count, channels, g)
@@ -144,9 +146,9 @@ def _axes(
 def resize2d(x: Array, size: Resize, interpolation: str) -> Array:
     """Return y (N,OH,OW,C): each pixel mixed from its nearest one, or two by two, in x."""
     images, channels = _ends(x)
-    (x,) = checked("resize2d", x=(x, _large(images, size, channels)))
+    (x,) = checked("resize2d", x=(x, large(images, size, channels)))
     rows, columns = _axes(size, interpolation, x.dtype)
-    y = empty("resize2d", _small(images, size, channels), x.dtype)
+    y = empty("resize2d", small(images, size, channels), x.dtype)
     kernels = program("resize", x, y)
     count = kernels.offset(y.size)
     kernels.over("resize2d", y.size, x, *rows[:2], *columns[:2], y, count, channels, size)
@@ -156,9 +158,9 @@ def resize2d(x: Array, size: Resize, interpolation: str) -> Array:
 def resize2d_gradient(dy: Array, size: Resize, interpolation: str) -> Array:
     """Return dx (N,H,W,C): each pixel's gradient given back to those it was mixed from."""
     images, channels = _ends(dy)
-    (dy,) = checked("resize2d_gradient", dy=(dy, _small(images, size, channels)))
+    (dy,) = checked("resize2d_gradient", dy=(dy, small(images, size, channels)))
     rows, columns = _axes(size, interpolation, dy.dtype)
-    dx = empty("resize2d_gradient", _large(images, size, channels), dy.dtype)
+    dx = empty("resize2d_gradient", large(images, size, channels), dy.dtype)
     kernels = program("resize", dy, dx)
     count = kernels.offset(dx.size)
     kernels.over("resize2d_gradient", dx.size, dy, *rows, *columns, dx, count, channels, size)
