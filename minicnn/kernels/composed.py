@@ -16,9 +16,16 @@ from minicnn.geometry import Geometry
 from minicnn.kernels.arrays import column_sums
 from minicnn.kernels.slopes import Slopes
 
-__all__ = ["Composed"]
+__all__ = ["Composed", "completed"]
 
 Array = NDArray[Any]
+
+
+def completed(y: Array, bias: Array | None, relu: bool) -> Array:
+    """Return y with the bias added, and zeros for negative numbers if ReLU is wanted; in place."""
+    if bias is not None:
+        y += bias
+    return np.maximum(y, 0, out=y) if relu else y
 
 
 class Composed:
@@ -43,14 +50,14 @@ class Composed:
     ) -> Array:
         """Return the convolution (N,OH,OW,F)."""
         y = self.maps.conv2d(x, kernel, g)
-        return y if bias is None and not relu else _finished(y, bias, relu)
+        return y if bias is None and not relu else completed(y, bias, relu)
 
     def conv2d_input_gradient(
         self, dy: Array, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
     ) -> Array:
         """Return the transposed convolution (N,H,W,C)."""
         dx = self.maps.conv2d_input_gradient(dy, kernel, g)
-        return dx if bias is None and not relu else _finished(dx, bias, relu)
+        return dx if bias is None and not relu else completed(dx, bias, relu)
 
     def kernel_and_bias_gradient(
         self, x: Array, dy: Array, g: Geometry, biased: str | None
@@ -71,9 +78,3 @@ class Composed:
     def pools_in_place(self, dtype: Any, pool: Geometry) -> bool:
         """Return whether a max-pool can be taken in the same pass: here it never can."""
         return False
-
-
-def _finished(y: Array, bias: Array | None, relu: bool) -> Array:
-    """Return a convolution's result with bias and ReLU."""
-    y = y if bias is None else y + bias
-    return np.maximum(y, 0) if relu else y

@@ -28,6 +28,7 @@ from minicnn.kernels.compiled.pooling import is_block_pool
 from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
+from minicnn.kernels.composed import completed
 from minicnn.kernels.slopes import Slopes
 from minicnn.runtime import memory
 
@@ -160,13 +161,12 @@ def conv2d(
         x = sweeps.written(x)
     images, channels, filters = len(data_of(x)), kernel.shape[2] * g.groups, kernel.shape[3]
     if not has_tile(kernel.dtype):
-        return sweeps.completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
-    if g.is_one_product:
-        y = memory.empty((images, filters), kernel.dtype)
-        np.matmul(data_of(x).reshape(images, g.in_height * g.in_width * channels),
-                  kernel.reshape(-1, filters), out=y)  # fmt: skip
-        return sweeps.completed(y, bias, relu).reshape(images, 1, 1, filters)
+        return completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
     y = memory.empty((images, g.out_height, g.out_width, filters), kernel.dtype)
+    if g.is_one_product:
+        rows = data_of(x).reshape(images, g.in_height * g.in_width * channels)
+        np.matmul(rows, kernel.reshape(-1, filters), out=y.reshape(images, filters))
+        return completed(y, bias, relu)
     width = lanes(kernel.dtype)
     block = wide.forward_block(g, channels, filters, width)
     if block is not None:

@@ -21,6 +21,7 @@ from minicnn.kernels.compiled.contraction import FROM_BIAS, FROM_C, FROM_ZERO, P
 from minicnn.kernels.compiled.convolution import by_winograd, run_wide
 from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
+from minicnn.kernels.composed import completed
 from minicnn.kernels.slopes import Slopes
 from minicnn.runtime import memory
 
@@ -166,12 +167,12 @@ def conv2d_input_gradient(
     images, filters = len(data), kernel.shape[3]
     channels = kernel.shape[2] * g.groups
     if not has_tile(data.dtype):
-        return sweeps.completed(vectorized.conv2d_input_gradient(data, kernel, g), bias, relu)
+        return completed(vectorized.conv2d_input_gradient(data, kernel, g), bias, relu)
     dx = memory.empty((images, g.in_height, g.in_width, channels), data.dtype)
     if g.is_one_product:
         rows = data.reshape(images, filters), kernel.reshape(-1, filters).T
         np.matmul(*rows, out=dx.reshape(images, kernel.size // filters))
-        return sweeps.completed(dx, bias, relu)
+        return completed(dx, bias, relu)
     width = lanes(data.dtype)
     block = wide.backward_block(g, channels, filters, width)
     if block is not None:

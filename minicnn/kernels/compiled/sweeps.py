@@ -51,13 +51,6 @@ def has_tile(dtype: Any) -> bool:
     return dtype in (np.float32, np.float64)
 
 
-def completed(y: Array, bias: Array | None, relu: bool) -> Array:
-    """Return y with the bias added, and zeros for negative numbers if ReLU is wanted."""
-    if bias is not None:
-        y += bias
-    return np.maximum(y, 0, out=y) if relu else y
-
-
 class Plan(NamedTuple):
     """What a sweep needs besides its arrays; the same for every call of one shape."""
 
