@@ -2,6 +2,7 @@
 
 compiling.py        where machine code is kept, and when loops run in parallel
 arguments.py        how arrays and numbers come to a loop
+plain.py            the loops of the definition, compiled; they serve integers
 tile.py             registers as a type that Numba's functions can use
 bands.py            how rows of images come to a thread, and what becomes of its results
 contraction.py      the micro-kernel, and the one loop around it

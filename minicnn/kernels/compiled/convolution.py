@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import vectorized
-from minicnn.kernels.compiled import sweeps, wide
+from minicnn.kernels.compiled import plain, sweeps, wide
 from minicnn.kernels.compiled.bands import Finish, Image
 from minicnn.kernels.compiled.contraction import (
     FROM_BIAS,
@@ -161,7 +161,8 @@ def conv2d(
         x = sweeps.written(x)
     images, channels, filters = len(data_of(x)), kernel.shape[2] * g.groups, kernel.shape[3]
     if not has_tile(kernel.dtype):
-        return completed(vectorized.conv2d(data_of(x), kernel, g), bias, relu)
+        way = plain if kernel.dtype.kind in "iu" else vectorized
+        return completed(way.conv2d(data_of(x), kernel, g), bias, relu)
     y = memory.empty((images, g.out_height, g.out_width, filters), kernel.dtype)
     if g.is_one_product:
         rows = data_of(x).reshape(images, g.in_height * g.in_width * channels)

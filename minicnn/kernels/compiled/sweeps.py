@@ -47,7 +47,7 @@ def data_of(x: Array | Slopes) -> Array:
 
 
 def has_tile(dtype: Any) -> bool:
-    """Return whether there are tiles for this type; other numbers take NumPy's way."""
+    """Return whether there are tiles; integers have plain loops, others NumPy's way."""
     return dtype in (np.float32, np.float64)
 
 
