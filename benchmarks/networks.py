@@ -16,7 +16,7 @@ import minicnn
 from minicnn import layers
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry
 from minicnn.kernels import backend
-from minicnn.models.saving import weight_paths
+from minicnn.saving.safetensors import weight_paths
 
 if TYPE_CHECKING:
     import torch

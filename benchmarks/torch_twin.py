@@ -25,8 +25,8 @@ import minicnn
 from minicnn import config
 from minicnn.applications import cell_autoencoder
 from minicnn.datasets import render_cells
-from minicnn.models.saving import weight_paths
 from minicnn.optimizers import Adam
+from minicnn.saving.safetensors import weight_paths
 
 STAGES = 3
 

@@ -49,7 +49,7 @@ NAMES = {
 _STORING = dict.fromkeys(
     ("custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_registered_name",
      "get_registered_object", "register_keras_serializable", "serialize_keras_object"),
-    "minicnn.models.serialization:*",
+    "minicnn.saving.objects:*",
 )  # fmt: skip
 _SETTINGS = {
     "epsilon": "minicnn.keras:epsilon",
@@ -110,7 +110,7 @@ TABLES: dict[str, tuple[dict[str, str], str | None]] = {
     "saving": (
         {
             **_STORING,
-            "CustomObjectScope": "minicnn.models.serialization:custom_object_scope",
+            "CustomObjectScope": "minicnn.saving.objects:custom_object_scope",
             "load_model": "minicnn.models:load_model",
             "save_model": "minicnn.models:save_model",
         },
@@ -119,9 +119,9 @@ TABLES: dict[str, tuple[dict[str, str], str | None]] = {
     "utils": (
         {
             **_STORING,
-            "CustomObjectScope": "minicnn.models.serialization:custom_object_scope",
+            "CustomObjectScope": "minicnn.saving.objects:custom_object_scope",
             "clear_session": "minicnn.keras:clear_session",
-            "unpack_x_y_sample_weight": "minicnn.models.batches:unpack",
+            "unpack_x_y_sample_weight": "minicnn.training.batches:unpack",
         },
         "minicnn.utils",
     ),

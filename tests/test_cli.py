@@ -21,7 +21,7 @@ from minicnn.applications.likeness import PARTS
 from minicnn.applications.runs import load_settings
 from minicnn.cli import app
 from minicnn.datasets import read_image, save_rendered_cells
-from minicnn.models.saving import read_arrays
+from minicnn.saving.safetensors import read_arrays
 
 COMMAND = [sys.executable, "-m", "minicnn.cli"]
 

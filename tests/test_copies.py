@@ -11,6 +11,7 @@ import pytest
 from minicnn import Variable, activations, keras, layers, ops
 from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, ShapeError
+from minicnn.training.cuda_graphs import Replays
 from tests.helpers import ROOT
 
 draw = np.random.default_rng(4)
@@ -197,5 +198,6 @@ def test_what_version_0_1_0_pickled_is_read():
     assert trained.history.history == found["history"]
     assert trained.optimizer.iterations == found["iterations"] == 6
     assert trained.fit(found["x"], np.array([0, 1]), verbose=0).history["loss"][0] < 2
+    assert pickle.loads(b"cminicnn.models.replay\nReplays\n.") is Replays
     names = ["conv2d", "cross_correlate2d", "mean_squared_error", "concatenate"]
     assert found["operations"] == [*(getattr(ops, n) for n in names), activations.gelu]

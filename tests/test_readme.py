@@ -8,7 +8,7 @@ import pytest
 
 import minicnn as mc
 from minicnn.errors import DeviceError, ShapeError
-from minicnn.models.saving import read_arrays, weights_of
+from minicnn.saving.safetensors import read_arrays, weights_of
 from tests.cuda.simulator import cpu_module, stand_in
 from tests.helpers import ROOT
 from tests.test_structure import FLOOR
@@ -118,7 +118,8 @@ def test_files_that_the_architecture_names_exist() -> None:
 
 
 def test_the_floors_are_those_of_the_imports() -> None:
-    rows = re.findall(r"^\| (\d) \| (.*?) \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
     told = {
         room.strip("/").removesuffix(".py"): int(floor)
         for floor, rooms in rows

@@ -31,8 +31,8 @@ from minicnn.images import Ranges
 from minicnn.layers import Layer, RandomFlip
 from minicnn.metrics import MeanMetricWrapper
 from minicnn.models import Model
-from minicnn.models.saving import read_arrays
 from minicnn.optimizers import Adam, CosineDecay
+from minicnn.saving.safetensors import read_arrays
 
 __all__ = [
     "CHANGES", "PRESETS", "SPLITS", "Settings", "TrainingRun", "epochs_done", "fitting_scale",

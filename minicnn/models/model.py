@@ -10,13 +10,13 @@ from typing import Any
 
 from minicnn.errors import ArgumentError, OutputError, counted
 from minicnn.layers.base import Layer
+from minicnn.layers.graph import Graph
 from minicnn.layers.operation import Operation
 from minicnn.layers.weights import unique
-from minicnn.models import archive, configs, keras_weights, saving, serialization
-from minicnn.models.graph import Graph
 from minicnn.models.summary import summary_text
-from minicnn.models.trainer import Trainer
 from minicnn.nested import is_shape, mapped
+from minicnn.saving import graphs, keras_archive, keras_weights, objects, safetensors
+from minicnn.training.trainer import Trainer
 
 __all__ = ["Model"]
 
@@ -184,7 +184,7 @@ class Model(Trainer):
     def get_config(self) -> dict[str, Any]:
         config = {"name": self.name, "trainable": self.trainable}
         if self.graph is not None and type(self) is Model:
-            return {**config, **configs.functional_config(self.graph)}
+            return {**config, **graphs.functional_config(self.graph)}
         return config
 
     @classmethod
@@ -193,12 +193,12 @@ class Model(Trainer):
     ) -> Any:
         """Return a new model of a configuration that `get_config` gave."""
         if "input_layers" in config and "layers" in config:
-            inputs, outputs = configs.network_of(config, custom_objects)
+            inputs, outputs = graphs.network_of(config, custom_objects)
             model = cls(inputs, outputs, name=config.get("name"))
             if not config.get("trainable", True):
                 model.trainable = False
             return model
-        return cls(**serialization.deserialize_keras_object(config, custom_objects))
+        return cls(**objects.deserialize_keras_object(config, custom_objects))
 
     def to_json(self, **kwargs: Any) -> str:
         """Return the drawing of the model as a JSON text; `model_from_json` reads it.
@@ -206,7 +206,7 @@ class Model(Trainer):
         Args:
             kwargs: arguments of `json.dumps`, such as `indent`.
         """
-        return json.dumps(archive.model_config(self), **kwargs)
+        return json.dumps(keras_archive.model_config(self), **kwargs)
 
     def summary(
         self,
@@ -249,13 +249,13 @@ class Model(Trainer):
             ArgumentError: the name ends otherwise, or something cannot be stored.
             OutputError: the file cannot be written; an old one is left as it was.
         """
-        archive.save_model(self, filepath, overwrite)
+        keras_archive.save_model(self, filepath, overwrite)
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write all weights: with a name that ends in `.h5` as Keras does, else as safetensors.
 
         Args:
-            filepath: as `net.weights.h5`, or any other name; see `models.saving`.
+            filepath: as `net.weights.h5`, or any other name; see `saving.safetensors`.
             overwrite: replace a file that is there, default True.
 
         Raises:
@@ -272,10 +272,10 @@ class Model(Trainer):
         if not overwrite and Path(filepath).exists():
             raise OutputError(f"cannot write {filepath}: it exists, and overwrite=False.")
         if Path(filepath).suffix == ".h5":
-            saving.weights_of(self)
+            safetensors.weights_of(self)
             keras_weights.save_keras_weights(self, filepath)
         else:
-            saving.save_weights(self, filepath)
+            safetensors.save_weights(self, filepath)
 
     def load_weights(
         self, filepath: str | Path, skip_mismatch: bool = False, by_name: bool = False
@@ -290,19 +290,19 @@ class Model(Trainer):
         Raises:
             WeightsError: the file is missing, damaged or of another network; nothing is changed.
         """
-        kind = saving.kind_of(filepath)
+        kind = safetensors.kind_of(filepath)
         if by_name and kind != "hdf5":
             raise ArgumentError(
                 f"{self.name}: load_weights got by_name=True, which is for older HDF5 files, but "
                 f"{filepath} is none."
             )
         if kind == "hdf5":
-            saving.weights_of(self)
+            safetensors.weights_of(self)
             keras_weights.load_keras_weights(self, filepath, skip_mismatch, by_name)
         elif kind == "keras":
-            saving.weights_of(self)
-            archive.load_archived_weights(self, filepath, skip_mismatch)
+            safetensors.weights_of(self)
+            keras_archive.load_archived_weights(self, filepath, skip_mismatch)
         else:
-            arrays, _ = saving.read_arrays(filepath)
-            weights = saving.weights_of(self)
+            arrays, _ = safetensors.read_arrays(filepath)
+            weights = safetensors.weights_of(self)
             keras_weights.assign_fitting(str(filepath), weights, arrays, skip_mismatch)

@@ -8,11 +8,11 @@ from typing import Any
 from minicnn.errors import ArgumentError
 from minicnn.layers.base import Layer
 from minicnn.layers.core import Input, InputLayer
+from minicnn.layers.graph import refuse_same_names
 from minicnn.layers.symbolic import SymbolicTensor
 from minicnn.layers.weights import members, unique
-from minicnn.models import configs, serialization
-from minicnn.models.graph import refuse_same_names
 from minicnn.models.model import Model
+from minicnn.saving import graphs, objects
 
 __all__ = ["Sequential"]
 
@@ -123,7 +123,7 @@ class Sequential(Model):
     def get_config(self) -> dict[str, Any]:
         entry = [] if self._entry is None else [self._entry.call.layer]
         config: dict[str, Any] = {"name": self.name, "trainable": self.trainable}
-        config["layers"] = configs.layer_entries([*entry, *self.chain])
+        config["layers"] = graphs.layer_entries([*entry, *self.chain])
         if self._entry is not None:
             config["build_input_shape"] = list(self._entry.shape)
         return config
@@ -134,8 +134,8 @@ class Sequential(Model):
     ) -> Any:
         """Return a new chain of a configuration that `get_config` gave."""
         if "layers" not in config:
-            return cls(**serialization.deserialize_keras_object(config, custom_objects))
-        layers = [configs.layer_of(entry, custom_objects) for entry in config["layers"]]
+            return cls(**objects.deserialize_keras_object(config, custom_objects))
+        layers = [graphs.layer_of(entry, custom_objects) for entry in config["layers"]]
         model = cls(layers, config.get("trainable", True), config.get("name"))
         if config.get("build_input_shape"):
             model.build_by_shape(config["build_input_shape"])

@@ -34,7 +34,7 @@ from minicnn.callbacks import Callback
 from minicnn.callbacks.history import draw_history
 from minicnn.errors import ArgumentError, DataError, OutputError, WeightsError
 from minicnn.models import Model
-from minicnn.models.saving import read_arrays
+from minicnn.saving.safetensors import read_arrays
 
 SMALL = Settings(image_size=(18, 26), filters=(3, 4), code_channels=2, noise=0.2, epochs=4)
 

@@ -20,8 +20,8 @@ from minicnn.callbacks import (
 from minicnn.errors import BackendError, DeviceLostError, DeviceMemoryError
 from minicnn.kernels.cuda import faults
 from minicnn.layers.weights import forget_losses
-from minicnn.models.saving import read_arrays
 from minicnn.runtime import backends
+from minicnn.saving.safetensors import read_arrays
 from tests.cuda.simulator import stand_in, streams
 
 IMAGES = np.random.default_rng(2).normal(size=(64, 12, 16, 3)).astype("float32")

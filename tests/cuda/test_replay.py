@@ -12,8 +12,9 @@ from minicnn.autograd.tensor import alongside
 from minicnn.errors import DeviceMemoryError
 from minicnn.kernels import cuda
 from minicnn.kernels.cuda import transfer
-from minicnn.models import Model, Sequential, trainer
-from minicnn.models.replay import Replays, _Replay
+from minicnn.models import Model, Sequential
+from minicnn.training import trainer
+from minicnn.training.cuda_graphs import Replays, _Replay
 from tests.cuda.simulator import stand_in, streams
 
 random = np.random.default_rng(4)

@@ -12,8 +12,9 @@ from minicnn.autograd.tensor import as_numpy
 from minicnn.callbacks import BackupAndRestore, Callback, EarlyStopping, SwapEMAWeights
 from minicnn.data import AUTOTUNE, Dataset
 from minicnn.errors import ArgumentError, DataError, DeviceError
-from minicnn.models import batches, load_model
+from minicnn.models import load_model
 from minicnn.runtime import devices
+from minicnn.training import batches
 
 RNG = np.random.default_rng(6)
 CELLS = RNG.uniform(size=(11, 12, 16, 3)).astype("float32")

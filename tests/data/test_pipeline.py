@@ -506,7 +506,7 @@ def test_data_without_end_need_a_number_of_steps(line):
 
 def test_the_display_knows_the_number_of_steps(line, monkeypatch):
     told = []
-    from minicnn.models import progress
+    from minicnn.training import progress
 
     start = progress.Progress.start
     monkeypatch.setattr(

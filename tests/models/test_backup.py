@@ -24,7 +24,7 @@ from minicnn.callbacks import (
 )
 from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, OutputError, WeightsError
-from minicnn.models.saving import read_arrays
+from minicnn.saving.safetensors import read_arrays
 
 rng = np.random.default_rng(23)
 X = rng.normal(size=(22, 5, 7, 1)).astype(np.float32)

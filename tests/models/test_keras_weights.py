@@ -7,7 +7,7 @@ import pytest
 
 from minicnn import Input, Model, Sequential, layers
 from minicnn.errors import ArgumentError, OutputError, WeightsError
-from minicnn.models.keras_weights import keras_paths
+from minicnn.saving.keras_weights import keras_paths
 
 h5py = pytest.importorskip("h5py", reason="not installed: Python 3.15 has no wheel yet")
 

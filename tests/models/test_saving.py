@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 from minicnn import Input, Model, Sequential, Variable, config, layers
 from minicnn.errors import ArgumentError, OutputError, WeightsError
 from minicnn.layers import BatchNormalization, Conv2D, Dense
-from minicnn.models import saving
+from minicnn.saving import safetensors
 
 rng = np.random.default_rng(19)
 
@@ -37,7 +37,7 @@ def same(one, other):
 
 
 def paths(model):
-    return list(saving.weight_paths(model))
+    return list(safetensors.weight_paths(model))
 
 
 # Names
@@ -148,8 +148,8 @@ def test_arrays_come_back_whatever_their_order_in_memory(tmp_path):
     # safetensors 0.8.0 writes memory as it lies: findings/safetensors_fortran_order.sh.
     rows = np.arange(24.0).reshape(4, 6)
     arrays = {"columns": np.asfortranarray(rows), "turned": rows.T, "part": rows[::2, 1::2]}
-    saving.write_arrays(tmp_path / "a.safetensors", arrays, {})
-    back = saving.read_arrays(tmp_path / "a.safetensors")[0]
+    safetensors.write_arrays(tmp_path / "a.safetensors", arrays, {})
+    back = safetensors.read_arrays(tmp_path / "a.safetensors")[0]
     for name, array in arrays.items():
         np.testing.assert_array_equal(back[name], array)
 
@@ -181,7 +181,7 @@ def test_a_lazy_chain_is_loaded_after_it_is_built(tmp_path):
 
 def test_the_file_says_what_it_is(tmp_path):
     randomized(network()).save_weights(tmp_path / "w")
-    arrays, texts = saving.read_arrays(tmp_path / "w")
+    arrays, texts = safetensors.read_arrays(tmp_path / "w")
     assert texts == {"format": "minicnn weights"}
     assert sorted(arrays) == sorted(paths(network()))
 
@@ -198,7 +198,7 @@ def refused(model, path, text):
 
 
 def test_missing_and_unexpected_weights_are_listed_and_nothing_changed(tmp_path):
-    arrays = {path: np.ones(w.shape) for path, w in saving.weight_paths(network()).items()}
+    arrays = {path: np.ones(w.shape) for path, w in safetensors.weight_paths(network()).items()}
     arrays["head/kernel"] = arrays.pop("dense/kernel")
     del arrays["conv2d/bias"]
     save_file(arrays, tmp_path / "w")

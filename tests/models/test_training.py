@@ -18,7 +18,7 @@ from minicnn.callbacks import Callback
 from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, DataError, ShapeError
 from minicnn.layers import Dense, Dropout
-from minicnn.models.progress import duration, figures
+from minicnn.training.progress import duration, figures
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 FITS = json.loads((ORACLES / "keras_training.json").read_text())["fits"]

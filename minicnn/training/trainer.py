@@ -15,11 +15,17 @@ from minicnn.autograd import Tensor, no_recording
 from minicnn.callbacks import CallbackList, History
 from minicnn.errors import ArgumentError, check_whole
 from minicnn.layers.base import Layer
+from minicnn.layers.graph import Graph
 from minicnn.layers.weights import unique
 from minicnn.metrics import Mean, Metric
-from minicnn.models import backup
-from minicnn.models.advice import warn_of_loss, warn_of_pixels
-from minicnn.models.batches import (
+from minicnn.nested import flatten, pack
+from minicnn.registry import free_name
+from minicnn.runtime.devices import gpu_in_sight
+from minicnn.runtime.threads import one_blas_thread
+from minicnn.saving import checkpoints
+from minicnn.saving.objects import deserialize_keras_object
+from minicnn.training.advice import warn_of_loss, warn_of_pixels
+from minicnn.training.batches import (
     as_batches,
     check_given,
     class_weights,
@@ -33,7 +39,7 @@ from minicnn.models.batches import (
     unpack,
     validation_batches,
 )  # fmt: skip
-from minicnn.models.compiling import (
+from minicnn.training.compiling import (
     CompileLoss,
     CompileMetrics,
     OutputNames,
@@ -42,17 +48,11 @@ from minicnn.models.compiling import (
     known_arguments,
     speaks_of_several,
 )  # fmt: skip
-from minicnn.models.course import Course, Passes
-from minicnn.models.faults import card_watched, told
-from minicnn.models.graph import Graph
-from minicnn.models.progress import Progress
-from minicnn.models.replay import Replays
-from minicnn.models.serialization import deserialize_keras_object
-from minicnn.models.step import ahead, check_loss, compute, flat_logs, predicted, stepped
-from minicnn.nested import flatten, pack
-from minicnn.registry import free_name
-from minicnn.runtime.devices import gpu_in_sight
-from minicnn.runtime.threads import one_blas_thread
+from minicnn.training.course import Course, Passes
+from minicnn.training.cuda_graphs import Replays
+from minicnn.training.device_errors import device_error, reports_device_errors
+from minicnn.training.progress import Progress
+from minicnn.training.step import ahead, check_loss, compute, flat_logs, predicted, stepped
 
 __all__ = ["Trainer"]
 
@@ -285,7 +285,7 @@ class Trainer(Layer):
             metric.reset_state()
         self._figures = kept_figures(self) if self.built else None
 
-    @card_watched
+    @reports_device_errors
     def train_on_batch(
         self,
         x: Any,
@@ -302,7 +302,7 @@ class Trainer(Layer):
         warn_of_loss(self, logs.get("loss", 0.0), stacklevel=4)
         return logs if return_dict else in_order(logs, self._compiled_metrics())
 
-    @card_watched
+    @reports_device_errors
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -319,7 +319,7 @@ class Trainer(Layer):
         sample_weight = to_weights(sample_weight, y)
         return stepped(self, step, x, y, sample_weight)
 
-    @card_watched
+    @reports_device_errors
     @one_blas_thread()
     def predict_on_batch(self, x: Any) -> Any:
         """Return the model's results for one batch as arrays in the computer's memory."""
@@ -327,7 +327,7 @@ class Trainer(Layer):
 
     def save_training(self, path: str | Path, epochs: int) -> None:
         """Write all that is needed to continue this training after so many epochs."""
-        backup.save_training(self, path, epochs)
+        checkpoints.save_training(self, path, epochs)
 
     def restore_training(self, path: str | Path) -> int:
         """Continue a training from a file: `fit` begins after the epochs done, which it returns.
@@ -335,10 +335,10 @@ class Trainer(Layer):
         Raises:
             WeightsError: the file is missing, damaged, of another kind or of another network.
         """
-        self._initial_epoch = backup.restore_training(self, path)
+        self._initial_epoch = checkpoints.restore_training(self, path)
         return self._initial_epoch
 
-    @card_watched
+    @reports_device_errors
     @one_blas_thread()
     def fit(
         self,
@@ -462,7 +462,7 @@ class Trainer(Layer):
         except BaseException as error:
             xs = ys = weights = None  # the batch may fill a card that is to be used again
             progress.close()
-            raised = told(self, "fit", error, tell.saved())
+            raised = device_error(self, "fit", error, tell.saved())
             tell.end_after(raised, logs)
             if raised is error:
                 raise
@@ -497,7 +497,7 @@ class Trainer(Layer):
         tell.tell("test_end", logs)
         return {f"{prefix}{name}": value for name, value in logs.items()}
 
-    @card_watched
+    @reports_device_errors
     @one_blas_thread()
     def evaluate(
         self,
@@ -540,7 +540,7 @@ class Trainer(Layer):
             self._not_finite = None
         return logs if return_dict else in_order(logs, self._compiled_metrics())
 
-    @card_watched
+    @reports_device_errors
     @one_blas_thread()
     def predict(
         self,

@@ -13,10 +13,10 @@ from minicnn.autograd import GradientTape, no_recording
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, DataError
 from minicnn.kernels import backend_module
-from minicnn.models.batches import moved
-from minicnn.models.replay import Computed
 from minicnn.nested import mapped
 from minicnn.runtime.devices import gpu_in_sight
+from minicnn.training.batches import moved
+from minicnn.training.cuda_graphs import Computed
 
 __all__ = ["ahead", "check_loss", "compute", "flat_logs", "predicted", "stepped"]
 

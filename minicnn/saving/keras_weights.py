@@ -21,8 +21,8 @@ from minicnn.errors import WeightsError
 from minicnn.files import hdf5, replacing
 from minicnn.layers.base import Layer
 from minicnn.layers.weights import NOTES, parts_of
-from minicnn.models.saving import assign
 from minicnn.registry import snake_case
+from minicnn.saving.safetensors import assign
 
 __all__ = ["keras_paths", "load_keras_weights", "read_arrays", "save_keras_weights",
            "write_arrays"]  # fmt: skip

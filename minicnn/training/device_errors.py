@@ -16,7 +16,7 @@ from minicnn.errors import DeviceLostError, DeviceMemoryError
 from minicnn.kernels import backend_module, backends
 from minicnn.layers.weights import forget_losses
 
-__all__ = ["card_watched", "told"]
+__all__ = ["device_error", "reports_device_errors"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,7 +28,7 @@ def _marked(error: BaseException) -> BaseException:
     return error
 
 
-def told(model: Any, where: str, error: BaseException, saved: str = "") -> BaseException:
+def device_error(model: Any, where: str, error: BaseException, saved: str = "") -> BaseException:
     """Return the error in words if the card has no room or is lost, and the error itself otherwise.
 
     Args:
@@ -62,7 +62,7 @@ def told(model: Any, where: str, error: BaseException, saved: str = "") -> BaseE
     return _marked(DeviceMemoryError(f"{start}{sentence}{smaller}"))
 
 
-def card_watched(method: Callable[P, R]) -> Callable[P, R]:
+def reports_device_errors(method: Callable[P, R]) -> Callable[P, R]:
     """Let a model's method tell in one sentence that the card has no room, or is lost."""
 
     @functools.wraps(method)
@@ -70,7 +70,7 @@ def card_watched(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except (MemoryError, RuntimeError) as error:
-            raised = told(args[0], method.__name__, error)
+            raised = device_error(args[0], method.__name__, error)
             if raised is error:
                 raise
             raise raised from None

@@ -13,11 +13,11 @@ from typing import Any
 from minicnn.errors import ArgumentError
 from minicnn.layers.base import Layer
 from minicnn.layers.core import InputLayer
+from minicnn.layers.graph import Graph
 from minicnn.layers.operation import Operation
 from minicnn.layers.symbolic import Call, SymbolicTensor
-from minicnn.models.graph import Graph
-from minicnn.models.serialization import deserialize_keras_object, serialize_keras_object
 from minicnn.nested import flatten, mapped
+from minicnn.saving.objects import deserialize_keras_object, serialize_keras_object
 
 __all__ = ["functional_config", "layer_entries", "network_of"]
 

@@ -21,9 +21,9 @@ from minicnn.errors import RecordingError
 from minicnn.kernels import backend_module
 from minicnn.kernels.arrays import joined
 from minicnn.layers.weights import all_layers
-from minicnn.models.compiling import Parts
 from minicnn.nested import flatten, mapped
 from minicnn.runtime.devices import on_gpu
+from minicnn.training.compiling import Parts
 
 __all__ = ["Computed", "Replays"]
 

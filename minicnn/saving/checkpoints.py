@@ -6,16 +6,61 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minicnn import config
-from minicnn.errors import WeightsError
-from minicnn.models.course import generators, pack, unpacked
-from minicnn.models.saving import assign, read_arrays, weight_paths, write_arrays
-from minicnn.optimizers.base import RateNow
-from minicnn.runtime.devices import to_device
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["restore_training", "save_training"]
+from minicnn import config
+from minicnn.autograd.tensor import Tensor, as_numpy
+from minicnn.errors import WeightsError
+from minicnn.layers.weights import members
+from minicnn.optimizers.base import RateNow
+from minicnn.runtime.devices import on_gpu, to_device
+from minicnn.saving.safetensors import assign, layer_paths, read_arrays, weight_paths, write_arrays
+
+__all__ = ["pack", "restore_training", "save_training", "unpacked"]
 
 KIND = "minicnn training"
+
+
+def pack(value: Any, key: str, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return a value as JSON takes it; arrays inside are put into `arrays` under keys.
+
+    >>> kept = {}
+    >>> pack({"best": 0.5, "weights": [np.ones(2)]}, "stop", kept)
+    {'best': 0.5, 'weights': [{'__array__': 'stop/weights/0'}]}
+    >>> unpacked(_, kept)["weights"][0].tolist()
+    [1.0, 1.0]
+    """
+    if isinstance(value, dict):
+        return {name: pack(part, f"{key}/{name}", arrays) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [pack(part, f"{key}/{i}", arrays) for i, part in enumerate(value)]
+    if isinstance(value, Tensor | np.ndarray | np.generic) or on_gpu(value):
+        arrays[key] = as_numpy(value)
+        return {"__array__": key}
+    return value
+
+
+def unpacked(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return what `pack` made JSON of."""
+    if isinstance(value, list):
+        return [unpacked(part, arrays) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"__array__"}:
+        array = arrays[value["__array__"]]
+        return array if array.ndim else array[()]
+    return {name: unpacked(part, arrays) for name, part in value.items()}
+
+
+def generators(model: Any) -> dict[str, np.random.Generator]:
+    """Return the generators of random numbers that the model and its layers own, by path."""
+    found = {}
+    for path, layer in [(model.name, model), *layer_paths(model)]:
+        seeded = [g.own for g in members(layer, config.SeededGenerator) if g.own is not None]
+        for i, rng in enumerate([*members(layer, np.random.Generator), *seeded]):
+            found[f"{path}:{i}" if i else path] = rng
+    return found
 
 
 def save_training(model: Any, path: str | Path, epochs: int) -> None:

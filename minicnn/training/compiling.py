@@ -12,12 +12,12 @@ from minicnn import losses as loss_registry
 from minicnn import metrics as metric_registry
 from minicnn.autograd.tensor import Tensor, as_numpy
 from minicnn.errors import ArgumentError
+from minicnn.layers.graph import check_names
 from minicnn.layers.weights import members, unique
 from minicnn.metrics import Metric
-from minicnn.models.advice import check_no_texts, told_as_y
-from minicnn.models.graph import check_names
 from minicnn.nested import flatten
 from minicnn.registry import free_name
+from minicnn.training.advice import check_no_texts, told_as_y
 
 __all__ = ["CompileLoss", "CompileMetrics", "OutputNames", "Parts", "in_order", "kept_figures",
            "known_arguments", "speaks_of_several"]  # fmt: skip

@@ -1,7 +1,7 @@
 """Whole models in one file: the drawing, the weights, and how training goes on.
 
 The file is a `.keras` archive as Keras 3 writes it, so that either reads the other's: a zip of
-`config.json` (see `configs`), `model.weights.h5` (see `keras_weights`) and `metadata.json`.
+`config.json` (see `graphs`), `model.weights.h5` (see `keras_weights`) and `metadata.json`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError
 from minicnn.files import hdf5, replacing
-from minicnn.models.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
-from minicnn.models.serialization import (
+from minicnn.saving.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
+from minicnn.saving.objects import (
     deserialize_keras_object,
     keeping_classes,
     serialize_keras_object,

@@ -1,0 +1,1 @@
+"""Models, weights and trainings in files, and objects as plain dictionaries."""

@@ -1,0 +1,1 @@
+"""Training: losses and metrics of a model, steps, batches, and what is said meanwhile."""
