@@ -40,6 +40,7 @@ class ImageChange(Layer):
         data_format: `"channels_last"`, the only one.
     """
 
+    config_arguments: tuple[str, ...] = ("seed",)
     training_by_default = True
     #: Whether the layer does something without `training`, too.
     always = False
@@ -114,9 +115,6 @@ class ImageChange(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
-
     def bounds(
         self, argument: str, factor: Factor, least: float, most: float
     ) -> tuple[float, float]:
@@ -173,8 +171,7 @@ class RandomFlip(ImageChange):
             images = ops.where(alongside(drawn[name], images), turned, images)
         return images
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mode": self.mode}
+    config_arguments = (*ImageChange.config_arguments, "mode")
 
 
 class AffineChange(ImageChange):
@@ -222,13 +219,10 @@ class AffineChange(ImageChange):
     ) -> Tensor:
         return self._moved(masks, drawn, "nearest")
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "fill_mode": self.fill_mode,
-            "interpolation": self.interpolation,
-            "fill_value": self.fill_value,
-        }
+    config_arguments = (
+        *ImageChange.config_arguments,
+        *("fill_mode", "interpolation", "fill_value"),
+    )
 
 
 def _matrix(count: int, **entries: Any) -> Array:
@@ -279,9 +273,7 @@ class RandomTranslation(AffineChange):
         shifts = drawn["translations"]
         return _matrix(len(shifts), a2=-shifts[:, 0], b2=-shifts[:, 1])
 
-    def get_config(self) -> dict[str, Any]:
-        factors = {"height_factor": self.height_factor, "width_factor": self.width_factor}
-        return {**super().get_config(), **factors}
+    config_arguments = (*AffineChange.config_arguments, "height_factor", "width_factor")
 
 
 class RandomRotation(AffineChange):
@@ -324,8 +316,7 @@ class RandomRotation(AffineChange):
             b0=sine, b1=cosine, b2=y - sine * x - cosine * y,
         )  # fmt: skip
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "factor": self.factor}
+    config_arguments = (*AffineChange.config_arguments, "factor")
 
 
 class RandomZoom(AffineChange):
@@ -371,6 +362,4 @@ class RandomZoom(AffineChange):
         x, y = (width - 1) / 2, (height - 1) / 2  # the middle stays where it is
         return _matrix(len(tall), a0=wide, a2=x - wide * x, b1=tall, b2=y - tall * y)
 
-    def get_config(self) -> dict[str, Any]:
-        factors = {"height_factor": self.height_factor, "width_factor": self.width_factor}
-        return {**super().get_config(), **factors}
+    config_arguments = (*AffineChange.config_arguments, "height_factor", "width_factor")

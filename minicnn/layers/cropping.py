@@ -67,10 +67,7 @@ class CenterCrop(ImageChange):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-3], self.height, self.width, input_shape[-1])
 
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["seed"]
-        return {**config, "height": self.height, "width": self.width}
+    config_arguments: tuple[str, ...] = ("height", "width")
 
 
 class RandomCrop(CenterCrop):
@@ -108,5 +105,4 @@ class RandomCrop(CenterCrop):
         starts = [self.random().integers(n, size=shape[0], endpoint=True) for n in room]
         return {"starts": np.stack(starts, 1)}  # (N,2) rows and columns
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
+    config_arguments = (*CenterCrop.config_arguments, "seed")

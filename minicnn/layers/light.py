@@ -43,8 +43,7 @@ class LightChange(ImageChange):
     ) -> Tensor:
         return masks
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "factor": self.factor, "value_range": self.value_range}
+    config_arguments = (*ImageChange.config_arguments, "factor", "value_range")
 
 
 class RandomContrast(LightChange):
