@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels.arrays import column_sums
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 
 __all__ = ["Composed", "completed"]
 
@@ -67,9 +67,10 @@ class Composed:
         sums = None if summed is None else column_sums(summed.reshape(-1, summed.shape[3]))
         return self.maps.conv2d_kernel_gradient(x, dy, g), sums
 
-    def ready(self, slopes: Slopes, g: Geometry) -> Array:
+    def ready(self, masked: MaskedGradient, g: Geometry) -> Array:
         """Return a gradient before its ReLU, written out."""
-        return slopes.data if slopes.truth is None else slopes.data * (slopes.truth > 0)
+        dy, shown = masked.dy, masked.relu_output
+        return dy if shown is None else dy * (shown > 0)
 
     def has_tile(self, dtype: Any) -> bool:
         """Return whether several operations are done in one pass: here they never are."""

@@ -105,43 +105,43 @@ def window(g: Geometry, oh: int, ow: int) -> Iterator[tuple[int, int, int, int]]
 def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     """Return the largest value of each window (N,OH,OW,C), and where it stands.
 
-    `where` holds h*W + w of the first maximum in row-major order. Padding counts as minus
-    infinity: a window that lies wholly on it gives minus infinity and `where` = -1. A NaN is
+    `indices` holds h*W + w of the first maximum in row-major order. Padding counts as minus
+    infinity: a window that lies wholly on it gives minus infinity and `indices` = -1. A NaN is
     larger than every number, as in NumPy.
     """
     batch, _, _, channels = x.shape
     shape = (batch, g.out_height, g.out_width, channels)
     values = np.full(shape, -np.inf, x.dtype)
-    where = np.full(shape, -1, np.int32)
+    indices = np.full(shape, -1, np.int32)
     for n, oh, ow, c in np.ndindex(shape):
         for _, _, h, w in window(g, oh, ow):
             largest, value = values[n, oh, ow, c], x[n, h, w, c]
             if (
-                where[n, oh, ow, c] < 0
+                indices[n, oh, ow, c] < 0
                 or value > largest
                 or (value != value and largest == largest)
             ):
                 values[n, oh, ow, c] = value
-                where[n, oh, ow, c] = h * g.in_width + w
-    return values, where
+                indices[n, oh, ow, c] = h * g.in_width + w
+    return values, indices
 
 
-def scatter(dy: Array, where: Array, g: Geometry) -> Array:
-    """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere."""
+def scatter(dy: Array, indices: Array, g: Geometry) -> Array:
+    """Return dx (N,H,W,C): each value added at the place that `indices` names; -1 is nowhere."""
     batch, _, _, channels = dy.shape
     dx = np.zeros((batch, g.in_height, g.in_width, channels), dy.dtype)
     for n, oh, ow, c in np.ndindex(dy.shape):
-        place = where[n, oh, ow, c]
+        place = indices[n, oh, ow, c]
         if place >= 0:
             dx[n, place // g.in_width, place % g.in_width, c] += dy[n, oh, ow, c]
     return dx
 
 
-def gather(x: Array, where: Array, g: Geometry) -> Array:
-    """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
-    y = np.zeros(where.shape, x.dtype)
-    for n, oh, ow, c in np.ndindex(where.shape):
-        place = where[n, oh, ow, c]
+def gather(x: Array, indices: Array, g: Geometry) -> Array:
+    """Return y (N,OH,OW,C): the values of x at the places that `indices` names; -1 gives zero."""
+    y = np.zeros(indices.shape, x.dtype)
+    for n, oh, ow, c in np.ndindex(indices.shape):
+        place = indices[n, oh, ow, c]
         if place >= 0:
             y[n, oh, ow, c] = x[n, place // g.in_width, place % g.in_width, c]
     return y

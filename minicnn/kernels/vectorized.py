@@ -150,36 +150,36 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     batch, _, _, channels = x.shape
     shape = (batch, g.out_height, g.out_width, channels)
     values = np.full(shape, -np.inf, x.dtype)
-    where = np.full(shape, -1, np.int32)
+    indices = np.full(shape, -1, np.int32)
     places = np.arange(g.in_height * g.in_width, dtype=np.int32).reshape(
         1, g.in_height, g.in_width, 1
     )
     for _, _, inputs, outputs in shifted(g):
         candidate, largest = x[inputs], values[outputs]  # (N,OH',OW',C)
-        better = (candidate > largest) | (where[outputs] < 0)
+        better = (candidate > largest) | (indices[outputs] < 0)
         better |= np.isnan(candidate) & ~np.isnan(largest)
         np.copyto(largest, candidate, where=better)
-        np.copyto(where[outputs], places[inputs], where=better)
-    return values, where
+        np.copyto(indices[outputs], places[inputs], where=better)
+    return values, indices
 
 
-def scatter(dy: Array, where: Array, g: Geometry) -> Array:
-    """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere."""
+def scatter(dy: Array, indices: Array, g: Geometry) -> Array:
+    """Return dx (N,H,W,C): each value added at the place that `indices` names; -1 is nowhere."""
     batch, _, _, channels = dy.shape
     dx = np.zeros((batch, g.in_height * g.in_width, channels), dy.dtype)
     n, _, _, c = np.ogrid[tuple(map(slice, dy.shape))]
     # Chosen, not multiplied by zero: a NaN that belongs nowhere must not reach place 0.
-    np.add.at(dx, (n, np.maximum(where, 0), c), np.where(where >= 0, dy, 0))
+    np.add.at(dx, (n, np.maximum(indices, 0), c), np.where(indices >= 0, dy, 0))
     return dx.reshape(batch, g.in_height, g.in_width, channels)
 
 
-def gather(x: Array, where: Array, g: Geometry) -> Array:
-    """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
+def gather(x: Array, indices: Array, g: Geometry) -> Array:
+    """Return y (N,OH,OW,C): the values of x at the places that `indices` names; -1 gives zero."""
     batch, _, _, channels = x.shape
     flat = x.reshape(batch, g.in_height * g.in_width, channels)
-    n, _, _, c = np.ogrid[tuple(map(slice, where.shape))]
+    n, _, _, c = np.ogrid[tuple(map(slice, indices.shape))]
     zero = np.zeros((), x.dtype)
-    return np.where(where >= 0, flat[n, np.maximum(where, 0), c], zero)
+    return np.where(indices >= 0, flat[n, np.maximum(indices, 0), c], zero)
 
 
 def _counts(g: Geometry, dtype: Any) -> Array:

@@ -19,7 +19,7 @@ from minicnn.autograd.tensor import Tensor, given, record
 from minicnn.errors import ShapeError
 from minicnn.geometry import Geometry, conv2d_geometry, conv2d_transpose_geometry, pair, remembered
 from minicnn.kernels import backend
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 from minicnn.ops import elementwise, pooling
 from minicnn.ops.arguments import (
     check_bias,
@@ -263,9 +263,9 @@ class _Convolution:
     ) -> None:
         self.backend, self.x, self.kernel, self.bias, self.g = chosen, x, kernel, bias, g
         self.relu, self.transposed, self.pool = relu, transposed, pool
-        self.where: Array | None = None
+        self.indices: Array | None = None
         # The last gradient met, with what was made of it: it comes once for each operand.
-        self._met: tuple[Tensor, Array | Slopes] | None = None
+        self._met: tuple[Tensor, Array | MaskedGradient] | None = None
         self._both: tuple[Tensor, Tensor, Tensor] | None = None
 
     def result(self) -> Tensor:
@@ -273,7 +273,7 @@ class _Convolution:
         x, kernel, bias = self.x, self.kernel, self.bias
         added = None if bias is None else bias.data
         if self.pool is not None:
-            value, self.where = self.backend.conv2d_max_pool2d(
+            value, self.indices = self.backend.conv2d_max_pool2d(
                 x.data, kernel.data, self.g, added, self.relu, self.pool
             )
         elif self.transposed:
@@ -293,7 +293,7 @@ class _Convolution:
             return convolution(before, self.kernel, self.g, transposed=not self.transposed)
         maps = self.backend
         function = maps.conv2d if self.transposed else maps.conv2d_input_gradient
-        return record("x_gradient", function(self._slopes(dy, y), self.kernel.data, self.g))
+        return record("x_gradient", function(self._masked(dy, y), self.kernel.data, self.g))
 
     def kernel_gradient(self, dy: Tensor, y: Tensor) -> Tensor:
         if is_recording():
@@ -311,24 +311,24 @@ class _Convolution:
         """Return the gradient before ReLU and pool, as a tensor."""
         if self.relu:
             dy = elementwise.relu_gradient(dy, y)
-        if self.where is not None and self.pool is not None:
-            dy = pooling.scatter(dy, self.where, self.pool)
+        if self.indices is not None and self.pool is not None:
+            dy = pooling.scatter(dy, self.indices, self.pool)
         return dy
 
-    def _slopes(self, dy: Tensor, y: Tensor) -> Array | Slopes:
+    def _masked(self, dy: Tensor, y: Tensor) -> Array | MaskedGradient:
         """Return the same, not written out where the backend can take it so."""
-        if not self.relu and self.where is None:
+        if not self.relu and self.indices is None:
             return dy.data
         if self._met is None or self._met[0] is not dy:
-            slopes = Slopes(dy.data, y.data if self.relu else None, self.where, self.pool)
-            self._met = dy, self.backend.ready(slopes, self.g)
+            masked = MaskedGradient(dy.data, y.data if self.relu else None, self.indices, self.pool)
+            self._met = dy, self.backend.ready(masked, self.g)
         return self._met[1]
 
     def _kernel_and_bias(self, dy: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return both gradients, which come from one pass; the second asks in vain for work."""
         if self._both is None or self._both[0] is not dy:
-            slopes, x = self._slopes(dy, y), self.x.data
-            large, small, side = (slopes, x, "x") if self.transposed else (x, slopes, "dy")
+            masked, x = self._masked(dy, y), self.x.data
+            large, small, side = (masked, x, "x") if self.transposed else (x, masked, "dy")
             dk, db = self.backend.kernel_and_bias_gradient(
                 large, small, self.g, side if self.bias is not None else None
             )

@@ -6,7 +6,7 @@ import pytest
 from minicnn.errors import ArgumentError, ShapeError
 from minicnn.kernels import cuda
 from minicnn.kernels.arrays import joined
-from minicnn.kernels.cuda import joining
+from minicnn.kernels.cuda.arrays import PIECES
 
 
 def arrays(count, dtype):
@@ -15,7 +15,7 @@ def arrays(count, dtype):
     return [np.ones((2, 3), dtype), *(rng.normal(size=s).astype(dtype) for s in shapes)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 8, joining.PIECES - 1, joining.PIECES, 3 * joining.PIECES])
+@pytest.mark.parametrize("count", [0, 1, 8, PIECES - 1, PIECES, 3 * PIECES])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 def test_arrays_lie_end_to_end(cupy, count, dtype):
     given = arrays(count, dtype)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from minicnn.kernels.cuda import convolution, device, joining, tiles
+from minicnn.kernels.cuda import arrays, convolution, device, tiles
 from tests.cuda.maps import CONVOLUTIONS
 from tests.cuda.simulator import nvrtc
 
@@ -16,7 +16,7 @@ PLAIN = (
     *("elementwise", "indexing", "joining", "softmax"),
 )
 #: What plain kernels are told besides the type of their numbers.
-MACROS = {"THREADS": 256, "PIECES": joining.PIECES}
+MACROS = {"THREADS": 256, "PIECES": arrays.PIECES}
 SPILL = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 
 

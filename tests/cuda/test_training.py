@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minicnn.kernels import cuda
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 from tests.cuda import maps
 from tests.cuda.simulator.cpu_module import thread_order
 from tests.kernels.maps import AWKWARD
@@ -124,14 +124,14 @@ def test_slopes_are_written_out(cupy):
     case = Case(AWKWARD, 2, 3, 3, 2)
     dy, where, g = maps.given("scatter", case)
     truth = case.pooled().astype(float)[::-1].copy()
-    given = Slopes(*(cupy.asarray(a) for a in (dy, truth, where)), g)
+    given = MaskedGradient(*(cupy.asarray(a) for a in (dy, truth, where)), g)
     shown = np.where(truth > 0, dy, 0)
-    for counts, relu in ((shown, given.truth), (dy, None)):
-        full, sums = maps.back(cuda.ready(Slopes(given.data, relu, given.where, g), g))
+    for counts, relu in ((shown, given.relu_output), (dy, None)):
+        full, sums = maps.back(cuda.ready(MaskedGradient(given.dy, relu, given.indices, g), g))
         expected = maps.oracle("scatter", (counts, where, g))[0]
         np.testing.assert_array_equal(full, expected)
         np.testing.assert_allclose(sums, expected.sum((0, 1, 2)), rtol=1e-12, atol=1e-12)
-    full, sums = maps.back(cuda.ready(Slopes(given.data, given.truth), g))
+    full, sums = maps.back(cuda.ready(MaskedGradient(given.dy, given.relu_output), g))
     np.testing.assert_array_equal(full, shown)
     np.testing.assert_allclose(sums, shown.sum((0, 1, 2)), rtol=1e-12, atol=1e-12)
 

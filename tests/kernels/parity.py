@@ -14,7 +14,7 @@ import numpy as np
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import compiled, vectorized
 from minicnn.kernels.compiled import tile
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 from minicnn.runtime import memory
 from tests.strategies import Case
 
@@ -81,7 +81,7 @@ def compare(case, dtype):
     same(compiled.conv2d_input_gradient(dy_, kernel_, g, shift_, True), np.maximum(dx + shift, 0))
     truth = fence(np.roll(dy, 1, axis=1).astype(dtype))
     shown = np.where(truth > 0, dy, 0)
-    for side, given, written in (("x", dy_, dy), ("dy", Slopes(dy_, truth), shown)):
+    for side, given, written in (("x", dy_, dy), ("dy", MaskedGradient(dy_, truth), shown)):
         dk, db = compiled.kernel_and_bias_gradient(x_, given, g, side)
         same(dk, vectorized.conv2d_kernel_gradient(x, written, g))
         same(db, (x if side == "x" else written).sum(axis=(0, 1, 2)))
@@ -97,7 +97,7 @@ def compare_pooled(x_, kernel_, bias_, y, x, kernel, g):
     same(found[0], values)
     same(found[1], where)
     data = np.roll(values, 1, axis=3)
-    slopes = Slopes(fence(data.astype(x_.dtype)), found[0], fence(where), pool)
+    slopes = MaskedGradient(fence(data.astype(x_.dtype)), found[0], fence(where), pool)
     written = vectorized.scatter(np.where(values > 0, data, 0), where, pool)
     same(
         compiled.conv2d_input_gradient(slopes, kernel_, g),

@@ -11,7 +11,7 @@ from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import compiled
 from minicnn.kernels.compiled import wide
 from tests.kernels.maps import arguments
-from tests.kernels.test_slopes import POOLS, slopes
+from tests.kernels.test_masked_gradient import POOLS, slopes
 from tests.kernels.test_tile import EDGES, IMAGE_MAPS, assert_is, bias_of, right
 from tests.kernels.watched import forget_plans, planned_anew, threads, watched_memory
 from tests.strategies import Case, geometries

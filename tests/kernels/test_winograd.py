@@ -7,7 +7,7 @@ from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import compiled, vectorized
 from minicnn.kernels.compiled import convolution, winograd
 from minicnn.kernels.compiled.tile import lanes
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 
 RNG = np.random.default_rng(9)
 
@@ -78,7 +78,7 @@ def test_input_gradient_equals_the_direct_way(shape, monkeypatch):
     masked = exact(vectorized.conv2d_input_gradient, dy * (truth > 0), kernel, g)
     for _ in range(2):
         assert_near(compiled.conv2d_input_gradient(dy, kernel, g), expected)
-        assert_near(compiled.conv2d_input_gradient(Slopes(dy, truth), kernel, g), masked)
+        assert_near(compiled.conv2d_input_gradient(MaskedGradient(dy, truth), kernel, g), masked)
         monkeypatch.setattr(convolution, "winograd_plan", lambda *_: None)
 
 

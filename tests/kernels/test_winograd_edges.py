@@ -16,8 +16,8 @@ from minicnn.kernels.compiled import convolution
 from tests.helpers import rng_integers
 from tests.kernels.maps import arguments
 from tests.kernels.test_backends import scattered
+from tests.kernels.test_masked_gradient import KINDS, POOLS, slopes
 from tests.kernels.test_pool_in_place import assert_same, pool_of
-from tests.kernels.test_slopes import KINDS, POOLS, slopes
 from tests.kernels.test_tile import IMAGE_MAPS, assert_is, bias_of, right
 from tests.kernels.watched import planned_anew, threads, watched_memory
 from tests.strategies import Case, different

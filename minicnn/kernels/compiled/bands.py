@@ -64,8 +64,8 @@ MOST_SUMS = 64
 
 
 @_serial
-def copy_band(image, data, truth, where, n, swept, band, is_last, out, sums):
-    """Copy the rows under a band into `out`, padded; masked by `truth`, unpooled by `where`."""
+def copy_band(image, data, relu_output, indices, n, swept, band, is_last, out, sums):
+    """Copy the rows under a band into `out`, padded, behind its ReLU and its max-pool."""
     # With a long stride, all that the kernel sees may be padding.
     margin = min(image.left, image.width)
     body = min(image.row, image.width - margin)
@@ -83,10 +83,10 @@ def copy_band(image, data, truth, where, n, swept, band, is_last, out, sums):
             out[j] = 0
         i = (n * image.height + h) * image.row
         if image.pool_height > 0:
-            unpool_row(image, data, truth, where, n, h, o, body, out)
+            unpool_row(image, data, relu_output, indices, n, h, o, body, out)
         elif image.masked:
             for j in range(body):
-                out[o + j] = data[i + j] if truth[i + j] > 0 else 0
+                out[o + j] = data[i + j] if relu_output[i + j] > 0 else 0
         else:
             for j in range(body):
                 out[o + j] = data[i + j]
@@ -115,7 +115,7 @@ def add_channels(channels, row, out, o, sums):
 
 
 @_serial
-def unpool_row(image, data, truth, where, n, h, o, body, out):
+def unpool_row(image, data, relu_output, indices, n, h, o, body, out):
     """Write row h of what was pooled: each window's gradient at its maximum, zero elsewhere."""
     p, channels = h // image.pool_height, image.channels
     columns = min(image.pooled_width * image.pool_width, body // channels)
@@ -127,11 +127,11 @@ def unpool_row(image, data, truth, where, n, h, o, body, out):
         place = np.int32(h * (image.row // channels) + w)
         if image.masked:
             for c in range(channels):
-                here = (where[i + c] == place) & (truth[i + c] > 0)
+                here = (indices[i + c] == place) & (relu_output[i + c] > 0)
                 out[d + c] = data[i + c] if here else 0
         else:
             for c in range(channels):
-                out[d + c] = data[i + c] if where[i + c] == place else 0
+                out[d + c] = data[i + c] if indices[i + c] == place else 0
     for j in range(o + columns * channels, o + body):
         out[j] = 0
 
@@ -159,7 +159,7 @@ def spread(f, rows, swept, n, scratch, out):
 
 
 @_serial
-def pool(f, rows, swept, n, scratch, out, where):
+def pool(f, rows, swept, n, scratch, out, indices):
     """Take the largest number of each block of 2x2, and its place, as the max-pool does."""
     line, channels = f.line * f.channels, f.channels
     for oh in range(swept // 2, min((swept + rows) // 2, f.height)):
@@ -177,4 +177,4 @@ def pool(f, rows, swept, n, scratch, out, where):
                         largest = value if better else largest
                         place = first + np.int32(i * f.line + j) if better else place
                 out[o + c] = largest
-                where[o + c] = place
+                indices[o + c] = place

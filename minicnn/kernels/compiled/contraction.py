@@ -140,12 +140,12 @@ def _strip(s, k1, A, B, bias, C):
 @parallel(**_EXACT)
 def _share(t, given):
     """Do one thread's share of a sweep: prepare a band, contract its strips, finish its rows."""
-    (strip, threads, sweep, strips, a_image, A, a_truth, a_where, b_image, B, b_truth, b_where,
-     bias, C, finish, out, where, scratch) = arguments(given)  # fmt: skip
+    (strip, threads, sweep, strips, a_image, A, a_shown, a_indices, b_image, B, b_shown, b_indices,
+     bias, C, finish, out, indices, scratch) = arguments(given)  # fmt: skip
     scratch, count = ahead(pointer(scratch), t * scratch.shape[1]), len(strips)
-    strips, bias, out, where = pointer(strips), pointer(bias), pointer(out), pointer(where)
-    A, a_truth, a_where = pointer(A), pointer(a_truth), pointer(a_where)
-    B, b_truth, b_where = pointer(B), pointer(b_truth), pointer(b_where)
+    strips, bias, out, indices = pointer(strips), pointer(bias), pointer(out), pointer(indices)
+    A, a_shown, a_indices = pointer(A), pointer(a_shown), pointer(a_indices)
+    B, b_shown, b_indices = pointer(B), pointer(b_shown), pointer(b_indices)
     bands = -(-sweep.swept // sweep.band)
     work = sweep.images * bands
     left, right, rows_of_c = A, B, pointer(C)
@@ -165,12 +165,12 @@ def _share(t, given):
         last = min(first + sweep.band, sweep.swept)
         a_first = b_first = c_first = 0
         if a_image.copied:
-            copy_band(a_image, A, a_truth, a_where, n, first, last - first,
+            copy_band(a_image, A, a_shown, a_indices, n, first, last - first,
                        last == sweep.swept, left, sums)  # fmt: skip
         else:
             a_first = (n * a_image.height + first * a_image.step) * a_image.row
         if b_image.copied:
-            copy_band(b_image, B, b_truth, b_where, n, first, last - first,
+            copy_band(b_image, B, b_shown, b_indices, n, first, last - first,
                        last == sweep.swept, right, sums)  # fmt: skip
         else:
             b_first = (n * b_image.height + first * b_image.step) * b_image.row
@@ -194,11 +194,11 @@ def _share(t, given):
                     a, b = ahead(source, a_here + s[S_A]), ahead(right, b_here + s[S_B])
                     call_at(strip, (s, k1, a, b, bias, ahead(rows_of_c, c)))
             if sweep.finish == WINOGRAD:
-                finish_winograd(finish, q, n, rows_of_c, bias, out, where)
+                finish_winograd(finish, q, n, rows_of_c, bias, out, indices)
         if sweep.finish == SPREAD:
             spread(finish, last - first, first, n, rows_of_c, out)
         elif sweep.finish == POOL:
-            pool(finish, last - first, first, n, rows_of_c, out, where)
+            pool(finish, last - first, first, n, rows_of_c, out, indices)
 
 
 @functools.cache

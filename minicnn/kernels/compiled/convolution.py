@@ -25,11 +25,11 @@ from minicnn.kernels.compiled.contraction import (
     Sweep,
 )
 from minicnn.kernels.compiled.pooling import is_block_pool
-from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
+from minicnn.kernels.compiled.sweeps import Operand, data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.composed import completed
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 from minicnn.runtime import memory
 
 __all__ = ["by_winograd", "conv2d", "conv2d_max_pool2d", "pools_in_place", "run_wide"]
@@ -43,7 +43,7 @@ def _convolution_plan(
     finish: int, shape: Finish, as_is: bool, count: int,
 ) -> tuple[sweeps.Plan, sweeps.Packing]:  # fmt: skip
     """Return the sweep over output rows: tiles of pixels by filters."""
-    mine, of_group = channels // g.groups, filters // g.groups
+    group_channels, group_filters = channels // g.groups, filters // g.groups
     copied = not as_is or any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
     span = (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1
     image = Image(
@@ -52,27 +52,29 @@ def _convolution_plan(
         rows=(g.kernel_height - 1) * g.dilation_height + 1, left=g.pad_left * channels,
         width=(span if copied else g.in_width) * channels,
     )  # fmt: skip
-    packing = sweeps.Packing(g.groups, g.kernel_height * g.kernel_width * mine, of_group, width)
+    depth = g.kernel_height * g.kernel_width * group_channels
+    packing = sweeps.Packing(g.groups, depth, group_filters, width)
     # A kernel row is one run of numbers in the image, unless dilation or groups cut it up.
     whole = g.dilation_width == 1 and g.groups == 1
     parts = 1 if whole else g.kernel_width
-    length = g.kernel_width * mine if whole else mine
+    length = g.kernel_width * group_channels if whole else group_channels
     strips = []
     for group in range(g.groups):
-        for first, vectors, lanes_left in sweeps.panels(of_group, width):
+        for first, vectors, lanes_left in sweeps.panels(group_filters, width):
             for pixel, rows in sweeps.cut(g.out_width):
                 for part in range(parts):
                     a = pixel * g.stride_width * channels + part * g.dilation_width * channels
                     strips.append(Strip(
                         rows=rows, vectors=vectors, tail=lanes_left,
-                        a=a + group * mine,
+                        a=a + group * group_channels,
                         b=packing.place(group, part * length, first),
-                        c=pixel * filters + group * of_group + first,
+                        c=pixel * filters + group * group_filters + first,
                         row=0, k1=g.kernel_height, k2=length,
                         start=start if part == 0 else FROM_C, clip=clip * (part == parts - 1),
                         bias=group * packing.padded + first,
                         a_row=g.stride_width * channels, a1=g.dilation_height * image.width, a2=1,
-                        b1=g.kernel_width * mine * packing.step, b2=packing.step, c_row=filters,
+                        b1=g.kernel_width * group_channels * packing.step, b2=packing.step,
+                        c_row=filters,
                     ))  # fmt: skip
     row = image.width * image.step * image.copied
     row += 0 if finish == PLAIN else g.out_width * filters
@@ -154,7 +156,7 @@ def _grouped(kernel: Array, groups: int) -> Array:
 
 
 def conv2d(
-    x: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
+    x: Operand, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
     """Return y (N,OH,OW,F), the bias added and ReLU applied if wanted."""
     if not has_tile(kernel.dtype) or g.is_one_product:
@@ -177,7 +179,7 @@ def conv2d(
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
         g, images, channels, filters, width, start, int(relu), PLAIN, sweeps.NO_FINISH,
-        not isinstance(x, Slopes), threads(),
+        not isinstance(x, MaskedGradient), threads(),
     )  # fmt: skip
     starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
     sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, c=y)
@@ -185,8 +187,8 @@ def conv2d(
 
 
 def by_winograd(
-    x: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None, relu: bool, out: Array,
-    pool: Geometry | None = None, where: Array | None = None,
+    x: Operand, kernel: Array, g: Geometry, bias: Array | None, relu: bool, out: Array,
+    pool: Geometry | None = None, indices: Array | None = None,
 ) -> bool:  # fmt: skip
     """Return whether Winograd's way suits a layer; if so, its result is in `out`."""
     found = kernel.dtype == np.float32 and winograd_plan(
@@ -195,12 +197,12 @@ def by_winograd(
     )  # fmt: skip
     if found:
         plan, packing = found
-        sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=out, where=where)
+        sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=out, indices=indices)
     return bool(found)
 
 
 def run_wide(
-    x: Array | Slopes, kernel: Array, block: wide.Block, bias: Array | None, relu: bool, out: Array
+    x: Operand, kernel: Array, block: wide.Block, bias: Array | None, relu: bool, out: Array
 ) -> Array:
     """Compute a thin layer as a wide one, block by block, and return `out`."""
     width = lanes(kernel.dtype)
@@ -232,9 +234,9 @@ def conv2d_max_pool2d(
     images, channels, filters = len(x), x.shape[3], kernel.shape[3]
     width = lanes(x.dtype)
     shape = (images, pool.out_height, pool.out_width, filters)
-    y, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
-    if by_winograd(x, kernel, g, bias, relu, y, pool, where):
-        return y, where
+    y, indices = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
+    if by_winograd(x, kernel, g, bias, relu, y, pool, indices):
+        return y, indices
     finish = Finish(
         pool.out_height, pool.out_width, filters, pool.kernel_height, pool.kernel_width, 0, 0,
         g.out_width, width,
@@ -244,5 +246,5 @@ def conv2d_max_pool2d(
         g, images, channels, filters, width, start, int(relu), POOL, finish, True, threads()
     )
     starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
-    sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, out=y, where=where)
-    return y, where
+    sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, out=y, indices=indices)
+    return y, indices

@@ -19,10 +19,9 @@ from minicnn.kernels.compiled import sweeps, wide
 from minicnn.kernels.compiled.bands import Image
 from minicnn.kernels.compiled.contraction import FROM_BIAS, FROM_C, FROM_ZERO, PLAIN, Strip, Sweep
 from minicnn.kernels.compiled.convolution import by_winograd, run_wide
-from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
+from minicnn.kernels.compiled.sweeps import Operand, data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.composed import completed
-from minicnn.kernels.slopes import Slopes
 from minicnn.runtime import memory
 
 __all__ = ["conv2d_input_gradient"]
@@ -63,7 +62,7 @@ def _input_gradient_plan(
     count: int,
 ) -> tuple[sweeps.Plan, sweeps.Packing, tuple[tuple[slice, slice], ...]]:  # fmt: skip
     """Return the sweep over rows of dy, its packing, and the taps of each class in packed order."""
-    mine, of_group = channels // g.groups, filters // g.groups
+    group_channels, group_filters = channels // g.groups, filters // g.groups
     reach_h = (g.kernel_height - 1) * g.dilation_height // g.stride_height
     reach_w = (g.kernel_width - 1) * g.dilation_width // g.stride_width
     first_q = g.pad_top // g.stride_height
@@ -81,18 +80,18 @@ def _input_gradient_plan(
         for v in _Residue.all(g.kernel_height, g.stride_height, g.dilation_height)
         for h in _Residue.all(g.kernel_width, g.stride_width, g.dilation_width)
     ]
-    depth = g.kernel_height * g.kernel_width * of_group
-    packing = sweeps.Packing(g.groups, depth, mine, width)
+    depth = g.kernel_height * g.kernel_width * group_filters
+    packing = sweeps.Packing(g.groups, depth, group_channels, width)
     whole = _dy_step(g.stride_width, g.dilation_width) == 1 and g.groups == 1
     strips, before = [], 0
     for v, h in classes:
         parts = 1 if whole else len(h.taps)
-        length = len(h.taps) * of_group if whole else of_group
+        length = len(h.taps) * group_filters if whole else group_filters
         w = (h.remainder - g.pad_left) % g.stride_width  # the first column of the class
         p = (w + g.pad_left) // g.stride_width
         pixels = -(-(g.in_width - w) // g.stride_width)
         for group in range(g.groups):
-            for first, vectors, lanes_left in sweeps.panels(mine, width):
+            for first, vectors, lanes_left in sweeps.panels(group_channels, width):
                 for pixel, rows in sweeps.cut(pixels):
                     # A class without taps is nothing but bias: one part, no products.
                     for part in range(max(parts, 1)):
@@ -101,19 +100,20 @@ def _input_gradient_plan(
                         a = (reach_h - v.furthest) * image.width + column * filters
                         strips.append(Strip(
                             rows=rows, vectors=vectors, tail=lanes_left,
-                            a=a + group * of_group,
+                            a=a + group * group_filters,
                             b=packing.place(group, before + part * length, first),
-                            c=(w + pixel * g.stride_width) * channels + group * mine + first,
+                            c=((w + pixel * g.stride_width) * g.groups + group) * group_channels
+                            + first,
                             row=v.remainder - g.pad_top + first_q * g.stride_height,
                             k1=len(v.taps) if h.taps else 0, k2=length,
                             start=start if part == 0 else FROM_C, clip=clip * (part >= parts - 1),
                             bias=group * packing.padded + first,
                             a_row=filters, a2=1,
                             a1=_dy_step(g.stride_height, g.dilation_height) * image.width,
-                            b1=len(h.taps) * of_group * packing.step, b2=packing.step,
+                            b1=len(h.taps) * group_filters * packing.step, b2=packing.step,
                             c_row=g.stride_width * channels,
                         ))  # fmt: skip
-        before += len(v.taps) * len(h.taps) * of_group
+        before += len(v.taps) * len(h.taps) * group_filters
     rows = sweeps.band(images, swept, image.width, 1, count)
     sweep = Sweep(
         images=images, swept=swept, band=rows,
@@ -141,11 +141,12 @@ def _slice(taps: tuple[int, ...]) -> slice:
 
 def _turned(kernel: Array, groups: int, taps: tuple[tuple[slice, slice], ...]) -> Array:
     """Return the matrices (groups,K,C/groups) of all classes, one below the other."""
-    mine, filters = kernel.shape[2:]
+    group_channels, filters = kernel.shape[2:]
     parts = []
     for rows, columns in taps:
-        part = kernel[rows][:, columns].reshape(-1, mine, groups, filters // groups)
-        parts.append(part.transpose(2, 0, 3, 1).reshape(groups, -1, mine))  # (G,T*U*F/G,C/G)
+        part = kernel[rows][:, columns].reshape(-1, group_channels, groups, filters // groups)
+        part = part.transpose(2, 0, 3, 1)  # (G,T*U,F/G,C/G)
+        parts.append(part.reshape(groups, -1, group_channels))
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
 
@@ -158,7 +159,7 @@ def _reversed(g: Geometry) -> Geometry:
 
 
 def conv2d_input_gradient(
-    dy: Array | Slopes, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
+    dy: Operand, kernel: Array, g: Geometry, bias: Array | None = None, relu: bool = False
 ) -> Array:
     """Return dx (N,H,W,C), with the bias and the ReLU of a transposed convolution if wanted."""
     if not has_tile(kernel.dtype) or g.is_one_product:

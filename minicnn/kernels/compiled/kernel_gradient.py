@@ -19,9 +19,9 @@ from minicnn.kernels.arrays import column_sums
 from minicnn.kernels.compiled import sweeps
 from minicnn.kernels.compiled.bands import MOST_SUMS, Image
 from minicnn.kernels.compiled.contraction import FROM_C, SUMS, Strip, Sweep
-from minicnn.kernels.compiled.sweeps import data_of, has_tile, threads
+from minicnn.kernels.compiled.sweeps import Operand, data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 
 __all__ = ["conv2d_kernel_gradient", "kernel_and_bias_gradient"]
 
@@ -38,12 +38,12 @@ def _kernel_gradient_plan(
     dy_as_is: bool, summed: str | None, count: int,
 ) -> tuple[sweeps.Plan, bool]:  # fmt: skip
     """Return the sweep over blocks of dy's rows, and whether the filters are the tile's rows."""
-    mine, of_group = channels // g.groups, filters // g.groups
+    group_channels, group_filters = channels // g.groups, filters // g.groups
     whole = g.dilation_width == 1 and g.groups == 1
     parts = 1 if whole else g.kernel_width
-    run_length = g.kernel_width * mine if whole else mine
+    run_length = g.kernel_width * group_channels if whole else group_channels
     # Vectors hold filters, or, where these are few, the image's numbers under the kernel.
-    swapped = _cost(of_group, run_length, width) < _cost(run_length, of_group, width)
+    swapped = _cost(group_filters, run_length, width) < _cost(run_length, group_filters, width)
     x_as_is, dy_as_is = x_as_is and summed != "x", dy_as_is and summed != "dy"
     copied = not x_as_is or any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
     span = (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1
@@ -60,7 +60,7 @@ def _kernel_gradient_plan(
     )  # fmt: skip
     image = image._replace(width=(span if image.copied else g.in_width) * channels)
     slopes = Image(
-        copied=int(not dy_as_is or (not swapped and of_group % width > 0)),
+        copied=int(not dy_as_is or (not swapped and group_filters % width > 0)),
         summed=int(summed == "dy"),
         height=g.out_height, row=g.out_width * filters, channels=filters,
         first=0, step=block, rows=block, left=0, width=g.out_width * filters,
@@ -73,18 +73,20 @@ def _kernel_gradient_plan(
     for group in range(g.groups):
         for i in range(g.kernel_height):
             for part in range(parts):
-                x_first = (i * g.dilation_height * image.width
-                           + part * g.dilation_width * channels + group * mine)  # fmt: skip
-                c_first = (i * g.kernel_width + part) * mine * filters
-                n_rows, n_lanes = (of_group, run_length) if swapped else (run_length, of_group)
+                column = (part * g.dilation_width * g.groups + group) * group_channels
+                x_first = i * g.dilation_height * image.width + column
+                c_first = (i * g.kernel_width + part) * group_channels * filters
+                n_rows, n_lanes = run_length, group_filters
+                if swapped:
+                    n_rows, n_lanes = n_lanes, n_rows
                 for first, vectors, lanes_left in sweeps.panels(n_lanes, width):
                     for r, rows in sweeps.cut(n_rows):
                         if swapped:
-                            a, b = group * of_group + r, x_first + first
-                            c = c_first + (group * of_group + r) * run_length + first
+                            a, b = group * group_filters + r, x_first + first
+                            c = c_first + (group * group_filters + r) * run_length + first
                         else:
-                            a, b = x_first + r, group * of_group + first
-                            c = c_first + r * filters + group * of_group + first
+                            a, b = x_first + r, group * group_filters + first
+                            c = c_first + r * filters + group * group_filters + first
                         strips.append(Strip(
                             rows=rows, vectors=vectors, tail=lanes_left, a=a, b=b, c=c, row=0,
                             k1=block, k2=g.out_width, start=FROM_C, clip=0, bias=0, a_row=1,
@@ -92,7 +94,7 @@ def _kernel_gradient_plan(
                         ))  # fmt: skip
     row = image.width * image.step * image.copied + slopes.width * block * slopes.copied
     rows = sweeps.band(images, swept, row, 1, count)
-    numbers = g.kernel_height * g.kernel_width * mine * filters
+    numbers = g.kernel_height * g.kernel_width * group_channels * filters
     summed_channels = max(channels, filters)
     a_image, b_image = (slopes, image) if swapped else (image, slopes)
     sweep = Sweep(
@@ -119,7 +121,7 @@ def _cost(rows: int, numbers: int, width: int) -> float:
     )
 
 
-def conv2d_kernel_gradient(x: Array | Slopes, dy: Array | Slopes, g: Geometry) -> Array:
+def conv2d_kernel_gradient(x: Operand, dy: Operand, g: Geometry) -> Array:
     """Return dk (KH,KW,C/groups,F); twice the same call gives the same bits."""
     return kernel_and_bias_gradient(x, dy, g, None)[0]
 
@@ -134,7 +136,7 @@ def _sees_all(g: Geometry) -> bool:
 
 
 def kernel_and_bias_gradient(
-    x: Array | Slopes, dy: Array | Slopes, g: Geometry, biased: str | None
+    x: Operand, dy: Operand, g: Geometry, biased: str | None
 ) -> tuple[Array, Array]:
     """Return dk and, from the same pass, the sums of the channels of `"dy"` or of `"x"`.
 
@@ -144,8 +146,8 @@ def kernel_and_bias_gradient(
     if not has_tile(dtype) or g.is_one_product:
         x, dy = sweeps.written(x), sweeps.written(dy)
     channels, filters = data_of(x).shape[3], data_of(dy).shape[3]
-    mine = channels // g.groups
-    shape = (g.kernel_height, g.kernel_width, mine, filters)
+    group_channels = channels // g.groups
+    shape = (g.kernel_height, g.kernel_width, group_channels, filters)
     if biased == "x" and not _sees_all(g):
         x = sweeps.written(x)
         of = data_of(x)
@@ -159,8 +161,8 @@ def kernel_and_bias_gradient(
         columns = data_of(dy).reshape(-1, filters)
         return (rows.T @ columns).reshape(shape), column_sums(of.reshape(-1, of.shape[3]))
     plan, swapped = _kernel_gradient_plan(
-        g, len(data_of(x)), channels, filters, lanes(dtype), not isinstance(x, Slopes),
-        not isinstance(dy, Slopes), biased, threads(),
+        g, len(data_of(x)), channels, filters, lanes(dtype), not isinstance(x, MaskedGradient),
+        not isinstance(dy, MaskedGradient), biased, threads(),
     )  # fmt: skip
     sums = sweeps.run(plan, *((dy, x) if swapped else (x, dy))).sum(axis=0)
     total = sums[: math.prod(shape)]
@@ -168,7 +170,7 @@ def kernel_and_bias_gradient(
     if not swapped:
         return total.reshape(shape), db
     if g.dilation_width == 1 and g.groups == 1:  # (KH,F,KW*C)
-        parts = total.reshape(g.kernel_height, filters, g.kernel_width, mine)
+        parts = total.reshape(g.kernel_height, filters, g.kernel_width, group_channels)
         return np.ascontiguousarray(parts.transpose(0, 2, 3, 1)), db
-    parts = total.reshape(g.kernel_height, g.kernel_width, filters, mine)
+    parts = total.reshape(g.kernel_height, g.kernel_width, filters, group_channels)
     return np.ascontiguousarray(parts.swapaxes(2, 3)), db

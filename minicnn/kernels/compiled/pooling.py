@@ -29,11 +29,11 @@ _compile = parallel(fastmath={"contract"})
 
 @_compile
 def _max_pool2d(row, given):
-    x, g, values, where = arguments(given)
+    x, g, values, indices = arguments(given)
     channels = x.shape[3]
     n, oh = row // g.out_height, row % g.out_height
     for ow in range(g.out_width):
-        largest, places = values[n, oh, ow], where[n, oh, ow]
+        largest, places = values[n, oh, ow], indices[n, oh, ow]
         largest[:] = -np.inf
         places[:] = -1
         for i in range(g.kernel_height):
@@ -58,13 +58,13 @@ def _max_pool2d(row, given):
 
 @_compile
 def _scatter(n, given):
-    dy, where, dx = arguments(given)
+    dy, indices, dx = arguments(given)
     # Windows may overlap, so an image's sums belong to one thread as a whole.
     _, height, width, channels = dy.shape
     dx[n] = 0
     for oh in range(height):
         for ow in range(width):
-            slopes, places = dy[n, oh, ow], where[n, oh, ow]
+            slopes, places = dy[n, oh, ow], indices[n, oh, ow]
             for c in range(channels):
                 if places[c] >= 0:
                     dx[n, places[c], c] += slopes[c]
@@ -73,10 +73,10 @@ def _scatter(n, given):
 @_compile
 def _max_pool_blocks(row, given):
     """The max-pool of 2x2 windows side by side, the usual one, with its four steps written out."""
-    x, g, values, where = arguments(given)
+    x, g, values, indices = arguments(given)
     _, out_height, out_width, channels = values.shape
     line = g.in_width * channels
-    pixels, largest, places = pointer(x), pointer(values), pointer(where)
+    pixels, largest, places = pointer(x), pointer(values), pointer(indices)
     n, oh = row // out_height, row % out_height
     for ow in range(out_width):
         o = (row * out_width + ow) * channels
@@ -98,10 +98,10 @@ def _max_pool_blocks(row, given):
 @_compile
 def _scatter_blocks(row, given):
     """The same pool's gradient: each pixel belongs to one window, so no sums are needed."""
-    dy, where, g, dx = arguments(given)
+    dy, indices, g, dx = arguments(given)
     _, out_height, out_width, channels = dy.shape
     line = g.in_width * channels
-    slopes, places, pixels = pointer(dy), pointer(where), pointer(dx)
+    slopes, places, pixels = pointer(dy), pointer(indices), pointer(dx)
     n, h = row // g.in_height, row % g.in_height
     first, windows = row * line, out_width if h < 2 * out_height else 0
     for ow in range(windows):
@@ -117,11 +117,11 @@ def _scatter_blocks(row, given):
 
 @_compile
 def _gather(row, given):
-    x, where, y = arguments(given)
+    x, indices, y = arguments(given)
     _, height, width, channels = y.shape
     n, oh = row // height, row % height
     for ow in range(width):
-        found, places = y[n, oh, ow], where[n, oh, ow]
+        found, places = y[n, oh, ow], indices[n, oh, ow]
         for c in range(channels):
             found[c] = x[n, places[c], c] if places[c] >= 0 else 0
 
@@ -206,29 +206,29 @@ def is_block_pool(g: Geometry) -> bool:
 def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     """Return the largest value of each window (N,OH,OW,C), and h*W + w of the first such."""
     shape = (len(x), g.out_height, g.out_width, x.shape[3])
-    values, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
+    values, indices = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
     function = _max_pool_blocks if is_block_pool(g) else _max_pool2d
-    function(len(x) * g.out_height, np.ascontiguousarray(x), g, values, where)
-    return values, where
+    function(len(x) * g.out_height, np.ascontiguousarray(x), g, values, indices)
+    return values, indices
 
 
-def scatter(dy: Array, where: Array, g: Geometry) -> Array:
-    """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere."""
+def scatter(dy: Array, indices: Array, g: Geometry) -> Array:
+    """Return dx (N,H,W,C): each value added at the place that `indices` names; -1 is nowhere."""
     if is_block_pool(g):
         dx = memory.empty((len(dy), g.in_height, g.in_width, dy.shape[3]), dy.dtype)
-        gradient = np.ascontiguousarray(dy), np.ascontiguousarray(where)
+        gradient = np.ascontiguousarray(dy), np.ascontiguousarray(indices)
         _scatter_blocks(len(dy) * g.in_height, *gradient, g, dx)
         return dx
     dx = memory.empty((len(dy), g.in_height * g.in_width, dy.shape[3]), dy.dtype)
-    _scatter(len(dy), np.ascontiguousarray(dy), np.ascontiguousarray(where), dx)
+    _scatter(len(dy), np.ascontiguousarray(dy), np.ascontiguousarray(indices), dx)
     return dx.reshape(len(dy), g.in_height, g.in_width, dy.shape[3])
 
 
-def gather(x: Array, where: Array, g: Geometry) -> Array:
-    """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
-    y = memory.empty(where.shape, x.dtype)
+def gather(x: Array, indices: Array, g: Geometry) -> Array:
+    """Return y (N,OH,OW,C): the values of x at the places that `indices` names; -1 gives zero."""
+    y = memory.empty(indices.shape, x.dtype)
     flat = np.ascontiguousarray(x).reshape(len(x), g.in_height * g.in_width, x.shape[3])
-    _gather(math.prod(y.shape[:2]), flat, np.ascontiguousarray(where), y)
+    _gather(math.prod(y.shape[:2]), flat, np.ascontiguousarray(indices), y)
     return y
 
 

@@ -15,35 +15,37 @@ from minicnn.geometry import Geometry
 from minicnn.kernels.compiled import contraction, pooling
 from minicnn.kernels.compiled.bands import Finish, Image
 from minicnn.kernels.compiled.contraction import SIZES, Strip, Sweep
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 from minicnn.runtime import memory
 
 Array = NDArray[Any]
+#: An image, or a gradient that is written out band by band.
+Operand = Array | MaskedGradient
 
 #: Bytes that a thread's band of an image may take: about half of a small second-level cache.
 BAND_BYTES = 1 << 18
 
 
-def written(x: Array | Slopes) -> Array:
+def written(x: Operand) -> Array:
     """Return a gradient written out."""
-    if not isinstance(x, Slopes):
+    if not isinstance(x, MaskedGradient):
         return x
-    data = x.data
-    if x.truth is not None:
-        data = np.multiply(data, x.truth > 0, out=memory.empty(data.shape, data.dtype))
-    if x.where is None or x.pool is None:
+    data = x.dy
+    if x.relu_output is not None:
+        data = np.multiply(data, x.relu_output > 0, out=memory.empty(data.shape, data.dtype))
+    if x.indices is None or x.pool is None:
         return data
-    return pooling.scatter(data, x.where, x.pool)
+    return pooling.scatter(data, x.indices, x.pool)
 
 
-def ready(x: Slopes, g: Geometry) -> Array | Slopes:
+def ready(x: MaskedGradient, g: Geometry) -> Operand:
     """Return a gradient as the maps of this geometry use it: written out, if they would do so."""
-    return written(x) if g.is_one_product or not has_tile(x.data.dtype) else x
+    return written(x) if g.is_one_product or not has_tile(x.dy.dtype) else x
 
 
-def data_of(x: Array | Slopes) -> Array:
+def data_of(x: Operand) -> Array:
     """Return the numbers of an operand, whose shape tells its size."""
-    return x.data if isinstance(x, Slopes) else x
+    return x.dy if isinstance(x, MaskedGradient) else x
 
 
 def has_tile(dtype: Any) -> bool:
@@ -200,35 +202,35 @@ def _described(image: Image, masked: bool, pool: Geometry | None) -> Image:
     )
 
 
-def describe(image: Image, x: Array | Slopes) -> Image:
+def describe(image: Image, x: Operand) -> Image:
     """Return the image description for a gradient that still has to be written out."""
-    if not isinstance(x, Slopes):
+    if not isinstance(x, MaskedGradient):
         return image
-    return _described(image, x.truth is not None, x.pool)
+    return _described(image, x.relu_output is not None, x.pool)
 
 
 _nothing = {np.dtype(t): np.zeros(0, t) for t in ("float32", "float64", "int32")}
 _nowhere = _nothing[np.dtype(np.int32)]
 
 
-def _operand(x: Array | Slopes) -> tuple[Array, Array, Array]:
-    """Return the arrays (data, truth, where) of an image or of a gradient, flat."""
-    if not isinstance(x, Slopes):
+def _operand(x: Operand) -> tuple[Array, Array, Array]:
+    """Return the arrays (data, relu_output, indices) of an image or of a gradient, flat."""
+    if not isinstance(x, MaskedGradient):
         data = np.ascontiguousarray(x).reshape(-1)
         return data, _nothing[data.dtype], _nowhere
-    data = np.ascontiguousarray(x.data).reshape(-1)
-    truth = _nothing[data.dtype] if x.truth is None else np.ascontiguousarray(x.truth).reshape(-1)
-    return data, truth, _nowhere if x.where is None else x.where.reshape(-1)
+    data, shown = np.ascontiguousarray(x.dy).reshape(-1), x.relu_output
+    shown = _nothing[data.dtype] if shown is None else np.ascontiguousarray(shown).reshape(-1)
+    return data, shown, _nowhere if x.indices is None else x.indices.reshape(-1)
 
 
 def run(
     plan: Plan,
-    a: Array | Slopes,
-    b: Array | Slopes,
+    a: Operand,
+    b: Operand,
     bias: Array | None = None,
     c: Array | None = None,
     out: Array | None = None,
-    where: Array | None = None,
+    indices: Array | None = None,
 ) -> Array:
     """Run a plan and return the threads' scratch rows of C.
 
@@ -239,7 +241,7 @@ def run(
         bias: what sums start from, filled up to whole vectors.
         c: the result, where it is not made from scratch rows.
         out: the result that is.
-        where: the places of the maxima, for a max-pool.
+        indices: the places of the maxima, for a max-pool.
     """  # fmt: skip
     left, right = _operand(a), _operand(b)
     dtype = left[0].dtype
@@ -252,6 +254,6 @@ def run(
         describe(plan.b_image, b), *right, nothing if bias is None else np.ascontiguousarray(bias),
         nothing if c is None else c.reshape(-1),
         plan.finish, nothing if out is None else out.reshape(-1),
-        _nowhere if where is None else where.reshape(-1), scratch,
+        _nowhere if indices is None else indices.reshape(-1), scratch,
     )  # fmt: skip
     return scratch[:, before_c:]

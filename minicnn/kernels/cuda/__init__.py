@@ -21,9 +21,8 @@ transfer.py           the way to the card, and copies beside the work
 graph.py              work that is recorded once and started again as a whole
 faults.py             a card without room, or gone
 plain.py              the launches of conv2d.cu
-slopes.py             gradients before a ReLU and a max-pool
-convolution.py pooling.py normalization.py training.py softmax.py indexing.py joining.py
-elementwise.py        the functions
+masked_gradient.py    gradients before a ReLU and a max-pool
+convolution.py pooling.py normalization.py training.py softmax.py arrays.py   the functions
 
 No thread writes where another one does, and sums over blocks are added in a fixed order, so two
 runs give the same bits. All arrays are CuPy's; CuPy is imported by the first call.
@@ -36,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.geometry import Geometry
+from minicnn.kernels.cuda.arrays import add_at, erf, joined
 from minicnn.kernels.cuda.convolution import (
     conv2d,
     conv2d_input_gradient,
@@ -44,11 +44,9 @@ from minicnn.kernels.cuda.convolution import (
     kernel_and_bias_gradient,
     matmul,
 )
-from minicnn.kernels.cuda.elementwise import erf
 from minicnn.kernels.cuda.faults import give_back_memory, is_lost, no_room
 from minicnn.kernels.cuda.graph import Recorded
-from minicnn.kernels.cuda.indexing import add_at
-from minicnn.kernels.cuda.joining import joined
+from minicnn.kernels.cuda.masked_gradient import ready
 from minicnn.kernels.cuda.normalization import (
     batch_normalization,
     batch_normalization_gradient,
@@ -67,7 +65,6 @@ from minicnn.kernels.cuda.pooling import (
     scatter,
 )
 from minicnn.kernels.cuda.probe import usable
-from minicnn.kernels.cuda.slopes import ready
 from minicnn.kernels.cuda.softmax import crossentropy, softmax, softmax_gradient
 from minicnn.kernels.cuda.tiles import own_products, precision, set_precision, use_precision
 from minicnn.kernels.cuda.training import adam, squared_error

@@ -15,8 +15,8 @@ extern "C" __global__ void conv2d(
   offset at = own_number();
   if (at >= count) return;
   Place out = place_of(at, g.out_height, g.out_width, filters);
-  int f = out.c, mine = channels / g.groups;
-  int first = f / (filters / g.groups) * mine;  // the first channel of this filter's group
+  int f = out.c, group_channels = channels / g.groups;
+  int first = f / (filters / g.groups) * group_channels;  // of the channels that f sees
   real sum = bias == 0 ? 0 : bias[f];
   for (int i = 0; i < g.kernel_height; ++i) {
     int h = out.h * g.stride_height - g.pad_top + i * g.dilation_height;
@@ -24,8 +24,8 @@ extern "C" __global__ void conv2d(
       int w = out.w * g.stride_width - g.pad_left + j * g.dilation_width;
       if (!inside(h, w, g.in_height, g.in_width)) continue;
       const real* pixel = x + at_pixel(out.n, h, w, g.in_height, g.in_width) * channels + first;
-      const real* weight = kernel + (offset)(i * g.kernel_width + j) * mine * filters + f;
-      for (int c = 0; c < mine; ++c) sum += pixel[c] * weight[(offset)c * filters];
+      const real* weight = kernel + (offset)(i * g.kernel_width + j) * group_channels * filters + f;
+      for (int c = 0; c < group_channels; ++c) sum += pixel[c] * weight[(offset)c * filters];
     }
   }
   y[at] = relu && sum < 0 ? 0 : sum;
@@ -39,8 +39,8 @@ extern "C" __global__ void conv2d_input_gradient(
   offset at = own_number();
   if (at >= count) return;
   Place in = place_of(at, g.in_height, g.in_width, channels);
-  int mine = channels / g.groups, of_group = filters / g.groups;
-  int first = in.c / mine * of_group;  // the first filter of this channel's group
+  int group_channels = channels / g.groups, group_filters = filters / g.groups;
+  int first = in.c / group_channels * group_filters;  // of the filters that see the channel
   real sum = bias == 0 ? 0 : bias[in.c];
   for (int i = 0; i < g.kernel_height; ++i) {
     int oh = output_over(in.h, i, g.out_height, g.stride_height, g.pad_top, g.dilation_height);
@@ -50,9 +50,9 @@ extern "C" __global__ void conv2d_input_gradient(
       if (ow < 0) continue;
       offset pixel = at_pixel(in.n, oh, ow, g.out_height, g.out_width);
       const real* slope = dy + pixel * filters + first;
-      offset row = (offset)(i * g.kernel_width + j) * mine + in.c % mine;
+      offset row = (offset)(i * g.kernel_width + j) * group_channels + in.c % group_channels;
       const real* weight = kernel + row * filters + first;
-      for (int f = 0; f < of_group; ++f) sum += slope[f] * weight[f];
+      for (int f = 0; f < group_filters; ++f) sum += slope[f] * weight[f];
     }
   }
   dx[at] = relu && sum < 0 ? 0 : sum;
@@ -66,12 +66,13 @@ extern "C" __global__ void conv2d_kernel_gradient(
     int channels, int filters, Geometry g) {
   offset at = own_number();
   if (at >= count) return;
-  int mine = channels / g.groups;
-  offset elements = (offset)g.kernel_height * g.kernel_width * mine * filters;
+  int group_channels = channels / g.groups;
+  offset elements = (offset)g.kernel_height * g.kernel_width * group_channels * filters;
   offset part = at / elements, element = at % elements;
-  Place tap = place_of(element, g.kernel_width, mine, filters);  // n, h, w, c are i, j, c, f
+  // Its n, h, w, c are i, j, c, f.
+  Place tap = place_of(element, g.kernel_width, group_channels, filters);
   int i = tap.n, j = tap.h, f = tap.c;
-  int c = f / (filters / g.groups) * mine + tap.w;
+  int c = f / (filters / g.groups) * group_channels + tap.w;
   offset last = (part + 1) * length < pixels ? (part + 1) * length : pixels;
   real sum = 0;
   for (offset pixel = part * length; pixel < last; ++pixel) {

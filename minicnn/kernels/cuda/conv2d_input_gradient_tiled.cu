@@ -30,17 +30,17 @@ __device__ __forceinline__ Residue residue_of(
 // filters are neighbours in memory.
 struct TurnedKernel {
   const real* first;  // of this group's filters
-  int mine, filters, of_group, width, columns;
+  int group_channels, filters, group_filters, width, columns;
   Residue down, across;
 
   typedef int Line;
   __device__ __forceinline__ Line line(int column) const { return column; }
   __device__ __forceinline__ Vector<RIGHT_VECTOR> read(int c, int k) const {
-    int tap = k / of_group, f = k % of_group;
+    int tap = k / group_filters, f = k % group_filters;
     if (c < columns && tap < down.taps * across.taps) {
       int i = down.tap + tap / across.taps * down.step;
       int j = across.tap + tap % across.taps * across.step;
-      offset row = (offset)(i * width + j) * mine + c;
+      offset row = (offset)(i * width + j) * group_channels + c;
       return *(const Vector<RIGHT_VECTOR>*)(first + row * filters + f);
     }
     Vector<RIGHT_VECTOR> zeros = {};
@@ -53,7 +53,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv2d_input_gradient_tile
     const real* __restrict__ dy, const real* __restrict__ kernel, const real* __restrict__ bias,
     real* __restrict__ dx, int images, int channels, int filters, int relu, Geometry g) {
   __shared__ Tiles tiles;
-  int mine = channels / g.groups, of_group = filters / g.groups, group = blockIdx.z % g.groups;
+  int group_channels = channels / g.groups, group_filters = filters / g.groups;
+  int group = blockIdx.z % g.groups;
   int residue = blockIdx.z / g.groups;
   Residue down = residue_of(residue / g.stride_width, g.in_height, g.kernel_height, g.stride_height,
                             g.pad_top, g.dilation_height);
@@ -63,16 +64,18 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv2d_input_gradient_tile
   offset row = (offset)blockIdx.x * TILE_ROWS;
   if (row >= pixels) return;  // the whole block: classes differ in size by a row or a column
   Windows windows = {
-      dy, g.out_height, g.out_width, filters, group * of_group, of_group, down.taps, across.taps,
+      dy, g.out_height, g.out_width, filters, group * group_filters, group_filters, down.taps,
+      across.taps,
       -down.back, -across.back, down.inputs, across.inputs, down.start, across.start, 1, 1, pixels};
   TurnedKernel weights = {
-      kernel + group * of_group, mine, filters, of_group, g.kernel_width, mine, down, across};
+      kernel + group * group_filters, group_channels, filters, group_filters, g.kernel_width,
+      group_channels, down, across};
   int column = blockIdx.y * TILE_COLUMNS;
   Courier<Windows, TILE_ROWS, LEFT_VECTOR, true> left(windows, row);
   Courier<TurnedKernel, TILE_COLUMNS, RIGHT_VECTOR, true> right(weights, column);
-  Sums sums(bias == 0 ? 0 : bias + group * mine, column, mine);
-  contract(tiles, left, right, down.taps * across.taps * of_group, sums);
-  Results results = {dx + group * mine, channels, mine, relu};
+  Sums sums(bias == 0 ? 0 : bias + group * group_channels, column, group_channels);
+  contract(tiles, left, right, down.taps * across.taps * group_filters, sums);
+  Results results = {dx + group * group_channels, channels, group_channels, relu};
   sums.hand_out([&](int r, int c, const Vector<Sums::RUN>& run) {
     if (row + r >= pixels) return;
     Place place = place_of(row + r, down.inputs, across.inputs, 1);

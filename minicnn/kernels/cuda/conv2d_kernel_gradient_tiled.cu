@@ -6,7 +6,7 @@
 struct Taps {
   const real* x;
   Geometry g;
-  int channels, first, mine;
+  int channels, first, group_channels;
   offset begin, end;  // the outputs of this part
 
   struct Line {
@@ -14,7 +14,8 @@ struct Taps {
   };
 
   __device__ __forceinline__ Line line(int row) const {
-    Place tap = place_of(row, g.kernel_height, g.kernel_width, mine);  // h, w, c are i, j, c
+    // Its h, w, c are i, j, c.
+    Place tap = place_of(row, g.kernel_height, g.kernel_width, group_channels);
     Line found = {tap.h * g.dilation_height - g.pad_top, tap.w * g.dilation_width - g.pad_left,
                   tap.n == 0 ? first + tap.c : -1};
     return found;
@@ -41,18 +42,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) conv2d_kernel_gradient_til
     const real* __restrict__ x, const real* __restrict__ dy, real* __restrict__ parts,
     offset pixels, offset length, int channels, int filters, Geometry g) {
   __shared__ Tiles tiles;
-  int mine = channels / g.groups, of_group = filters / g.groups, group = blockIdx.z % g.groups;
-  int part = blockIdx.z / g.groups, rows = g.kernel_height * g.kernel_width * mine;
+  int group_channels = channels / g.groups, group_filters = filters / g.groups;
+  int group = blockIdx.z % g.groups;
+  int part = blockIdx.z / g.groups, rows = g.kernel_height * g.kernel_width * group_channels;
   offset begin = part * length, end = begin + length < pixels ? begin + length : pixels;
-  Taps taps = {x, g, channels, group * mine, mine, begin, end};
-  Rows slopes = {dy + begin * filters + group * of_group, filters, of_group, end - begin};
+  Taps taps = {x, g, channels, group * group_channels, group_channels, begin, end};
+  Rows slopes = {dy + begin * filters + group * group_filters, filters, group_filters, end - begin};
   int row = blockIdx.x * TILE_ROWS, column = blockIdx.y * TILE_COLUMNS;
   Courier<Taps, TILE_ROWS, LEFT_VECTOR, false> left(taps, row);
   Courier<Rows, TILE_COLUMNS, RIGHT_VECTOR, false> right(slopes, column);
-  Sums sums(0, column, of_group);
+  Sums sums(0, column, group_filters);
   contract(tiles, left, right, (int)(end - begin), sums);
-  real* first = parts + (offset)part * rows * filters + group * of_group;
-  Results results = {first, filters, of_group, 0};
+  real* first = parts + (offset)part * rows * filters + group * group_filters;
+  Results results = {first, filters, group_filters, 0};
   sums.hand_out([&](int r, int c, const Vector<Sums::RUN>& run) {
     if (row + r < rows) results.write(row + r, column + c, run);
   });

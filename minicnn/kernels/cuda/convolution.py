@@ -17,8 +17,8 @@ import numpy as np
 from minicnn.geometry import Geometry
 from minicnn.kernels.cuda import plain
 from minicnn.kernels.cuda.device import Array, Program, card, checked, cupy, empty, program, zeros
+from minicnn.kernels.cuda.masked_gradient import in_full, sums_of
 from minicnn.kernels.cuda.pooling import large, max_pool2d, small
-from minicnn.kernels.cuda.slopes import in_full, sums_of
 from minicnn.kernels.cuda.tiles import MOST_BLOCKS, Tile, choose, precision, products_are_own
 
 __all__ = [

@@ -197,7 +197,7 @@ def checked(where: str, /, **operands: tuple[Array | None, Sequence[int]]) -> li
 
     Args:
         where: the caller's name, for messages.
-        operands: each array with its shape; `where` holds int32, the others one type of floats.
+        operands: each array with its shape; `indices` hold int32, the others one type of floats.
 
     Raises:
         ArgumentError: an array is not CuPy's, or its type does not fit.
@@ -226,7 +226,7 @@ def checked(where: str, /, **operands: tuple[Array | None, Sequence[int]]) -> li
 
 
 def _check_type(where: str, name: str, array: Array, kinds: dict[str, np.dtype[Any]]) -> None:
-    if name == "where":
+    if name == "indices":
         if array.dtype != np.int32:
             raise ArgumentError(f"{where}: {name} has dtype {array.dtype}, but it must be int32.")
         return

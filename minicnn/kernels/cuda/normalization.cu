@@ -157,11 +157,11 @@ extern "C" __global__ void normalize_gradient(
 }
 
 // The sum of each channel over the rows of each chunk; add_parts in conv2d.cu adds the chunks.
-// Where truth or where is given, a number counts where truth is positive, or where is a place;
+// Where relu_output or indices are given, a number counts where it is positive, or they are places;
 // what counts is written to `counted`, if that is given, with zeros in between.
 extern "C" __global__ void __launch_bounds__(THREADS) column_sums(
-    const real* x, const real* truth, const int* where, real* counted, real* parts, offset rows,
-    offset length, int channels) {
+    const real* x, const real* relu_output, const int* indices, real* counted, real* parts,
+    offset rows, offset length, int channels) {
   __shared__ real room[THREADS];
   int c = blockIdx.x * blockDim.x + threadIdx.x;
   offset first = blockIdx.y * length, last = first + length < rows ? first + length : rows;
@@ -169,7 +169,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) column_sums(
   if (c < channels)
     for (offset row = first + threadIdx.y; row < last; row += blockDim.y) {
       offset at = row * channels + c;
-      bool counts = (truth == 0 || truth[at] > 0) && (where == 0 || where[at] >= 0);
+      bool counts = (relu_output == 0 || relu_output[at] > 0) &&
+          (indices == 0 || indices[at] >= 0);
       real value = counts ? x[at] : 0;
       if (counted != 0) counted[at] = value;
       sum += value;

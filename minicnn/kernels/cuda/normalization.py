@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from minicnn.kernels.cuda.device import THREADS, Array, Program, checked, empty, program
+from minicnn.kernels.cuda.device import THREADS, Array, Program, checked, empty, program, zeros
+from minicnn.kernels.cuda.plain import added
 
 __all__ = ["batch_normalization", "batch_normalization_gradient", "column_sums",
            "move_statistics", "normalize_by"]  # fmt: skip
@@ -44,29 +45,27 @@ class _Chunks:
 
 
 def column_sums(
-    x: Array, truth: Array | None = None, where: Array | None = None, counted: Array | None = None
+    x: Array,
+    relu_output: Array | None = None,
+    indices: Array | None = None,
+    counted: Array | None = None,
 ) -> Array:
     """Return the sum of each channel of x (...,C) over everything else: (C,).
 
     Args:
         x: (...,C).
-        truth: where given, in x's shape, a number counts where this is positive.
-        where: likewise, int32, a number counts where this is no less than 0.
+        relu_output: where given, in x's shape, a number counts where this is positive.
+        indices: likewise, int32, a number counts where this is no less than 0.
         counted: where given, in x's shape, gets the numbers that count, and zeros.
     """
-    given = {"x": x, "truth": truth, "where": where, "counted": counted}
+    given = {"x": x, "relu_output": relu_output, "indices": indices, "counted": counted}
     arrays = checked("column_sums", **{name: (a, x.shape) for name, a in given.items()})
-    total = empty("column_sums", x.shape[-1:], x.dtype)
     if x.size == 0:
-        total.fill(0)
-        return total
+        return zeros("column_sums", x.shape[-1:], x.dtype)
     chunks = _Chunks(x)
-    parts = total if chunks.count == 1 else empty("column_sums", chunks.shape, x.dtype)
+    parts = empty("column_sums", chunks.shape, x.dtype)
     chunks.over_chunks("column_sums", *arrays, parts)
-    if chunks.count > 1:
-        kernels, size = program("conv2d", parts), total.size
-        kernels.over("add_parts", size, parts, total, kernels.offset(size), chunks.count)
-    return total
+    return added("column_sums", parts)
 
 
 def batch_normalization(

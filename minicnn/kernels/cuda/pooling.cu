@@ -4,7 +4,8 @@
 // infinity, a window that lies wholly on it gives `nothing`, which is that, and -1; a NaN is larger
 // than every number.
 extern "C" __global__ void max_pool2d(
-    const real* x, real* values, int* where, offset count, int channels, real nothing, Geometry g) {
+    const real* x, real* values, int* indices, offset count, int channels, real nothing,
+    Geometry g) {
   offset at = own_number();
   if (at >= count) return;
   Place out = place_of(at, g.out_height, g.out_width, channels);
@@ -24,14 +25,14 @@ extern "C" __global__ void max_pool2d(
     }
   }
   values[at] = largest;
-  where[at] = found;
+  indices[at] = found;
 }
 
-// Each input looks at the windows that contain it, and takes what is meant for it: `where` holds
+// Each input looks at the windows that contain it, and takes what is meant for it: `indices` holds
 // places inside each output's own window, as max_pool2d finds them. Where truth is given, an
 // output's gradient counts where that is positive.
 extern "C" __global__ void scatter(
-    const real* dy, const real* truth, const int* where, real* dx, offset count, int channels,
+    const real* dy, const real* truth, const int* indices, real* dx, offset count, int channels,
     Geometry g) {
   offset at = own_number();
   if (at >= count) return;
@@ -45,20 +46,20 @@ extern "C" __global__ void scatter(
       int ow = output_over(in.w, j, g.out_width, g.stride_width, g.pad_left, g.dilation_width);
       if (ow < 0) continue;
       offset from = at_pixel(in.n, oh, ow, g.out_height, g.out_width) * channels + in.c;
-      if (where[from] == place && (truth == 0 || truth[from] > 0)) sum += dy[from];
+      if (indices[from] == place && (truth == 0 || truth[from] > 0)) sum += dy[from];
     }
   }
   dx[at] = sum;
 }
 
-// The value at the place that `where` names; -1 gives zero.
+// The value at the place that `indices` names; -1 gives zero.
 extern "C" __global__ void gather(
-    const real* x, const int* where, real* y, offset count, int channels, Geometry g) {
+    const real* x, const int* indices, real* y, offset count, int channels, Geometry g) {
   offset at = own_number();
   if (at >= count) return;
   Place out = place_of(at, g.out_height, g.out_width, channels);
   offset image = (offset)out.n * g.in_height * g.in_width;
-  int place = where[at];
+  int place = indices[at];
   y[at] = place < 0 ? 0 : x[(image + place) * channels + out.c];
 }
 

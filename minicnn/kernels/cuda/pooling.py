@@ -13,7 +13,7 @@ from minicnn.kernels.cuda.device import Array, checked, cupy, empty, kept, progr
 from minicnn.kernels.cuda.transfer import to_gpu
 
 __all__ = ["average_pool2d", "average_pool2d_gradient", "gather", "large", "max_pool2d",
-           "relu_gradient", "resize2d", "resize2d_gradient", "scatter", "scatter_where",
+           "relu_gradient", "resize2d", "resize2d_gradient", "scatter", "scatter_masked",
            "small"]  # fmt: skip
 
 #: Tables for resizing, two for each pair of sizes, that are kept on the GPU.
@@ -43,44 +43,45 @@ def max_pool2d(x: Array, g: Geometry) -> tuple[Array, Array]:
     images, channels = _ends(x)
     (x,) = checked("max_pool2d", x=(x, large(images, g, channels)))
     values = empty("max_pool2d", small(images, g, channels), x.dtype)
-    where = empty("max_pool2d", values.shape, np.int32)
+    indices = empty("max_pool2d", values.shape, np.int32)
     kernels = program("pooling", x, values)
     count, nothing = kernels.offset(values.size), kernels.number(-np.inf)
-    kernels.over("max_pool2d", values.size, x, values, where, count, channels, nothing, g)
-    return values, where
+    kernels.over("max_pool2d", values.size, x, values, indices, count, channels, nothing, g)
+    return values, indices
 
 
-def scatter(dy: Array, where: Array, g: Geometry) -> Array:
-    """Return dx (N,H,W,C): each value added at the place that `where` names; -1 is nowhere.
+def scatter(dy: Array, indices: Array, g: Geometry) -> Array:
+    """Return dx (N,H,W,C): each value added at the place that `indices` names; -1 is nowhere.
 
-    Each input looks at the outputs whose windows contain it, so `where` must hold places inside
+    Each input looks at the outputs whose windows contain it, so `indices` must hold places inside
     each output's own window, as `max_pool2d` of the same geometry finds them.
     """
-    return scatter_where(dy, None, where, g)
+    return scatter_masked(dy, None, indices, g)
 
 
-def scatter_where(dy: Array, truth: Array | None, where: Array, g: Geometry) -> Array:
-    """Return `scatter` of those values whose truth is positive; without truth, of all."""
+def scatter_masked(dy: Array, relu_output: Array | None, indices: Array, g: Geometry) -> Array:
+    """Return `scatter` of those values that came through a ReLU; without its output, of all."""
     images, channels = _ends(dy)
     shape = small(images, g, channels)
-    dy, truth, where = checked(
-        "scatter", dy=(dy, shape), truth=(truth, shape), where=(where, shape)
+    dy, relu_output, indices = checked(
+        "scatter", dy=(dy, shape), relu_output=(relu_output, shape), indices=(indices, shape)
     )
     dx = empty("scatter", large(images, g, channels), dy.dtype)
     kernels = program("pooling", dy, dx)
-    kernels.over("scatter", dx.size, dy, truth, where, dx, kernels.offset(dx.size), channels, g)
+    count = kernels.offset(dx.size)
+    kernels.over("scatter", dx.size, dy, relu_output, indices, dx, count, channels, g)
     return dx
 
 
-def gather(x: Array, where: Array, g: Geometry) -> Array:
-    """Return y (N,OH,OW,C): the values of x at the places that `where` names; -1 gives zero."""
+def gather(x: Array, indices: Array, g: Geometry) -> Array:
+    """Return y (N,OH,OW,C): the values of x at the places that `indices` names; -1 gives zero."""
     images, channels = _ends(x)
-    x, where = checked(
-        "gather", x=(x, large(images, g, channels)), where=(where, small(images, g, channels))
+    x, indices = checked(
+        "gather", x=(x, large(images, g, channels)), indices=(indices, small(images, g, channels))
     )
-    y = empty("gather", where.shape, x.dtype)
+    y = empty("gather", indices.shape, x.dtype)
     kernels = program("pooling", x, y)
-    kernels.over("gather", y.size, x, where, y, kernels.offset(y.size), channels, g)
+    kernels.over("gather", y.size, x, indices, y, kernels.offset(y.size), channels, g)
     return y
 
 

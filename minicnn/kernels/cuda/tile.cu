@@ -137,7 +137,7 @@ struct Results {
 struct Windows {
   const real* x;
   int height, width, channels;    // of the images
-  int first, mine;                // the channels of this group
+  int first, group_channels;                // the channels of this group
   int taps_height, taps_width;
   int step_height, step_width;    // from tap to tap
   int rows_height, rows_width;    // pixels of one image that are rows of the matrix
@@ -161,7 +161,7 @@ struct Windows {
   }
 
   __device__ __forceinline__ Vector<LEFT_VECTOR> read(const Line& line, int k) const {
-    int tap = k / mine, c = k % mine;
+    int tap = k / group_channels, c = k % group_channels;
     int h = line.h + tap / taps_width * step_height, w = line.w + tap % taps_width * step_width;
     if (tap < taps_height * taps_width && inside(h, w, height, width)) {
       const real* pixel = x + (line.image + (offset)h * width + w) * channels;

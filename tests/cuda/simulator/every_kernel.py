@@ -8,7 +8,7 @@ from benchmarks.gpu_matmul import conv2d_by_matmul
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import MAPS, cuda
 from minicnn.kernels.cuda import tiles
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 from tests.cuda import maps
 from tests.cuda.simulator import stand_in
 from tests.cuda.simulator.cpu_module import SANITIZER, compiler_flags
@@ -41,7 +41,7 @@ def run_training(cupy):
         cuda.squared_error(x, y)
         cuda.adam(x, y, cupy.zeros(shape, "f4"), cupy.zeros(shape, "f4"), 0.1, 0.1, 0.1, 1e-7)
         cuda.column_sums(x)
-        cuda.ready(Slopes(x, y), None)
+        cuda.ready(MaskedGradient(x, y), None)
         cuda.normalize_by(x, mean, variance, mean, mean, 1e-3, True)
         cuda.move_statistics((mean, variance), (mean, variance), 0.9)
         cuda.softmax_gradient(x, cuda.softmax(x, True), True)

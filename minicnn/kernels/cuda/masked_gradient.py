@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 from minicnn.geometry import Geometry
 from minicnn.kernels.cuda.device import Array, empty
 from minicnn.kernels.cuda.normalization import column_sums
-from minicnn.kernels.cuda.pooling import scatter_where
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.cuda.pooling import scatter_masked
+from minicnn.kernels.masked_gradient import MaskedGradient
 
 __all__ = ["Written", "in_full", "ready", "sums_of"]
 
 
 class Written(NamedTuple):
-    """A gradient that was written out from `Slopes`.
+    """A gradient that was written out from a `MaskedGradient`.
 
     Args:
         full: the gradient (N,H,W,C).
@@ -25,19 +25,20 @@ class Written(NamedTuple):
     sums: Array
 
 
-def ready(slopes: Slopes, g: Geometry) -> Written:
+def ready(masked: MaskedGradient, g: Geometry) -> Written:
     """Return a gradient before a ReLU and a max-pool, written out.
 
     Args:
-        slopes: the gradient after them.
+        masked: the gradient after them, and what is known of them.
         g: of the convolution that it belongs to; here it is of no account.
     """
-    dy, truth, where, pool = slopes
-    if where is None or pool is None:
+    dy, relu_output, indices, pool = masked
+    if indices is None or pool is None:
         counted = empty("ready", dy.shape, dy.dtype)
-        return Written(counted, column_sums(dy, truth, None, counted))
+        return Written(counted, column_sums(dy, relu_output, None, counted))
     # Each number after the pool goes to one place before it: the sums need not look at the places.
-    return Written(scatter_where(dy, truth, where, pool), column_sums(dy, truth, where))
+    dx = scatter_masked(dy, relu_output, indices, pool)
+    return Written(dx, column_sums(dy, relu_output, indices))
 
 
 def in_full(gradient: Any) -> Array:

@@ -1,4 +1,4 @@
-"""Gradients that are not written out: `Slopes` against the same gradients written out by NumPy."""
+"""`MaskedGradient` against the same gradients written out by NumPy."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import compiled, vectorized
-from minicnn.kernels.slopes import Slopes
+from minicnn.kernels.masked_gradient import MaskedGradient
 from tests.helpers import rng_integers
 from tests.kernels.test_backends import scattered
 from tests.kernels.test_tile import EVERY_TYPE, GAPS, LARGE, LONG, assert_is, bias_of
 from tests.kernels.watched import needs_two_threads, planned_anew, threads, watched_memory
 from tests.strategies import Case, tile_cases
 
-#: Windows side by side, as in `Slopes` of a max-pool.
+#: Windows side by side, as in `MaskedGradient` of a max-pool.
 POOLS = [(2, 2), (2, 3), (3, 2)]
 KINDS = ("truth", "where", "both")
 
@@ -34,13 +34,13 @@ def slopes(kind, shape, seed, size=(2, 2), dtype="float64"):
         kind = "truth"
     if kind == "truth":
         data, truth = (rng_integers((seed, n), shape, dtype) for n in (11, 12))
-        return Slopes(data, truth), np.where(truth > 0, data, 0).astype("float64")
+        return MaskedGradient(data, truth), np.where(truth > 0, data, 0).astype("float64")
     pool = pool_of(size, height, width)
     values, where = vectorized.max_pool2d(rng_integers((seed, 13), shape, dtype), pool)
     data = rng_integers((seed, 14), values.shape, dtype)
     truth = values if kind == "both" else None
     shown = data if truth is None else np.where(truth > 0, data, 0)
-    return Slopes(data, truth, where, pool), vectorized.scatter(
+    return MaskedGradient(data, truth, where, pool), vectorized.scatter(
         shown.astype("float64"), where, pool
     )
 
@@ -156,9 +156,9 @@ def test_sums_hardly_round(side):
 def test_bands_do_not_change_a_bit_of_an_image(case, kind):
     rng = np.random.default_rng(1)
     dy, _ = slopes(kind, case.output_shape, 1, dtype="float32")
-    dy = dy._replace(data=rng.normal(size=dy.data.shape).astype("float32"))
+    dy = dy._replace(dy=rng.normal(size=dy.dy.shape).astype("float32"))
     x, _ = slopes(kind, case.image_shape, 2, dtype="float32")
-    x = x._replace(data=rng.normal(size=x.data.shape).astype("float32"))
+    x = x._replace(dy=rng.normal(size=x.dy.shape).astype("float32"))
     kernel = rng.normal(size=case.kernel_shape).astype("float32")
     found = set()
     for size in (1, 5000, 1 << 30):
@@ -188,7 +188,7 @@ def test_two_runs_give_the_same_bits():
     rng = np.random.default_rng(1)
     x = rng.normal(size=LONG.image_shape).astype("float32")
     dy, _ = slopes("both", LONG.output_shape, 2, dtype="float32")
-    dy = dy._replace(data=rng.normal(size=dy.data.shape).astype("float32"))
+    dy = dy._replace(dy=rng.normal(size=dy.dy.shape).astype("float32"))
     runs = [compiled.kernel_and_bias_gradient(x, dy, LONG.geometry, "dy") for _ in range(3)]
     assert len({dk.tobytes() + db.tobytes() for dk, db in runs}) == 1
 
@@ -197,7 +197,7 @@ def test_no_slope_where_the_truth_is_not_a_positive_number():
     truth = np.array([1.0, 0.0, -0.0, -1.0, np.nan, np.inf]).reshape(1, 2, 3, 1)
     g = conv2d_geometry((2, 3), (1, 1))
     dx = compiled.conv2d_input_gradient(
-        Slopes(np.full(truth.shape, 7.0), truth), np.ones((1, 1, 1, 1)), g
+        MaskedGradient(np.full(truth.shape, 7.0), truth), np.ones((1, 1, 1, 1)), g
     )
     assert dx.ravel().tolist() == [7, 0, 0, 0, 0, 7]
 
@@ -208,7 +208,7 @@ def test_a_slope_that_counts_nowhere_may_be_nan():
     truth = np.where(np.arange(17) % 2, 1.0, -1.0) * np.ones(data.shape)
     data[truth > 0] = 2
     case = Case(GAPS._replace(in_height=5, in_width=7), 1, 17, 33, 1)
-    y = compiled.conv2d(Slopes(data, truth), case.kernel(), conv2d_geometry((5, 7), (2, 3)))
+    y = compiled.conv2d(MaskedGradient(data, truth), case.kernel(), conv2d_geometry((5, 7), (2, 3)))
     expected = vectorized.conv2d(
         np.where(truth > 0, 2.0, 0), case.kernel(), conv2d_geometry((5, 7), (2, 3))
     )
@@ -219,7 +219,7 @@ def test_a_slope_that_counts_nowhere_may_be_nan():
 def test_parts_may_lie_anywhere_and_be_read_only(kind):
     case = Case(conv2d_geometry((9, 7), (3, 2), padding="same"), 2, 5, 17, 1)
     dy, written = slopes(kind, case.output_shape, 1, dtype="float32")
-    moved = Slopes(*(scattered(a) if isinstance(a, np.ndarray) else a for a in dy))
+    moved = MaskedGradient(*(scattered(a) if isinstance(a, np.ndarray) else a for a in dy))
     for array in moved[:3]:
         if array is not None:
             array.flags.writeable = False
