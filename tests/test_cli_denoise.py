@@ -117,7 +117,7 @@ def test_a_part_is_denoised_as_in_the_whole_picture(tmp_path: Path, model: Path)
     [
         ("a/1.png", "b/1.png"),
         ("a/x.png", "b/x.jpg"),
-        ("a/x.png", "a/x.jpg", "a/x.gif"),
+        ("a/x.gif", "a/x.png", "a/x.jpg"),
         ("a/1.png", "b/c/1.png", "b/1.bmp"),
         ("X.png", "x.png"),
     ],

@@ -307,10 +307,8 @@ def _resumed(output: Path, asked: dict[str, Any]) -> Settings:
         )
     data = asked.get("--data", settings.data)
     if data != settings.data:  # the folder has moved, or is another
-        said = (
-            f"so far the run learned from {settings.data}; of other images it may know the tested"
-        )
-        console.print(said, markup=False)
+        said = "if these are other images, some that it is tested on may be known to it"
+        console.print(f"so far the run learned from {settings.data}; {said}", markup=False)
     return replace(settings, data=data, epochs=epochs or settings.epochs)
 
 
