@@ -25,7 +25,7 @@ from minicnn import (
 )
 from minicnn.autograd import GradientTape, Tensor, Variable, constant, convert_to_tensor
 from minicnn.autograd.check import check_gradients
-from minicnn.errors import attribute_error, suggest_attributes
+from minicnn.errors import attribute_error, suggest_attributes, word_methods
 from minicnn.explain import explain
 from minicnn.kernels import backends
 from minicnn.layers import Input
@@ -58,7 +58,8 @@ _ROOMS = (
     *(layers, ops, losses, activations, optimizers, metrics, callbacks, models, initializers),
     *(regularizers, constraints, utils, data),
 )
-suggest_attributes(*_ROOMS, geometry, config)
+suggest_attributes(*(room.__name__ for room in (*_ROOMS, geometry, config)))
+word_methods(*Model.__mro__[:2], *data.Dataset.__mro__[:-1], GradientTape, Variable)
 
 tracebacks.install()
 
@@ -76,8 +77,9 @@ def __getattr__(name: str) -> Any:
 
 def _known() -> list[str]:
     """Return the names among which one is looked for; those of the rooms with the room."""
+    tensorflow = importlib.import_module("minicnn.tensorflow")
     found = [f"{r.__name__}.{n}" for r in _ROOMS[::-1] for n in getattr(r, "__all__", ())]
-    return [*__all__, *found]
+    return [*tensorflow.SAME, *dir(tensorflow), *__all__, *found]
 
 
 def __dir__() -> list[str]:

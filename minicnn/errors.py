@@ -10,6 +10,8 @@ import difflib
 import functools
 import inspect
 import re
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from math import prod
 from operator import index
@@ -22,7 +24,7 @@ __all__ = ["ArgumentError", "BackendError", "DataError", "DeviceError",
            "WeightsError", "Worded", "argument_names", "attribute_error", "check_call",
            "check_choice", "check_whole", "check_within", "counted", "did_you_mean",
            "missing_axes", "suggest_attributes", "suggestions", "truth_cure", "unknown_argument",
-           "worded"]  # fmt: skip
+           "warn_user", "word_methods", "worded"]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,10 +103,21 @@ def suggestions(word: Any, known: Iterable[str]) -> list[str]:
     around = [name for name in names if len(wanted) > 2 and wanted in letters[name]]
     around.sort(key=lambda name: ("2d" not in letters[name], len(name)))
     close = difflib.get_close_matches(wanted, list(letters.values()), n=1, cutoff=0.6)
-    found = sorted((n for n in names if close and letters[n] == close[0]), key=len)[-1:]
+    alike = [n for n in names if close and letters[n] == close[0]]
+    small = str(word).islower()
+    found = sorted(alike, key=lambda n: (last[n].islower() == small, len(last[n]), -len(n)))[-1:]
     begins = [name for name in around if letters[name].startswith(wanted)]
     near = found and difflib.SequenceMatcher(None, wanted, close[0]).ratio() > 0.8
     return begins[:3] or (found if near else []) or around[:3] or found
+
+
+def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn with the line outside of the package that called for what is warned of."""
+    inside = ("minicnn.", "contextlib.")
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and f"{frame.f_globals.get('__name__')}.".startswith(inside):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def did_you_mean(words: Sequence[str]) -> str:
@@ -154,7 +167,7 @@ def missing_axes(
         return f". The shape of an Input is that of one sample, without the batch: Input({inner})."
     if None in shape:
         return "."
-    if len(wanted) == 4 and len(shape) == 2:
+    if len(wanted) == 4 and len(shape) == 2 and _fits((1, *shape, 1), wanted):
         return f"; {name}[None, ..., None] adds the missing ones."
     if len(wanted) == 4 and len(shape) == 3:
         first, last = shape[0], shape[2]
@@ -354,20 +367,31 @@ def check_call(
 
 
 def worded(function: F) -> F:
-    """Let a method say which argument was meant if it is called with one that it has not."""
+    """Let a function or method say which argument was meant if it is called with one it has not."""
+    is_method = "." in function.__qualname__.rpartition("<locals>.")[2]
 
     @functools.wraps(function)
-    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def called(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(self, *args, **kwargs)
+            return function(*args, **kwargs)
         except TypeError as error:
             if not isinstance(error, MinicnnError):
-                name = type(self).__name__
-                where = name if function.__name__ == "__init__" else f"{name}.{function.__name__}"
-                check_call(where, function, (self, *args), kwargs)
+                name = function.__name__
+                if is_method and args:
+                    owner = type(args[0]).__name__
+                    name = owner if name == "__init__" else f"{owner}.{name}"
+                check_call(name, function, args, kwargs)
             raise
 
     return called  # type: ignore[return-value]
+
+
+def word_methods(*classes: type) -> None:
+    """Let all public methods that classes define do the same, and their `__init__`."""
+    for made in classes:
+        for name, method in list(vars(made).items()):
+            if inspect.isfunction(method) and (name[0] != "_" or name == "__init__"):
+                setattr(made, name, worded(method))
 
 
 class Worded:
@@ -389,13 +413,13 @@ def argument_names(cls: type) -> list[str]:
     return list(found)
 
 
-def suggest_attributes(*packages: ModuleType) -> None:
+def suggest_attributes(*packages: str) -> None:
     """Let packages say which of their names was meant by one that they have not.
 
     A file that is called as what is in it, `optimizers.adam` beside `Adam`, is imported by its
     name as ever, but is no attribute that a person finds instead.
     """
-    for package in packages:
+    for package in map(sys.modules.__getitem__, packages):
         names = vars(package)
         for name in [n for n, value in names.items() if isinstance(value, ModuleType)]:
             if any(n != name and n.lower() == name for n in names):

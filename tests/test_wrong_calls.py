@@ -349,3 +349,66 @@ def test_a_tensor_says_which_function_a_method_is(name, words):
     with pytest.raises(AttributeError, match=words):
         getattr(x, name)
     assert not hasattr(x, name)
+
+
+# Names of arguments and of things in modules.
+
+SET = mc.data.Dataset.from_tensor_slices(LABELS)
+#: Calls with an argument that is none, where they are, and what was meant.
+MISNAMED = {
+    "compile": (lambda: mapper().compile(optimiser="adam"), "Sequential.compile", "optimizer"),
+    "fit": (lambda: mapper().fit(IMAGES, IMAGES, epoch=2), "Sequential.fit", "epochs"),
+    "predict": (lambda: mapper().predict(IMAGES, batch=2), "Sequential.predict", "batch_size"),
+    "save": (lambda: mapper().save("a.keras", overwrit=1), "Sequential.save", "overwrite"),
+    "summary": (lambda: mapper().summary(lenght=3), "Sequential.summary", "line_length"),
+    "batch": (lambda: SET.batch(2, drop_reminder=True), "Dataset.batch", "drop_remainder"),
+    "tape": (lambda: mc.GradientTape(persistant=True), "GradientTape", "persistent"),
+    "Variable": (lambda: mc.Variable([1.0], trainble=False), "Variable", "trainable"),
+    "constant": (lambda: mc.constant(1, dtpe="float32"), "constant", "dtype"),
+    "Input": (lambda: mc.Input(shpe=(2,)), "Input", "shape"),
+    "load_model": (lambda: mc.models.load_model("a", compil=0), "load_model", "compile"),
+    "load_img": (lambda: mc.utils.load_img("a", mode="L"), "load_img", "color_mode"),
+    "folder": (
+        lambda: mc.utils.image_dataset_from_directory("a", imagesize=3),
+        *("image_dataset_from_directory", "image_size"),
+    ),
+    "cells": (lambda: mc.datasets.load_cell_images("a", sise=3), "load_cell_images", "size"),
+}
+
+
+@pytest.mark.parametrize("name", MISNAMED)
+def test_the_argument_that_was_meant_is_named_wherever_one_is_misspelt(name):
+    call, where, meant = MISNAMED[name]
+    assert re.match(
+        rf"{where}: the argument '\w+' is not known; did you mean.*'{meant}'", message(call)
+    )
+
+
+def test_a_type_error_of_a_users_own_function_stays_what_it_is():
+    assert message(lambda: SET.map(lambda x: x["a"], lenient=1), TypeError).startswith(
+        "Dataset.map"
+    )
+    model = mapper()
+    model.train_step = lambda data: len(3)
+    with pytest.raises(TypeError, match="object of type 'int' has no len"):
+        model.fit(IMAGES, IMAGES[:, 1:-1, 1:-1], verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "meant"),
+    [
+        (mc, "reduce_men", "reduce_mean"),
+        (mc, "conv2dd", "conv2d"),
+        (mc.nn, "conv2dd", "conv2d"),
+        (mc.image, "resiz", "resize"),
+        (mc.random, "normall", "normal"),
+        (mc.datasets, "load_cell_image", "load_cell_images"),
+        (mc.applications, "cell_autoencoders", "cell_autoencoder"),
+    ],
+)
+def test_the_name_that_was_meant_is_told_of_every_module(module, name, meant):
+    assert f"did you mean '{meant}'" in message(lambda: getattr(module, name), AttributeError)
+
+
+def test_axes_that_would_not_fit_are_not_advised():
+    assert "adds the missing" not in message(lambda: classifier().predict(np.eye(3), verbose=0))

@@ -10,8 +10,11 @@ from minicnn.applications.sparse_autoencoder import sparse_autoencoder
 from minicnn.applications.unet import unet
 from minicnn.applications.variational_autoencoder import variational_autoencoder
 from minicnn.applications.vgg16 import VGG16
+from minicnn.errors import suggest_attributes
 
 __all__ = ["PRESETS", "VGG16", "Settings", "TrainingRun", "add_noise",
            "cell_autoencoder", "digit_autoencoder", "encoder_of", "image_classifier",
            "load_model", "nearest", "psnr", "residual_classifier",
            "sparse_autoencoder", "unet", "variational_autoencoder"]  # fmt: skip
+
+suggest_attributes(__name__)

@@ -6,7 +6,6 @@ Source: K. Simonyan and A. Zisserman, Very Deep Convolutional Networks, 2014, co
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from minicnn import activations
 from minicnn.autograd.tensor import Tensor, alongside, as_array
-from minicnn.errors import ArgumentError, check_choice
+from minicnn.errors import ArgumentError, check_choice, warn_user
 from minicnn.layers import (
     Conv2D,
     Dense,
@@ -163,10 +162,9 @@ def _load_published(model: Model, include_top: bool) -> None:
         model.load_weights(path)
         return
     name = f"vgg16_weights_tf_dim_ordering_tf_kernels{'' if include_top else '_notop'}.h5"
-    warnings.warn(
+    warn_user(
         f"VGG16: the published weights are not on this machine, so the network has random ones; "
-        f"download {ADDRESS}{name} into ~/.keras/models or the folder of MINICNN_DATA.",
-        stacklevel=3,
+        f"download {ADDRESS}{name} into ~/.keras/models or the folder of MINICNN_DATA."
     )
 
 

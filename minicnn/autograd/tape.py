@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from minicnn.autograd.operators import OPERATORS, above
 from minicnn.autograd.recording import Trace, recording, state
 from minicnn.autograd.tensor import Node, Tensor, Variable, alongside, convert_to_tensor
-from minicnn.errors import ArgumentError, ShapeError, check_choice, counted
+from minicnn.errors import ArgumentError, ShapeError, check_choice, counted, warn_user
 from minicnn.nested import flatten, pack
 from minicnn.runtime.devices import check_same_device
 
@@ -308,10 +307,9 @@ class GradientTape:
         roots = [(t, _seed(t, s, where)) for t, s in zip(targets, seeds, strict=True)]
         lost = [str(i) for i, s in enumerate(flat) if type(s) is Tensor and not self._watches(s)]
         if lost and not zero:
-            warnings.warn(
+            warn_user(
                 f"{where}: source {', '.join(lost)} is a tensor that the tape did not watch, so "
-                f"its gradient is None; call tape.watch(x) before x is used, or make x a Variable.",
-                stacklevel=2,
+                f"its gradient is None; call tape.watch(x) before x is used, or make x a Variable."
             )
         with self._last_use():
             results = self._back(roots, flat, zero)

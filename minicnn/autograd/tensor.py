@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.autograd.operators import OPERATORS, Operators, above
 from minicnn.autograd.recording import Trace, is_recording, state
-from minicnn.errors import ArgumentError, MinicnnError, MissingAttributeError, ShapeError
+from minicnn.errors import ArgumentError, MinicnnError, MissingAttributeError, ShapeError, worded
 from minicnn.runtime.backends import availability
 from minicnn.runtime.devices import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 
@@ -433,6 +433,7 @@ def in_one_type(*tensors: Tensor) -> Any:
     )
 
 
+@worded
 def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
     """Return a tensor of a value; no gradient flows into it unless a tape watches it.
 
@@ -443,6 +444,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
     return Tensor(array if shape is None else np.broadcast_to(array, shape).copy())
 
 
+@worded
 def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
     """Return `value` itself if it is a tensor of that type, else a tensor of it.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from minicnn.callbacks.base import Callback, Logs
-from minicnn.errors import ArgumentError, check_choice, check_whole, check_within
+from minicnn.errors import ArgumentError, check_choice, check_whole, check_within, warn_user
 
 __all__ = ["EarlyStopping", "Monitor", "ReduceLROnPlateau"]
 
@@ -31,10 +30,9 @@ class Monitor(Callback):
     def value(self, logs: Logs) -> float | None:
         """Return the watched figure; None, with a warning, if this epoch does not give it."""
         if self.monitor not in logs:
-            warnings.warn(
+            warn_user(
                 f"{type(self).__name__}: monitor={self.monitor!r} is not among the figures of "
-                f"this epoch: {', '.join(logs)}.",
-                stacklevel=4,
+                f"this epoch: {', '.join(logs)}."
             )
             return None
         return float(logs[self.monitor])

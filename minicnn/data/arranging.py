@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -35,7 +34,7 @@ from minicnn.data.structure import (
     spec_of,
     stack,
 )
-from minicnn.errors import ArgumentError, DataError
+from minicnn.errors import ArgumentError, DataError, warn_user
 
 __all__ = ["Arranging"]
 
@@ -85,7 +84,7 @@ class Arranging(Core):
             for element in source:
                 if not warned and self._draws_in_functions():
                     warned = True
-                    warnings.warn(_RANDOM_BEFORE_CACHE, stacklevel=2)
+                    warn_user(_RANDOM_BEFORE_CACHE)
                 yield element
 
         def remembered(source: Iterator[Any]) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from minicnn.datasets.rendered_scenes import (
     render_nuclei,
     save_rendered_landcover,
 )
+from minicnn.errors import suggest_attributes
 
 __all__ = ["DATASETS", "CellImages", "DataSet", "cache_folder", "data_folder",
            "download", "find_folder", "landcover", "load_cell_images", "malaria",
@@ -25,3 +26,5 @@ __all__ = ["DATASETS", "CellImages", "DataSet", "cache_folder", "data_folder",
            "render_landcover", "render_nuclei", "render_signs", "save_rendered_cells",
            "save_rendered_landcover", "signs", "slide_of", "split_at_random",
            "split_by_slide", "write_image"]  # fmt: skip
+
+suggest_attributes(__name__)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from minicnn import workers
 from minicnn.datasets.image_files import Size, check_value_range, height_and_width
-from minicnn.errors import ArgumentError, DataError, counted
+from minicnn.errors import ArgumentError, DataError, counted, worded
 from minicnn.images import (
     ENDINGS,
     Extent,
@@ -121,6 +121,7 @@ class CellImages:
         )
 
 
+@worded
 def load_cell_images(
     folder: str | Path,
     size: Size = 64,

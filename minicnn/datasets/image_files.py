@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from minicnn.errors import ArgumentError, DataError
+from minicnn.errors import ArgumentError, DataError, worded
 from minicnn.images import Picture, Range, read_picture, warn_of, write_picture
 
 __all__ = ["Size", "check_value_range", "height_and_width", "read_image", "write_image"]
@@ -17,6 +17,7 @@ __all__ = ["Size", "check_value_range", "height_and_width", "read_image", "write
 Size = int | tuple[int, int]
 
 
+@worded
 def read_image(
     path: str | Path, size: Size | None = None, value_range: Range | None = None
 ) -> NDArray[np.float32]:

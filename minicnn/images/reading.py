@@ -6,14 +6,13 @@ Formats are told by the files' first bytes, not by their endings.
 from __future__ import annotations
 
 import io
-import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicnn.errors import DataError, ImageWarning
+from minicnn.errors import DataError, ImageWarning, warn_user
 from minicnn.images import tiff
 from minicnn.images.orientation import upright
 from minicnn.images.picture import Picture
@@ -197,4 +196,4 @@ def warn_of(path: str | Path, picture: Picture, otherwise: str = "") -> None:
     if otherwise and picture.extent.note:
         notes.append(f"{picture.extent.note}; {otherwise}")
     if notes:
-        warnings.warn(f"{path}: {'; '.join(notes)}.", ImageWarning, stacklevel=3)
+        warn_user(f"{path}: {'; '.join(notes)}.", ImageWarning)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from minicnn import activations, regularizers
 from minicnn.autograd.tensor import Tensor
 from minicnn.configs import own_arguments
-from minicnn.errors import ArgumentError, ShapeError, check_whole
+from minicnn.errors import ArgumentError, ShapeError, check_whole, warn_user, worded
 from minicnn.layers.base import Layer
 from minicnn.layers.spatial import SameShape, warn_of_channels_first
 from minicnn.layers.symbolic import Call, SymbolicTensor
@@ -55,12 +54,11 @@ class InputLayer(Layer):
         if shape is not None:
             check_shape(self.where, "shape", shape)
             if len(shape) == 4 and shape[0] is None:
-                warnings.warn(
+                warn_user(
                     f"{self.where}: shape={tuple(shape)!r} has four axes, but is the shape of one "
-                    f"sample, without the batch: Input({tuple(shape[1:])}) takes images.",
-                    stacklevel=4,
+                    f"sample, without the batch: Input({tuple(shape[1:])}) takes images."
                 )
-            warn_of_channels_first(self.where, (None, *shape), stacklevel=5)
+            warn_of_channels_first(self.where, (None, *shape))
             batch_shape = (batch_size, *shape)
         check_shape(self.where, "batch_shape", batch_shape)
         self.batch_shape = tuple(batch_shape)  # type: ignore[arg-type]
@@ -83,6 +81,7 @@ def check_shape(where: str, argument: str, shape: Any) -> None:
         )
 
 
+@worded
 def Input(  # noqa: N802 - Keras' name
     shape: Sequence[int | None] | None = None,
     batch_size: int | None = None,

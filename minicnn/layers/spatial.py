@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from minicnn import activations, ops
 from minicnn.autograd.tensor import Tensor
-from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole, warn_user
 from minicnn.geometry import conv2d_geometry, pair
 from minicnn.layers.base import Layer
 from minicnn.layers.symbolic import Shape
@@ -16,15 +15,14 @@ from minicnn.layers.symbolic import Shape
 __all__ = ["SameShape", "SpatialLayer", "check_data_format"]
 
 
-def warn_of_channels_first(where: str, shape: Shape, stacklevel: int = 4) -> None:
+def warn_of_channels_first(where: str, shape: Shape) -> None:
     """Warn of a shape that fits as (N,H,W,C), but looks like (N,C,H,W), as in PyTorch."""
     if len(shape) == 4 and None not in shape[1:]:
         channels, height, width = (n or 0 for n in shape[1:])
         if channels in (1, 3) and min(height, width) > 7 and (channels == 3 or height == width):
-            warnings.warn(
+            warn_user(
                 f"{where}: images of shape {shape[1:]} seem to be (C,H,W), but channels stand last "
-                f"here: ({height}, {width}, {channels}) and x.transpose(0, 2, 3, 1).",
-                stacklevel=stacklevel,
+                f"here: ({height}, {width}, {channels}) and x.transpose(0, 2, 3, 1)."
             )
 
 

@@ -9,7 +9,6 @@ knows these numbers (`Tensor.logits`) until something else is computed with it. 
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, beside
-from minicnn.errors import ArgumentError, ShapeError, check_within, truth_cure
+from minicnn.errors import ArgumentError, ShapeError, check_within, truth_cure, warn_user
 from minicnn.losses.base import EPSILON, Loss, Pointwise, float_tensor, same_shape, together
 from minicnn.ops.crossentropy import class_crossentropy, kept_shares
 from minicnn.runtime.devices import on_gpu
@@ -72,11 +71,10 @@ def logits_of(where: str, y_pred: Tensor, name: str, axis: int, given: bool) -> 
     if made != name or (name == "softmax" and (along - axis) % y_pred.ndim):
         return y_pred if given else None
     if given:
-        warnings.warn(
+        warn_user(
             f"{where}: got from_logits=True, but y_pred holds probabilities, which {name} made; "
             f"the loss is computed from what went into {name}. Leave out one of the two.",
             UserWarning,
-            stacklevel=4,
         )
     return x
 
@@ -88,11 +86,10 @@ def shares(y_pred: Tensor, axis: int) -> Tensor:
 
 def several_classes(where: str, shape: tuple[int, ...]) -> None:
     if shape[-1] == 1:
-        warnings.warn(
+        warn_user(
             f"{where}: y_pred has shape {shape}, so there is one class only, which is always "
             f"right; for yes and no use binary_crossentropy.",
             SyntaxWarning,
-            stacklevel=4,
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd.tensor import Tensor, as_numpy
-from minicnn.errors import ArgumentError, ShapeError, check_whole
+from minicnn.errors import ArgumentError, ShapeError, check_whole, warn_user
 from minicnn.losses.base import EPSILON
 from minicnn.metrics.base import Metric, array_of
 
@@ -79,10 +78,9 @@ class IoU(Metric, anywhere=True):
         kind = self.total_cm.dtype
         weights = as_numpy(1 if sample_weight is None else sample_weight)
         if weights.dtype.kind == "f" and kind.kind != "f":
-            warnings.warn(
+            warn_user(
                 f"{self.name}: fractions of sample_weight are cut off; give dtype='float32' to "
-                f"count them.",
-                stacklevel=2,
+                f"count them."
             )
         weights = weights.astype(kind)
         weights = np.broadcast_to(weights.reshape(-1) if weights.ndim > 1 else weights, true.shape)

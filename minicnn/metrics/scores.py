@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd.tensor import Tensor, Variable, plain
-from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole
+from minicnn.errors import ArgumentError, ShapeError, check_choice, check_whole, warn_user
 from minicnn.losses.base import EPSILON
 from minicnn.metrics.base import Metric
 
@@ -183,10 +182,9 @@ class R2Score(Metric):
             scores = (scores * spread).sum() / spread.sum()
         left = float(self.num_samples) - 1 - self.num_regressors
         if self.num_regressors and left <= 0:
-            warnings.warn(
+            warn_user(
                 f"{self.name}: {self.num_regressors} regressors are too many for "
-                f"{float(self.num_samples):.0f} values; the score is not adjusted.",
-                stacklevel=2,
+                f"{float(self.num_samples):.0f} values; the score is not adjusted."
             )
         elif self.num_regressors:
             scores = 1 - (1 - scores) * (float(self.num_samples) - 1) / left

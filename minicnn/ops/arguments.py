@@ -7,7 +7,6 @@ a few things: a matrix, an image without the axis of the batch, or the order of 
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, convert_to_tensor, given, in_one_type
-from minicnn.errors import IMAGES_LAST, ShapeError, missing_axes
+from minicnn.errors import IMAGES_LAST, ShapeError, missing_axes, warn_user
 from minicnn.ops.shape import reshape
 from minicnn.runtime.devices import check_same_device
 
@@ -191,7 +190,7 @@ def check_channels(where: str, x: Tensor, kernel: Tensor, bias: Tensor | None, g
 def _warn_of_order(where: str, x: Tensor, kernel: Tensor, groups: int) -> None:
     """Warn of kernels that fit as they are and can only be filters in PyTorch's order."""
     if turn := turned(x, kernel, groups, fits=True):
-        warnings.warn(f"{where}: {turn}", stacklevel=5)
+        warn_user(f"{where}: {turn}")
 
 
 def check_transposed_channels(where: str, x: Tensor, kernel: Tensor, groups: int) -> None:

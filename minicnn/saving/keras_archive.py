@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from minicnn.autograd.tensor import as_numpy
-from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError
+from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError, worded
 from minicnn.files import hdf5, replacing
 from minicnn.saving.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
 from minicnn.saving.objects import (
@@ -106,6 +106,7 @@ def _parts(path: str | Path) -> tuple[dict[str, Any], Any, list[Any]]:
         ) from None
 
 
+@worded
 def load_model(
     filepath: str | Path,
     custom_objects: Mapping[str, Any] | None = None,

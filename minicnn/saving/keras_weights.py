@@ -8,7 +8,6 @@ each layer's attribute `weight_names` its weights. The latter is read alone.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Variable, as_numpy
-from minicnn.errors import WeightsError
+from minicnn.errors import WeightsError, warn_user
 from minicnn.files import hdf5, replacing
 from minicnn.layers.base import Layer
 from minicnn.layers.weights import NOTES, parts_of
@@ -171,7 +170,7 @@ def assign_fitting(
         fits = {k for k, w in weights.items() if k in arrays and arrays[k].shape == w.shape}
         left = [key for key in {**weights, **arrays} if key not in fits]
         if left:
-            warnings.warn(f"{where}: left out {', '.join(left)}: no match.", stacklevel=4)
+            warn_user(f"{where}: left out {', '.join(left)}: no match.")
         weights = {k: weights[k] for k in weights if k in fits}
         arrays = {k: arrays[k] for k in fits}
     assign(where, weights, arrays)

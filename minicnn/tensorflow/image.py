@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.tensor import Tensor, alongside, as_numpy, convert_to_tensor
-from minicnn.errors import ArgumentError, check_choice
+from minicnn.errors import ArgumentError, check_choice, suggest_attributes
 from minicnn.ops.sampling import whole_in
 from minicnn.tensorflow.image_files import decode_image as decode_image
 from minicnn.tensorflow.image_files import decode_jpeg as decode_jpeg
@@ -231,3 +231,6 @@ def _saturated(numbers: Any, low: int, top: int, kind: Any) -> Any:
     """Return floats as integers, cut off at the type's ends, of which a float may be larger."""
     inside = numbers.clip(low, float(np.nextafter(np.float64(top) + 1, 0, dtype=numbers.dtype)))
     return inside.astype(kind)
+
+
+suggest_attributes(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tensor import Tensor, constant
-from minicnn.errors import ArgumentError, ImageWarning
+from minicnn.errors import ArgumentError, ImageWarning, warn_user
 from minicnn.images import Picture, read_picture, scale
 
 __all__ = ["decode_image", "decode_jpeg", "decode_png", "read_file"]
@@ -68,7 +67,7 @@ def _decoded(
             f"nearly black; decode_png(contents, dtype=tf.uint16) keeps the numbers"
         )
     if notes:
-        warnings.warn(f"{where}: {'; '.join(notes)}.", ImageWarning, stacklevel=3)
+        warn_user(f"{where}: {'; '.join(notes)}.", ImageWarning)
     if kind == np.uint8:
         pixels = pixels >> 8 if pixels.dtype == np.uint16 else pixels
     elif kind == np.uint16:

@@ -19,7 +19,7 @@ from minicnn.activations import (
     tanh,
 )
 from minicnn.autograd.tensor import Tensor
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, suggest_attributes
 from minicnn.losses import sparse_categorical_crossentropy
 
 __all__ = [
@@ -122,3 +122,6 @@ def sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor
 def sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
     """Return -t*log(p) - (1 - t)*log(1 - p) with p = sigmoid(x), element by element."""
     return ops.subtract(ops.softplus(logits), ops.multiply(labels, logits))
+
+
+suggest_attributes(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, as_numpy, constant, convert_to_tensor
 from minicnn.config import set_random_seed as set_seed
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, suggest_attributes
 
 __all__ = ["generator", "normal", "set_seed", "shuffle", "uniform"]
 
@@ -55,3 +55,6 @@ def shuffle(value: Any, seed: int | config.SeededGenerator | None = None) -> Ten
     """Return the entries of the first axis in a new order."""
     x = convert_to_tensor(value)
     return x[generator(seed).permutation(len(x))]
+
+
+suggest_attributes(__name__)

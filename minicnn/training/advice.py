@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd.tensor import plain
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, warn_user
 from minicnn.layers import augmentation, cropping, noise, pooling, reshaping, resizing
 from minicnn.layers.core import InputLayer
 from minicnn.layers.weights import all_layers
@@ -54,10 +53,9 @@ def warn_of_pixels(model: Any, x: Any) -> None:
         image = part.ndim > 1 if kind == np.uint8 else part.ndim == 4 and kind.kind in "fiu"
         high = float(part.max()) if image and part.size else 0.0
         if 50 < high <= 255 and part.min() >= 0 and _takes_pixels_as_they_are(model):
-            warnings.warn(
+            warn_user(
                 f"fit: x holds values up to {high:g}, and weights learn from numbers of about 1: "
-                f"give x / 255, or let the model begin with layers.Rescaling(1 / 255).",
-                stacklevel=5,
+                f"give x / 255, or let the model begin with layers.Rescaling(1 / 255)."
             )
 
 
@@ -70,16 +68,15 @@ def _takes_pixels_as_they_are(model: Any) -> bool:
     return False
 
 
-def warn_of_loss(model: Any, loss: float, stacklevel: int = 5) -> bool:
+def warn_of_loss(model: Any, loss: float) -> bool:
     """Warn of a loss that is no number any more; return whether it is none."""
     if np.isfinite(loss):
         return False
     rate = float(np.max(model.optimizer.learning_rate))
-    warnings.warn(
+    warn_user(
         f"{model.name}: the loss became {loss}, and nothing is learned from here on: the "
         f"learning_rate {rate:g} is too large (try a tenth, or clipnorm=1.0 in the optimizer), the "
         f"data hold NaN or infinity, or, on a GPU, y holds a class number that is none; make the "
-        f"model anew.",
-        stacklevel=stacklevel,
+        f"model anew."
     )
     return True

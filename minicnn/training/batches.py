@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import itertools
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,14 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.tensor import Tensor, as_array, as_numpy, plain
-from minicnn.errors import ArgumentError, DataError, ShapeError, check_whole, check_within
+from minicnn.errors import (
+    ArgumentError,
+    DataError,
+    ShapeError,
+    check_whole,
+    check_within,
+    warn_user,
+)
 from minicnn.nested import flatten, holds_arrays, mapped, named
 from minicnn.runtime.devices import device_of, on_gpu, to_device, to_gpu
 
@@ -373,10 +379,9 @@ class Limited:
             yield batch
         if given < self.steps:
             self._running = None
-            warnings.warn(
+            warn_user(
                 f"{self.argument}={self.steps}, but the data ended after {given} more; "
-                f"give more batches, or let the data set repeat.",
-                stacklevel=2,
+                f"give more batches, or let the data set repeat."
             )
 
 

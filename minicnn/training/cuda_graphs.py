@@ -7,7 +7,6 @@ the model are never that memory: what somebody holds of them stays as it is.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.autograd import Tensor, Variable
 from minicnn.autograd.tensor import plain
-from minicnn.errors import RecordingError
+from minicnn.errors import RecordingError, warn_user
 from minicnn.kernels import backend_module
 from minicnn.kernels.arrays import joined
 from minicnn.layers.weights import all_layers
@@ -226,8 +225,7 @@ class Replays:
     def _tell(self) -> None:
         if not self._told:
             self._told = True
-            warnings.warn(
+            warn_user(
                 f"{self._name}: compile got jit_compile=True, but the training step cannot be "
-                f"recorded and runs as usual: {self._reason}.",
-                stacklevel=2,
+                f"recorded and runs as usual: {self._reason}."
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from minicnn import optimizers
 from minicnn.autograd import Tensor, no_recording
 from minicnn.callbacks import CallbackList, History
-from minicnn.errors import ArgumentError, check_whole
+from minicnn.errors import ArgumentError, check_whole, warn_user
 from minicnn.layers.base import Layer
 from minicnn.layers.graph import Graph
 from minicnn.layers.weights import unique
@@ -299,7 +298,7 @@ class Trainer(Layer):
         if class_weight is not None:
             sample_weight = class_weights(class_weight, y, sample_weight)
         logs = self._on_batch(self.train_step, x, y, sample_weight)
-        warn_of_loss(self, logs.get("loss", 0.0), stacklevel=4)
+        warn_of_loss(self, logs.get("loss", 0.0))
         return logs if return_dict else in_order(logs, self._compiled_metrics())
 
     @reports_device_errors
@@ -585,9 +584,8 @@ class Trainer(Layer):
         parts = zip(*map(flatten, results), strict=True)
         joined = pack(results[0], map(np.concatenate, parts))
         if found is not None and not_finite("", joined):
-            warnings.warn(
-                f"predict: {found}, and so do the results; leave these out or replace the values.",
-                stacklevel=2,
+            warn_user(
+                f"predict: {found}, and so do the results; leave these out or replace the values."
             )
         return joined
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.autograd.tensor import as_numpy
 from minicnn.data import INFINITE_CARDINALITY, Dataset
-from minicnn.errors import ArgumentError
+from minicnn.errors import ArgumentError, worded
 from minicnn.nested import holds_arrays
 
 __all__ = ["normalize", "set_random_seed", "split_dataset", "to_categorical"]
 
 
+@worded
 def to_categorical(x: Any, num_classes: int | None = None) -> NDArray[np.float64]:
     """Return class numbers as rows with a 1 at the number's place: (...) to (...,num_classes).
 
@@ -87,6 +88,7 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(seed)  # noqa: NPY002 - code of users may still draw from it
 
 
+@worded
 def split_dataset(
     dataset: Any,
     left_size: float | None = None,

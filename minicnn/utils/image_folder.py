@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,15 @@ import numpy as np
 
 from minicnn import config, ops
 from minicnn.data import AUTOTUNE, Dataset
-from minicnn.errors import ArgumentError, DataError, ImageWarning, check_choice, check_within
+from minicnn.errors import (
+    ArgumentError,
+    DataError,
+    ImageWarning,
+    check_choice,
+    check_within,
+    warn_user,
+    worded,
+)
 from minicnn.images import (
     ENDINGS,
     Extent,
@@ -55,6 +62,7 @@ class ImageFolder(Dataset):
         return Dataset(*arguments, **more)
 
 
+@worded
 def image_dataset_from_directory(
     directory: str | Path,
     labels: str | Sequence[int] | None = "inferred",
@@ -228,7 +236,7 @@ def _look(files: list[str]) -> Extents:
             back = (
                 f"; the images times {share:.6g} have that of the type" if extent.low >= 0 else ""
             )
-            warnings.warn(f"{_WHERE}: {extent.note}{back}.", ImageWarning, stacklevel=3)
+            warn_user(f"{_WHERE}: {extent.note}{back}.", ImageWarning)
     return extents
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.tensor import as_numpy
-from minicnn.errors import ArgumentError, DataError, ShapeError, check_choice
+from minicnn.errors import ArgumentError, DataError, ShapeError, check_choice, worded
 from minicnn.files import replacing
 from minicnn.images import read_picture, warn_of
 from minicnn.ops.sampling import middle_of
@@ -36,6 +36,7 @@ def check_channels_last(where: str, data_format: str | None) -> None:
         )
 
 
+@worded
 def load_img(
     path: str | Path | io.BytesIO,
     color_mode: str = "rgb",
@@ -107,6 +108,7 @@ def _deep_grey(numbers: NDArray[Any]) -> Image.Image:
     return Image.fromarray(numbers.astype(np.uint16 if deep else np.int32))
 
 
+@worded
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> NDArray[Any]:
     """Return an image as an array (H,W,C) of `config.floatx()`; grey gets a channel axis.
 
@@ -130,6 +132,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
     return array[..., None] if array.ndim == 2 else array
 
 
+@worded
 def array_to_img(
     x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None
 ) -> Image.Image:
@@ -172,6 +175,7 @@ def array_to_img(
     return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
+@worded
 def save_img(
     path: str | Path,
     x: Any,
