@@ -24,12 +24,9 @@ class LightChange(ImageChange):
     """
 
     def __init__(
-        self,
-        factor: Factor,
-        value_range: Sequence[float] = (0, 255),
-        seed: int | None = None,
+        self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None,
         **kwargs: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(seed, **kwargs)
         if len(value_range) != 2 or not value_range[0] < value_range[1]:
             raise ArgumentError(
@@ -66,12 +63,9 @@ class RandomContrast(LightChange):
     """
 
     def __init__(
-        self,
-        factor: Factor,
-        value_range: Sequence[float] = (0, 255),
-        seed: int | None = None,
+        self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None,
         **kwargs: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(factor, value_range, seed, **kwargs)
         both = [factor, factor] if isinstance(factor, int | float) else [*factor]
         if len(both) != 2 or not all(0 <= f <= 1 for f in both):
@@ -107,12 +101,9 @@ class RandomBrightness(LightChange):
     """
 
     def __init__(
-        self,
-        factor: Factor,
-        value_range: Sequence[float] = (0, 255),
-        seed: int | None = None,
+        self, factor: Factor, value_range: Sequence[float] = (0, 255), seed: int | None = None,
         **kwargs: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(factor, value_range, seed, **kwargs)
         self._share = self.bounds("factor", factor, -1, 1)
 

@@ -215,13 +215,9 @@ class Precision(_Thresholds):
     kept = ("true_positives", "false_positives")
 
     def __init__(
-        self,
-        thresholds: Any = None,
-        top_k: int | None = None,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
+        self, thresholds: Any = None, top_k: int | None = None, class_id: int | None = None,
+        name: str | None = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(dtype, name)
         self.top_k, self.class_id = top_k, class_id
         self._set_thresholds(thresholds)
@@ -286,13 +282,9 @@ class SensitivityAtSpecificity(_AtConstraint):
     best, bound = SENSITIVITY, SPECIFICITY
 
     def __init__(
-        self,
-        specificity: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
+        self, specificity: float, num_thresholds: int = 200, class_id: int | None = None,
+        name: str | None = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(dtype, name)
         self.specificity = specificity
         self._set("specificity", specificity, num_thresholds, class_id)
@@ -304,13 +296,9 @@ class SpecificityAtSensitivity(_AtConstraint):
     best, bound = SPECIFICITY, SENSITIVITY
 
     def __init__(
-        self,
-        sensitivity: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
+        self, sensitivity: float, num_thresholds: int = 200, class_id: int | None = None,
+        name: str | None = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(dtype, name)
         self.sensitivity = sensitivity
         self._set("sensitivity", sensitivity, num_thresholds, class_id)
@@ -322,13 +310,9 @@ class PrecisionAtRecall(_AtConstraint):
     best, bound = PRECISION, RECALL
 
     def __init__(
-        self,
-        recall: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
+        self, recall: float, num_thresholds: int = 200, class_id: int | None = None,
+        name: str | None = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(dtype, name)
         self.recall = recall
         self._set("recall", recall, num_thresholds, class_id)
@@ -340,13 +324,9 @@ class RecallAtPrecision(_AtConstraint):
     best, bound = RECALL, PRECISION
 
     def __init__(
-        self,
-        precision: float,
-        num_thresholds: int = 200,
-        class_id: int | None = None,
-        name: str | None = None,
-        dtype: Any = None,
-    ) -> None:
+        self, precision: float, num_thresholds: int = 200, class_id: int | None = None,
+        name: str | None = None, dtype: Any = None,
+    ) -> None:  # fmt: skip
         super().__init__(dtype, name)
         self.precision = precision
         self._set("precision", precision, num_thresholds, class_id)

@@ -19,11 +19,7 @@ from minicnn.autograd.tensor import as_numpy
 from minicnn.errors import ArgumentError, MinicnnError, OutputError, WeightsError, worded
 from minicnn.files import hdf5, replacing
 from minicnn.saving.keras_weights import assign_fitting, keras_paths, read_arrays, write_arrays
-from minicnn.saving.objects import (
-    deserialize_keras_object,
-    keeping_classes,
-    serialize_keras_object,
-)
+from minicnn.saving.objects import deserialize_keras_object, keeping_classes, serialize_keras_object
 
 __all__ = ["clone_model", "load_archived_weights", "load_model", "model_from_json", "save_model"]
 
