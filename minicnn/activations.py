@@ -9,7 +9,7 @@ import numpy as np
 
 from minicnn import ops
 from minicnn.autograd.operators import operation
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.ops import elementwise, log_softmax, sigmoid, softmax, softplus, tanh
 from minicnn.ops.elementwise import fractional
@@ -28,13 +28,13 @@ Activation = Callable[[Any], Tensor]
 @operation
 def linear(x: Any) -> Tensor:
     """Return x."""
-    return convert_to_tensor(x)
+    return as_tensor(x)
 
 
 @operation
 def exponential(x: Any) -> Tensor:
     """Return e ** x."""
-    return ops.exp(convert_to_tensor(x))
+    return ops.exp(as_tensor(x))
 
 
 @operation
@@ -51,7 +51,7 @@ def relu(
     >>> relu([-1.0, 2.0, 9.0], negative_slope=0.5, max_value=6.0).numpy().tolist()
     [-0.5, 2.0, 6.0]
     """
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     if max_value is None and negative_slope == 0 and threshold == 0:
         return elementwise.relu(x)
     numbers = {"negative_slope": negative_slope, "max_value": max_value, "threshold": threshold}
@@ -77,7 +77,7 @@ def selu(x: Any) -> Tensor:
 
     Source: G. Klambauer et al., Self-Normalizing Neural Networks, 2017, section 2.
     """
-    return 1.0507009873554805 * elu(convert_to_tensor(x), 1.6732632423543772)
+    return 1.0507009873554805 * elu(as_tensor(x), 1.6732632423543772)
 
 
 @operation
@@ -90,7 +90,7 @@ def leaky_relu(x: Any, negative_slope: float = 0.2) -> Tensor:
 @operation
 def relu6(x: Any) -> Tensor:
     """Return x limited to [0, 6]; the gradient at both limits is 0."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     return ops.where((x.data > 0) & (x.data < 6), x, np.clip(x.data, 0, 6))
 
 
@@ -141,7 +141,7 @@ def hard_silu(x: Any) -> Tensor:
 @operation
 def hard_tanh(x: Any) -> Tensor:
     """Return x limited to [-1, 1]."""
-    return ops.clip(convert_to_tensor(x), -1.0, 1.0)
+    return ops.clip(as_tensor(x), -1.0, 1.0)
 
 
 @operation

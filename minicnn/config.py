@@ -103,7 +103,8 @@ def device() -> str:
     ...     device()
     'cpu'
     """
-    return "gpu" if backend() == "cupy" and not _thread.on_cpu else "cpu"
+    chosen = _settings["backend"] or backend()
+    return "gpu" if chosen == "cupy" and not (_thread.on_cpu or _thread.beside) else "cpu"
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_tensor
 from minicnn.errors import Worded
 from minicnn.registry import by_names, look_up, spelled
 
@@ -57,7 +57,7 @@ class MaxNorm(Constraint):
         self.max_value, self.axis = max_value, axis
 
     def __call__(self, w: Any) -> Tensor:
-        w = convert_to_tensor(w)
+        w = as_tensor(w)
         norms = _norm(w, self.axis)
         return w * (ops.clip(norms, 0.0, self.max_value) / (norms + EPSILON))
 
@@ -91,7 +91,7 @@ class UnitNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: Any) -> Tensor:
-        w = convert_to_tensor(w)
+        w = as_tensor(w)
         return w / (_norm(w, self.axis) + EPSILON)
 
     def get_config(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class MinMaxNorm(Constraint):
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
     def __call__(self, w: Any) -> Tensor:
-        w = convert_to_tensor(w)
+        w = as_tensor(w)
         norms = _norm(w, self.axis)
         wanted = self.rate * ops.clip(norms, self.min_value, self.max_value)
         return w * ((wanted + (1 - self.rate) * norms) / (norms + EPSILON))

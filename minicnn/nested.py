@@ -13,6 +13,9 @@ import numpy as np
 __all__ = ["flatten", "holds_arrays", "is_shape", "mapped", "named", "never", "pack"]
 
 
+_CONTAINERS = (list, tuple, dict)
+
+
 def never(value: Any) -> bool:
     """Return False: no list is a leaf."""
     return False
@@ -24,6 +27,8 @@ def flatten(structure: Any, is_leaf: Callable[[Any], bool] = never) -> list[Any]
     >>> flatten({"b": [3, (4,)], "a": 1})
     [1, 3, 4]
     """
+    if not isinstance(structure, _CONTAINERS) or is_leaf(structure):
+        return [structure]
     found: list[Any] = []
     mapped(found.append, structure, is_leaf)
     return found
@@ -37,12 +42,15 @@ def mapped(
     >>> mapped(lambda n: 10 * n, {"b": [3, (4,)], "a": 1})
     {'b': [30, (40,)], 'a': 10}
     """
-    if not isinstance(structure, list | tuple | dict) or is_leaf(structure):
+    if not isinstance(structure, _CONTAINERS) or is_leaf(structure):
         return function(structure)
     if isinstance(structure, dict):
         found = {key: mapped(function, structure[key], is_leaf) for key in sorted(structure)}
         return {key: found[key] for key in structure}
-    parts = [mapped(function, part, is_leaf) for part in structure]
+    parts = [
+        mapped(function, part, is_leaf) if isinstance(part, _CONTAINERS) else function(part)
+        for part in structure
+    ]
     if isinstance(structure, list):
         return parts
     return type(structure)(*parts) if hasattr(structure, "_fields") else tuple(parts)
@@ -60,7 +68,7 @@ def named(name: str, structure: Any) -> Iterator[tuple[str, Any]]:
     >>> list(named("x", {"age": 1, "images": [2, 3]}))
     [("x['age']", 1), ("x['images'][0]", 2), ("x['images'][1]", 3)]
     """
-    if isinstance(structure, list | tuple | dict):
+    if isinstance(structure, _CONTAINERS):
         for key in structure if isinstance(structure, dict) else range(len(structure)):
             yield from named(f"{name}[{key!r}]", structure[key])
     else:

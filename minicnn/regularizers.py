@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_tensor
 from minicnn.errors import ArgumentError, ShapeError, Worded, check_choice, check_within
 from minicnn.registry import by_names, look_up, spelled
 
@@ -64,7 +64,7 @@ class L1L2(Regularizer):
         self.l2 = _factor("L1L2", "l2", 0.0 if l2 is None else l2)
 
     def __call__(self, x: Any) -> Tensor:
-        x = convert_to_tensor(x)
+        x = as_tensor(x)
         parts = []
         if self.l1:
             parts.append(self.l1 * ops.sum(ops.abs(x)))
@@ -134,7 +134,7 @@ class OrthogonalRegularizer(Regularizer):
         self.mode = check_choice("OrthogonalRegularizer", "mode", mode, ["rows", "columns"])
 
     def __call__(self, x: Any) -> Tensor:
-        x = convert_to_tensor(x)
+        x = as_tensor(x)
         if x.ndim != 2:
             raise ShapeError(
                 f"OrthogonalRegularizer: x has shape {x.shape}, but must be a matrix of two axes."
@@ -192,7 +192,7 @@ class KLSparsity(Regularizer):
         self.weight = _factor("KLSparsity", "weight", weight)
 
     def __call__(self, x: Any) -> Tensor:
-        means = ops.mean(_units(convert_to_tensor(x)), axis=0)  # (units,)
+        means = ops.mean(_units(as_tensor(x)), axis=0)  # (units,)
         # A unit that is never on, or always, would cost infinitely much and have no gradient.
         means = ops.maximum(ops.minimum(means, 1 - 1e-7), 1e-7)
         on = self.rho * (np.log(self.rho) - ops.log(means))
@@ -225,11 +225,11 @@ class CodeOrthogonality(Regularizer):
         self.weight = _factor("CodeOrthogonality", "weight", weight)
 
     def __call__(self, x: Any) -> Tensor:
-        codes = _units(convert_to_tensor(x))  # (samples,units)
+        codes = _units(as_tensor(x))  # (samples,units)
         units = codes.shape[1]
         if units < 2:
             raise ShapeError(
-                f"CodeOrthogonality: the code has shape {convert_to_tensor(x).shape}, only one "
+                f"CodeOrthogonality: the code has shape {as_tensor(x).shape}, only one "
                 f"unit; correlation needs at least two."
             )
         centred = codes - ops.mean(codes, axis=0)

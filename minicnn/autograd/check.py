@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.autograd.tape import GradientTape
-from minicnn.autograd.tensor import Tensor, as_numpy, constant, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_numpy, as_tensor, constant
 from minicnn.errors import ArgumentError, MinicnnError
 
 __all__ = ["GradientError", "check_gradients"]
@@ -65,7 +65,7 @@ def check_gradients(
     if order not in (1, 2):
         raise ArgumentError(f"check_gradients: order={order!r}, but it must be 1 or 2.")
     rng = np.random.default_rng(seed)
-    arrays = [np.array(as_numpy(convert_to_tensor(x)), np.float64) for x in inputs]
+    arrays = [np.array(as_numpy(as_tensor(x)), np.float64) for x in inputs]
     _check(function, arrays, "order 1", rng, directions, step, tolerance)
     if order == 2:
         output = function(*[constant(a) for a in arrays])

@@ -35,8 +35,11 @@ class Trace:
             result = reference()
             node = None if result is None else result.node
             if result is not None and node is not None and self in node.tapes:
-                others = tuple(tape for tape in node.tapes if tape is not self)
-                result.node = node._replace(tapes=others) if others else None
+                if len(node.tapes) == 1:
+                    result.node = None
+                else:
+                    others = tuple(tape for tape in node.tapes if tape is not self)
+                    result.node = node._replace(tapes=others)
         self.results = []
 
 

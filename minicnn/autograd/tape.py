@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from minicnn.autograd.operators import OPERATORS, above
 from minicnn.autograd.recording import Trace, recording, state
-from minicnn.autograd.tensor import Node, Tensor, Variable, alongside, convert_to_tensor
+from minicnn.autograd.tensor import Node, Tensor, Variable, alongside, as_tensor
 from minicnn.errors import ArgumentError, ShapeError, check_choice, counted, warn_user
 from minicnn.nested import flatten, pack
 from minicnn.runtime.devices import check_same_device
@@ -22,31 +22,33 @@ __all__ = ["GradientTape", "backward"]
 
 
 def _order(
-    roots: Sequence[Tensor], wanted: set[int] | None, follow: Callable[[Node], bool]
-) -> tuple[list[Tensor], set[int]]:
+    roots: Sequence[Tensor], wanted: set[int] | None, tape: Trace | None
+) -> tuple[list[tuple[Tensor, Node | None]], set[int]]:
     """Return the tensors that gradients pass through, inputs first, and the useful ids.
 
+    With each tensor stands its memory if that is to be followed.
     A tensor is useful if it is one of `wanted` or came from one; with `wanted` None, if it is a
     leaf or came from one.
     """
-    order: list[Tensor] = []
+    order: list[tuple[Tensor, Node | None]] = []
     useful: set[int] = set()
     seen: set[int] = set()
     # Each tensor is visited twice: to stack its inputs, and after these to judge itself.
-    stack: list[tuple[Tensor, bool]] = [(root, False) for root in roots]
+    stack: list[tuple[Tensor, Node | None, bool]] = [(root, None, False) for root in roots]
     while stack:
-        tensor, inputs_done = stack.pop()
-        key, node = id(tensor), tensor.node
-        if node is not None and not follow(node):
-            node = None
+        tensor, node, inputs_done = stack.pop()
+        key = id(tensor)
         if not inputs_done:
             if key not in seen:
                 seen.add(key)
-                stack.append((tensor, True))
-                if node is not None:
-                    stack.extend([(x, False) for x, _ in node.inputs])
+                node = tensor.node
+                if node is not None and tape is not None and tape not in node.tapes:
+                    node = None
+                stack.append((tensor, node, True))
+                for x, _ in () if node is None else node.inputs:
+                    stack.append((x, None, False))
             continue
-        order.append(tensor)
+        order.append((tensor, node))
         if key in wanted if wanted is not None else node is None:
             useful.add(key)
         elif node is not None:
@@ -60,41 +62,38 @@ def _order(
 def propagate(
     roots: Sequence[tuple[Tensor, Tensor]],
     wanted: Iterable[Tensor] | None,
-    follow: Callable[[Node], bool],
+    tape: Trace | None,
 ) -> dict[int, tuple[Tensor, Tensor]]:
     """Carry gradients from `roots` (tensor, its gradient) back through the recorded operations.
 
     Only operations on a way to a wanted tensor run, and of these only the vector-Jacobian products
-    that lead there. With `wanted` None, all leaves are wanted.
+    that lead there. With `wanted` None, all leaves are wanted; with `tape` None, what any remembers
+    is followed.
 
     Returns:
         For the id of each wanted tensor reached: the tensor and its gradient.
     """
     keep = None if wanted is None else {id(x) for x in wanted}
-    order, useful = _order([root for root, _ in roots], keep, follow)
+    order, useful = _order([root for root, _ in roots], keep, tape)
     gradients: dict[int, Tensor] = {}
     found: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def add(tensor: Tensor, gradient: Tensor) -> None:
-        before = gradients.get(id(tensor))
-        gradients[id(tensor)] = gradient if before is None else OPERATORS["+"](before, gradient)
-
     for root, gradient in roots:
-        add(root, gradient)
+        before = gradients.get(id(root))
+        gradients[id(root)] = gradient if before is None else OPERATORS["+"](before, gradient)
     while order:
-        tensor = order.pop()
+        tensor, node = order.pop()
         total = gradients.pop(id(tensor), None)
         if total is None:
             continue
-        node = tensor.node
-        if node is not None and not follow(node):
-            node = None
         if node is None if keep is None else id(tensor) in keep:
             found[id(tensor)] = (tensor, total)
         if node is not None:
             for x, vjp in node.inputs:
                 if id(x) in useful:
-                    add(x, vjp(total, tensor))
+                    gradient, before = vjp(total, tensor), gradients.get(id(x))
+                    joined = gradient if before is None else OPERATORS["+"](before, gradient)
+                    gradients[id(x)] = joined
     return found
 
 
@@ -106,7 +105,7 @@ def _seed(target: Tensor, gradient: Any, where: str) -> Tensor:
         return seed
     if not isinstance(gradient, Tensor):
         gradient = alongside(gradient, target, target.dtype)
-    seed = convert_to_tensor(gradient, target.dtype)
+    seed = as_tensor(gradient, target.dtype)
     check_same_device(where, target=target.data, gradient=seed.data)
     if seed.shape != target.shape:
         raise ShapeError(
@@ -132,7 +131,7 @@ def backward(target: Tensor, gradient: Any = None, *, create_graph: bool = False
         )
     with recording(create_graph):
         seed = _seed(target, gradient, "backward")
-        found = propagate([(target, seed)], None, lambda node: True)
+        found = propagate([(target, seed)], None, None)
         for tensor, total in found.values():
             if tensor.tracked:
                 tensor.grad = total if tensor.grad is None else OPERATORS["+"](tensor.grad, total)
@@ -431,7 +430,7 @@ class GradientTape:
     ) -> list[Tensor | None]:
         """Return the gradient of each source, None or zeros for one that was not reached."""
         watched = [s for s in sources if self._watches(s)]
-        found = propagate(roots, watched, lambda node: self._trace in node.tapes)
+        found = propagate(roots, watched, self._trace)
         return [
             found[id(s)][1] if id(s) in found else (Tensor(np.zeros_like(s.data)) if zero else None)
             for s in sources
@@ -458,7 +457,7 @@ def _tensor(where: str, argument: str, value: Any) -> Tensor:
 
 def _leaves(where: str, argument: str, value: Any) -> list[Tensor]:
     """Return the tensors of lists, tuples and dictionaries, one inside the other, in a row."""
-    return [_tensor(where, argument, part) for part in flatten(value)]
+    return [x if isinstance(x, Tensor) else _tensor(where, argument, x) for x in flatten(value)]
 
 
 def _unit_seeds(target: Tensor, shape: tuple[int, ...]) -> Iterator[Tensor]:

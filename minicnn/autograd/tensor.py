@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from minicnn.errors import ArgumentError, MinicnnError, MissingAttributeError, S
 from minicnn.runtime.backends import availability
 from minicnn.runtime.devices import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
 
-__all__ = ["Node", "Tensor", "Variable", "Vjp", "alongside", "as_numpy", "beside", "constant",
-           "convert_to_tensor", "given", "in_one_type", "plain", "record"]  # fmt: skip
+__all__ = ["Node", "Tensor", "Variable", "Vjp", "alongside", "as_numpy", "as_tensor", "beside",
+           "constant", "convert_to_tensor", "given", "in_one_type", "plain", "record"]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -72,7 +73,7 @@ class Tensor(Operators):
 
     def __init__(self, data: Any, dtype: Any = None) -> None:
         array = as_array(data, dtype)
-        self.data: Array = array if _is_array(data) else placed(array)
+        self.data: Array = array if array is data or _is_array(data) else placed(array)
         self.node: Node | None = None
         #: How many tapes watch it.
         self.watched = 0
@@ -83,25 +84,11 @@ class Tensor(Operators):
         """Whether gradients can flow into this tensor."""
         return self.watched > 0 or self.node is not None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each axis."""
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The element type."""
-        return self.data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.data.size
+    # Asked for dozens of times in a step: by a function that is not Python's own.
+    shape = property(operator.attrgetter("data.shape"), doc="The length of each axis.")
+    dtype = property(operator.attrgetter("data.dtype"), doc="The element type.")
+    ndim = property(operator.attrgetter("data.ndim"), doc="The number of axes.")
+    size = property(operator.attrgetter("data.size"), doc="The number of elements.")
 
     @property
     def device(self) -> str:
@@ -220,7 +207,7 @@ class Tensor(Operators):
         """Return the other operand of a comparison as an array beside this one's, or a number."""
         if isinstance(other, int | float) or self.device == device_of(plain(other)) == "cpu":
             return plain(other)
-        other = convert_to_tensor(other).data
+        other = as_tensor(other).data
         check_same_device(name, x=self.data, other=other)
         return other
 
@@ -347,7 +334,8 @@ def as_numpy(value: Any, dtype: Any = None) -> Array:
     >>> as_numpy(Tensor([1, 2, 3]), "float64")
     array([1., 2., 3.])
     """
-    return np.asarray(to_cpu(plain(value)), dtype)
+    array = value.data if isinstance(value, Tensor) else value
+    return np.asarray(array if type(array) is np.ndarray else to_cpu(array), dtype)
 
 
 def as_array(value: Any, dtype: Any = None, what: str = "Tensor: data") -> Array:
@@ -361,7 +349,9 @@ def as_array(value: Any, dtype: Any = None, what: str = "Tensor: data") -> Array
     Raises:
         ArgumentError: these are no numbers, or rows of different lengths.
     """
-    array = plain(value)
+    array = value.data if isinstance(value, Tensor) else value
+    if dtype is None and type(array) is np.ndarray and array.dtype.kind in "biuf":
+        return array
     try:
         kind = config.element_type("Tensor", dtype) if dtype else _float_type(value)
         array = array.astype(kind, copy=False) if on_gpu(array) else np.asarray(array, dtype=kind)
@@ -405,7 +395,7 @@ def given(where: str, argument: str, value: Any) -> Tensor:
     (1, 3)
     """
     if isinstance(value, Tensor):
-        return value if type(value) is Tensor else convert_to_tensor(value)
+        return value if type(value) is Tensor else as_tensor(value)
     return Tensor(placed(as_array(value, what=f"{where}: {argument}")))
 
 
@@ -423,13 +413,15 @@ def in_one_type(*tensors: Tensor) -> Any:
     >>> a.dtype.name, b.dtype.name
     ('float64', 'float64')
     """
-    first, *others = (t.data.dtype for t in tensors)
-    if all(kind == first for kind in others):
+    first = tensors[0].data.dtype
+    for other in tensors[1:]:
+        if other.data.dtype != first:
+            break
+    else:
         return tensors
-    widest = np.result_type(first, *others)
+    widest = np.result_type(*(t.data.dtype for t in tensors))
     return tuple(
-        convert_to_tensor(t, widest) if t.dtype.kind == "f" and t.dtype != widest else t
-        for t in tensors
+        as_tensor(t, widest) if t.dtype.kind == "f" and t.dtype != widest else t for t in tensors
     )
 
 
@@ -444,8 +436,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None) -> Tensor:
     return Tensor(array if shape is None else np.broadcast_to(array, shape).copy())
 
 
-@worded
-def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
+def as_tensor(value: Any, dtype: Any = None) -> Tensor:
     """Return `value` itself if it is a tensor of that type, else a tensor of it.
 
     What is no tensor is put where the settings ask for it; tensors stay where they are. A variable
@@ -455,14 +446,20 @@ def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
         return Tensor(placed(as_array(value, dtype)))
     if dtype is None and not isinstance(value, Variable):  # by far the most frequent case
         return value
-    kind = np.dtype(dtype or value.dtype)
-    if kind == value.dtype and not (isinstance(value, Variable) and is_recording()):
+    kind = np.dtype(dtype or value.data.dtype)
+    if kind == value.data.dtype and not (isinstance(value, Variable) and is_recording()):
         return value
     return record(
         "read",
         value.data.astype(kind, copy=False),
-        (value, lambda dy, y: convert_to_tensor(dy, value.dtype)),
+        (value, lambda dy, y: as_tensor(dy, value.dtype)),
     )
+
+
+@worded
+def convert_to_tensor(value: Any, dtype: Any = None) -> Tensor:
+    """Return a tensor of a value, as `as_tensor` does; TensorFlow's name for it."""
+    return as_tensor(value, dtype)
 
 
 def alongside(value: Any, other: Tensor, dtype: Any = None) -> Tensor:
@@ -484,7 +481,7 @@ def beside(value: Any, other: Tensor, dtype: Any = None) -> Tensor:
     for them to move.
     """
     if isinstance(value, Tensor) or on_gpu(value):
-        return convert_to_tensor(value, dtype)
+        return as_tensor(value, dtype)
     return alongside(value, other, dtype)
 
 
@@ -506,9 +503,13 @@ def record(name: str, value: Any, *inputs: tuple[Tensor, Vjp]) -> Tensor:
     result.node = None
     tapes = state.tapes
     if tapes or state.recording is not False:
-        tracked = tuple([pair for pair in inputs if pair[0].tracked])
+        tracked = []
+        for pair in inputs:
+            x = pair[0]
+            if x.watched or x.node is not None or (type(x) is not Tensor and x.tracked):
+                tracked.append(pair)
         if tracked:
-            result.node = Node(name, tracked, tapes)
+            result.node = Node(name, tuple(tracked), tapes)
             for tape in tapes:
                 tape.results.append(weakref.ref(result))
     return result

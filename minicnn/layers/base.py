@@ -118,6 +118,7 @@ class Layer:
     config_arguments: tuple[str, ...] = ()
 
     given_arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    _weights: list[Variable]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], SymbolicTensor) and not hasattr(cls, "fit"):
@@ -126,6 +127,7 @@ class Layer:
         layer = super().__new__(cls)
         # What a user's layer without a get_config of its own is stored by.
         layer.given_arguments = (args, kwargs)
+        layer._weights = []  # before any attribute that is a weight, too
         return layer
 
     @worded
@@ -138,7 +140,6 @@ class Layer:
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self._weights: list[Variable] = []
         self._added_losses: list[Tensor] = []
         self.has_own_name = name is not None
         self.name = name or _new_name(self._base_name())
@@ -243,16 +244,10 @@ class Layer:
     # Weights and layers inside.
 
     def add_weight(
-        self,
-        *args: Any,
-        shape: Sequence[int] | None = None,
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        name: str | None = None,
-    ) -> Variable:
+        self, *args: Any, shape: Sequence[int] | None = None, initializer: Any = None,
+        dtype: Any = None, trainable: bool = True, regularizer: Any = None,
+        constraint: Any = None, name: str | None = None,
+    ) -> Variable:  # fmt: skip
         """Make a weight and keep it.
 
         Args:
@@ -469,7 +464,7 @@ class Layer:
             training: whether the model learns from this call; by default as in the call of the
                 layer around this one, if there is any, else False.
         """
-        if is_symbolic(inputs) or is_symbolic(others) or is_symbolic(named):
+        if is_symbolic(inputs) or ((others or named) and is_symbolic([*others, named])):
             return self._call_symbolic(inputs, training, *others, **named)
         if isinstance(inputs, list | tuple | dict):
             tensors = self._cast_all(inputs, self.takes_list)
@@ -477,7 +472,8 @@ class Layer:
             self.build_once(_shapes(tensors))
         else:
             tensors = self._cast(inputs)
-            self.build_once(tensors.shape)
+            if not self.built:
+                self.build_once(tensors.shape)
         results = self._run(tensors, training, *others, **named)
         if self.activity_regularizer is not None:
             owned.add_activity_losses(self, results)
@@ -518,6 +514,8 @@ class Layer:
 
     def _cast(self, x: Any) -> Tensor:
         """Return an input in the layer's type; what is no tensor is put beside the weights."""
+        if type(x) is Tensor and x.data.dtype == self.dtype:
+            return x
         home = None if isinstance(x, Tensor) or not gpu_in_sight() else self.home
         return ops.cast(given(self.where, "x", x) if home is None else beside(x, home), self.dtype)
 

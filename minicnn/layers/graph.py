@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import ops
-from minicnn.autograd.tensor import Tensor, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_tensor
 from minicnn.errors import ArgumentError, ShapeError, missing_axes
 from minicnn.layers.base import Layer
 from minicnn.layers.symbolic import Call, SymbolicTensor
@@ -224,7 +224,7 @@ class Graph:
     def run(self, inputs: Any, training: bool | None) -> Any:
         """Return the outputs for input tensors."""
         values: dict[int, Any] = {
-            id(place): self._fitted(place, convert_to_tensor(x))
+            id(place): self._fitted(place, as_tensor(x))
             for place, x in zip(self.inputs, self.in_order(inputs), strict=True)
         }
         for call, function, last in self.steps:
@@ -295,6 +295,8 @@ class Graph:
     def _check_shape(self, place: SymbolicTensor, given: Sequence[int]) -> None:
         """Refuse a shape that is not the input's, a last axis of length 1 more or less aside."""
         expected, shape = place.shape, tuple(given)
+        if expected[0] is None and expected[1:] == shape[1:]:
+            return
         if len(shape) == len(expected) - 1 and expected[-1] == 1:
             shape = (*shape, 1)
         elif len(shape) == len(expected) + 1 and shape[-1] == 1:

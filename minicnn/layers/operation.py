@@ -14,8 +14,8 @@ from minicnn.autograd.tensor import (
     Variable,
     alongside,
     as_numpy,
+    as_tensor,
     constant,
-    convert_to_tensor,
     plain,
 )
 from minicnn.errors import ArgumentError, ShapeError, SymbolicError
@@ -102,7 +102,7 @@ class Operation(Layer):
         return self._function(*positional, **named)
 
     def _cast(self, x: Any) -> Tensor:
-        return convert_to_tensor(x)
+        return as_tensor(x)
 
     def _call_symbolic(self, inputs: Any, training: bool | None, *others: Any, **named: Any) -> Any:
         return self.drawn(flatten(inputs))

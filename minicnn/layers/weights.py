@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 def unique(items: Iterable[T]) -> list[T]:
     """Return the items in order, each object once."""
-    return list({id(item): item for item in items}.values())
+    items = list(items)
+    return list(dict(zip(map(id, items), items, strict=True)).values())
 
 
 def parts_of(value: Any) -> list[Any] | None:
@@ -48,25 +49,25 @@ def members(owner: Any, kind: type[T]) -> list[T]:
     These may lie in each other, as deep as it takes.
     """
     found: list[T] = []
-    others = _OTHERS[kind]
-    for name, value in vars(owner).items():
-        # Most attributes are of other types, and training asks at every step.
-        if type(value) not in others and name not in NOTES:
-            _gather(value, kind, found, ())
-    return unique(found)
+    _gather([v for n, v in vars(owner).items() if n not in NOTES], kind, found, ())
+    return unique(found) if len(found) > 1 else found
 
 
-def _gather(value: Any, kind: type[T], found: list[T], around: tuple[Any, ...]) -> None:
-    """Add to `found` what is of a kind in a value that lies in these containers."""
+def _gather(values: Iterable[Any], kind: type[T], found: list[T], around: tuple[int, ...]) -> None:
+    """Add to `found` what is of a kind among values that lie in containers of these ids."""
     others = _OTHERS[kind]
-    if isinstance(value, kind):
-        found.append(value)
-    elif (parts := parts_of(value)) is None:
-        others.add(type(value))
-    elif not any(value is container for container in around):
-        for part in parts:
-            if type(part) not in others:
-                _gather(part, kind, found, (*around, value))
+    for value in values:
+        # Most are of other types or lists of such, and training asks at every step.
+        if type(value) in others:
+            continue
+        if isinstance(value, kind):
+            found.append(value)
+        elif type(value) in (list, tuple) and others.issuperset(map(type, value)):
+            continue
+        elif (parts := parts_of(value)) is None:
+            others.add(type(value))
+        elif id(value) not in around:
+            _gather(parts, kind, found, (*around, id(value)))
 
 
 #: Attributes that note what a layer or `compile` was given, and figures: all used stands elsewhere.
@@ -82,16 +83,9 @@ class _Penalties:
 
 
 def add_weight(
-    layer: Any,
-    args: Sequence[Any],
-    shape: Any,
-    initializer: Any,
-    dtype: Any,
-    trainable: bool,
-    regularizer: Any,
-    constraint: Any,
-    name: str | None,
-) -> Variable:
+    layer: Any, args: Sequence[Any], shape: Any, initializer: Any, dtype: Any, trainable: bool,
+    regularizer: Any, constraint: Any, name: str | None,
+) -> Variable:  # fmt: skip
     """Make a weight of a layer and keep it there; see `Layer.add_weight`."""
     rest = list(args)
     if rest and isinstance(rest[0], str):
@@ -124,7 +118,7 @@ def all_layers(layer: Any) -> Iterator[Any]:
 
 def own_weights_of(layer: Any) -> list[Variable]:
     """Return the weights of a layer itself, in the order in which they were made."""
-    return unique([*layer._weights, *members(layer, Variable)])
+    return members(layer, Variable)
 
 
 def weights_of(layer: Any) -> list[Variable]:
@@ -134,10 +128,12 @@ def weights_of(layer: Any) -> list[Variable]:
 
 def trainable_of(layer: Any) -> list[Variable]:
     """Return the weights that `fit` changes, of a layer and of those inside."""
-    if not layer.trainable:
+    if not layer._trainable:
         return []
-    own = [w for w in own_weights_of(layer) if w.trainable]
-    return unique([*own, *(w for s in layer.sublayers for w in s.trainable_weights)])
+    found, inside = [w for w in own_weights_of(layer) if w.trainable], layer.sublayers
+    for inner in inside:
+        found += inner.trainable_weights
+    return unique(found) if inside else found
 
 
 def freeze(layer: Any, trainable: bool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn import config, configs, ops
-from minicnn.autograd.tensor import Tensor, beside, convert_to_tensor
+from minicnn.autograd.tensor import Tensor, as_tensor, beside
 from minicnn.errors import ArgumentError, ShapeError, Worded, truth_cure
 from minicnn.registry import snake_case
 from minicnn.runtime.devices import check_same_device, gpu_in_sight
@@ -29,10 +29,10 @@ REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "
 
 def float_tensor(value: Any, dtype: Any = None) -> Tensor:
     """Return a tensor of floats; of `dtype` if it is given, else floats keep their type."""
-    tensor = convert_to_tensor(value)
-    return ops.cast(
-        tensor, dtype or (tensor.dtype if tensor.dtype.kind == "f" else config.floatx())
-    )
+    tensor = as_tensor(value)
+    if dtype is None and tensor.dtype.kind == "f":
+        return tensor
+    return ops.cast(tensor, dtype or config.floatx())
 
 
 def together(where: str, **tensors: Tensor) -> None:
@@ -136,7 +136,7 @@ class Loss(Worded):
             ShapeError: shapes do not fit each other.
         """
         true, pred = self._ready(y_true, y_pred)
-        values = convert_to_tensor(self.call(true, pred))
+        values = as_tensor(self.call(true, pred))
         return self._reduced(values, sample_weight, self.mask(true, pred))
 
     def _ready(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
@@ -237,7 +237,7 @@ class LossFunctionWrapper(Loss):
         self.fn, self.kwargs = fn, kwargs
 
     def call(self, y_true: Any, y_pred: Any) -> Tensor:
-        return convert_to_tensor(self.fn(y_true, y_pred, **self.kwargs))
+        return as_tensor(self.fn(y_true, y_pred, **self.kwargs))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.kwargs}

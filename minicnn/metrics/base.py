@@ -274,12 +274,14 @@ class Mean(Metric, anywhere=True):
             given = given.mean(axis=tuple(range(1, given.ndim)), dtype=np.float64)
         array = as_numpy(given, np.float64)
         sums, weights = _by_sample(self.name, array, sample_weight, np.mean)
-        self.total.assign_add(sums.sum())
-        self.count.assign_add(sums.size if weights is None else weights.sum())
+        self._grow(sums.sum(), sums.size if weights is None else weights.sum())
 
     def add(self, value: float, weight: float = 1.0) -> None:
         """Add one number: `update_state` without a look at shapes, for each step of training."""
-        for variable, more in ((self.total, value * weight), (self.count, weight)):
+        self._grow(value * weight, weight)
+
+    def _grow(self, total: Any, count: Any) -> None:
+        for variable, more in ((self.total, total), (self.count, count)):
             variable.data = np.asarray(variable.data + more, variable.dtype)
 
     def result(self) -> Tensor:

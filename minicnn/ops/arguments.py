@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minicnn import config
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, given, in_one_type
+from minicnn.autograd.tensor import Tensor, as_tensor, given, in_one_type
 from minicnn.errors import IMAGES_LAST, ShapeError, missing_axes, warn_user
 from minicnn.ops.shape import reshape
 from minicnn.runtime.devices import check_same_device
@@ -111,7 +111,7 @@ def image_and_kernel(
         check_same_device(where, bias=bias.data, kernel=kernel.data)
     if x.data.dtype != kernel.data.dtype or x.data.dtype.kind != "f":
         x, kernel = in_floats((x, kernel))
-    return x, kernel, None if bias is None else convert_to_tensor(bias, x.dtype)
+    return x, kernel, None if bias is None else as_tensor(bias, x.dtype)
 
 
 def _whole(groups: Any) -> int:

@@ -21,7 +21,7 @@ from minicnn.autograd.tensor import (
     Tensor,
     alongside,
     as_array,
-    convert_to_tensor,
+    as_tensor,
     in_one_type,
     record,
 )
@@ -77,7 +77,7 @@ def _like(value: Any, other: Any, array: bool = False) -> Tensor:
         return _number_for(value, other)
     if not isinstance(value, Tensor) and isinstance(other, Tensor) and other.device == "cpu":
         return Tensor(as_array(value))  # stays beside it, also where new tensors go to the GPU
-    return convert_to_tensor(value)
+    return as_tensor(value)
 
 
 def _number_for(value: Any, other: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ _LARGEST = 2**63 - 1
 
 def fractional(x: Any) -> Tensor:
     """Return a tensor of floats, whole numbers as float64."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     return x if x.dtype.kind == "f" else cast(x, np.float64)
 
 
@@ -133,7 +133,7 @@ def _arithmetic(function: Any, a: Array, b: Any) -> Array:
     """Return a NumPy operation's result; that of whole numbers is whole."""
     if a.dtype.kind in "bui" and b.dtype.kind in "bui":
         return function(whole(a), whole(b))
-    return _into_recycled(function, a, b)
+    return function(a, b) if a.nbytes < memory.SMALLEST else _into_recycled(function, a, b)
 
 
 @operation("+")
@@ -203,7 +203,7 @@ def power(x: Any, exponent: Any) -> Tensor:
     [[1.0, 4.0, 9.0], [1.0, 8.0, 27.0]]
     """
     if isinstance(exponent, int | float):
-        return _fixed_power(convert_to_tensor(x), exponent)
+        return _fixed_power(as_tensor(x), exponent)
     x, e = _operands("power", x, exponent, arrays=True)
 
     def by_base(dy: Tensor, y: Tensor) -> Tensor:
@@ -252,14 +252,14 @@ def _fixed_power(x: Tensor, exponent: float) -> Tensor:
 @operation("neg")
 def negative(x: Any) -> Tensor:
     """Return -x."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     return record("negative", -whole(x.data), (x, lambda dy, y: negative(dy)))
 
 
 @operation
 def square(x: Any) -> Tensor:
     """Return x * x."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     return record(
         "square", np.square(whole(x.data)), (x, lambda dy, y: multiply(dy, multiply(2.0, x)))
     )
@@ -303,13 +303,13 @@ def log1p(x: Any) -> Tensor:
 @operation
 def sign(x: Any) -> Tensor:
     """Return -1, 0 or 1; its derivative is zero everywhere, so no gradient flows."""
-    return Tensor(np.sign(whole(convert_to_tensor(x).data)))
+    return Tensor(np.sign(whole(as_tensor(x).data)))
 
 
 @operation("abs")
 def abs(x: Any) -> Tensor:
     """Return |x|; the gradient at 0 is 0."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     return record("abs", np.abs(whole(x.data)), (x, lambda dy, y: multiply(dy, sign(x))))
 
 
@@ -346,7 +346,7 @@ def minimum(a: Any, b: Any) -> Tensor:
 @operation
 def clip(x: Any, minimum: float, maximum: float) -> Tensor:
     """Return x limited to [minimum, maximum]; no gradient flows where it was cut off."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     inside = (x.data >= minimum) & (x.data <= maximum)
     if x.dtype.kind in "ui" and isinstance(minimum, int) and isinstance(maximum, int):
         # Limits beyond the type's own, which NumPy refuses, limit nothing there.
@@ -360,7 +360,7 @@ def clip(x: Any, minimum: float, maximum: float) -> Tensor:
 @operation
 def cast(x: Any, dtype: Any) -> Tensor:
     """Return x in another element type."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     kind = config.element_type("cast", dtype)
     if x.dtype == kind:
         return x
@@ -382,7 +382,7 @@ def erf(x: Any) -> Tensor:
 @operation
 def relu(x: Any) -> Tensor:
     """Return max(x, 0); the gradient at 0 is 0."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     return record("relu", _into_recycled(np.maximum, x.data, 0), (x, relu_gradient))
 
 

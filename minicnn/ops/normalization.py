@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from minicnn import config
 from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
-from minicnn.autograd.tensor import Tensor, Variable, convert_to_tensor, plain, record
+from minicnn.autograd.tensor import Tensor, Variable, as_tensor, plain, record
 from minicnn.kernels import backend
 from minicnn.kernels.arrays import column_sums
 from minicnn.ops.elementwise import (
@@ -176,10 +176,10 @@ def batch_normalization(
     >>> y.numpy().round(2).tolist()
     [[0.0, 7.0], [0.0, 7.0], [2.45, 7.0]]
     """
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     if x.dtype.kind != "f":
         x = Tensor(x.data.astype(config.floatx()))
-    gamma, beta = (None if a is None else convert_to_tensor(a, x.dtype) for a in (gamma, beta))
+    gamma, beta = (None if a is None else as_tensor(a, x.dtype) for a in (gamma, beta))
     check_same_device("batch_normalization", x=x.data, gamma=plain(gamma), beta=plain(beta))
     chosen = backend(PASSES * x.size, x.data)
     if x.size and chosen.has_tile(x.dtype):

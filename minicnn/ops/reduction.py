@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.operators import operation
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, in_one_type, record
+from minicnn.autograd.tensor import Tensor, as_tensor, in_one_type, record
 from minicnn.errors import ShapeError
 from minicnn.kernels import arrays
 from minicnn.ops.elementwise import divide, multiply, square, subtract, whole
@@ -25,15 +25,16 @@ def _axes(x: Tensor, axis: Axis) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(x.ndim))
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    count = x.data.ndim
     for a in axes:
-        if not -x.ndim <= a < x.ndim:
+        if not -count <= a < count:
             raise ShapeError(f"axis {a} does not exist in a tensor of shape {x.shape}.")
-    return tuple(a % x.ndim for a in axes)
+    return tuple([a % count for a in axes])
 
 
 def _kept(x: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
     """Return x's shape with the reduced axes of length 1."""
-    return tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    return tuple([1 if i in axes else n for i, n in enumerate(x.shape)])
 
 
 @operation
@@ -43,7 +44,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> sum([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], axis=0).numpy().tolist()
     [5.0, 7.0, 9.0]
     """
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     axes = _axes(x, axis)
     kept = _kept(x, axes)
     return record(
@@ -56,7 +57,7 @@ def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @operation
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over all elements, or over some axes."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     axes = _axes(x, axis)
     count = math.prod(x.shape[a] for a in axes)
     if x.dtype != np.float16 and (not on_gpu(x.data) or x.dtype.kind != "f" or not x.size):
@@ -72,7 +73,7 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @operation
 def variance(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean squared distance from the mean (divided by the count, not count - 1)."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     return mean(square(subtract(x, mean(x, axis, keepdims=True))), axis, keepdims)
 
 
@@ -89,7 +90,7 @@ def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def _extreme(name: str, function: Any, x: Any, axis: Axis, keepdims: bool) -> Tensor:
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     axes = _axes(x, axis)
     kept = _kept(x, axes)
     value = function(x.data, axis=axes, keepdims=True)
@@ -110,8 +111,9 @@ def matmul(a: Any, b: Any) -> Tensor:
     >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).numpy().tolist()
     [[4.0, 5.0]]
     """
-    a, b = convert_to_tensor(a), convert_to_tensor(b)
-    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+    a, b = as_tensor(a), as_tensor(b)
+    first, second = a.data.shape, b.data.shape
+    if len(first) < 2 or len(second) < 2 or first[-1] != second[-2]:
         raise ShapeError(
             f"matmul: shapes {a.shape} and {b.shape} do not fit; both need at least two axes, and "
             f"the last of the first must equal the last but one of the second."

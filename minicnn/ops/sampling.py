@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.operators import operation
-from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, plain, record
+from minicnn.autograd.tensor import Tensor, alongside, as_tensor, plain, record
 from minicnn.errors import ArgumentError, ShapeError, check_choice
 from minicnn.kernels.sampling import Places, gather, places, scatter
 from minicnn.ops.elementwise import add
@@ -50,7 +50,7 @@ def affine_transform(
     >>> affine_transform(image, [1, 0, 0.5, 0, 1, 0, 0, 0]).numpy()[..., 0].tolist()
     [[1.5, 2.5, 1.5], [4.5, 5.5, 3.0]]
     """
-    x = convert_to_tensor(images)
+    x = as_tensor(images)
     exact = isinstance(transform, Tensor) or on_gpu(transform)
     if exact:
         check_same_device("affine_transform", images=x.data, transform=plain(transform))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd.operators import operation
-from minicnn.autograd.tensor import Tensor, alongside, convert_to_tensor, in_one_type, plain, record
+from minicnn.autograd.tensor import Tensor, alongside, as_tensor, in_one_type, plain, record
 from minicnn.errors import ArgumentError, ShapeError, missing_axes
 from minicnn.kernels.arrays import add_at, column_sums
 from minicnn.runtime.devices import check_same_device, on_gpu
@@ -25,7 +25,7 @@ def reshape(x: Any, shape: Sequence[int]) -> Tensor:
     >>> reshape([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (3, -1)).shape
     (3, 2)
     """
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     try:
         value = x.data.reshape(tuple(shape))
     except ValueError:
@@ -38,20 +38,20 @@ def reshape(x: Any, shape: Sequence[int]) -> Tensor:
 @operation
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
     """Return x with its axes in another order, default reversed."""
-    x = convert_to_tensor(x)
-    order = tuple(range(x.ndim)[::-1] if axes is None else (a % x.ndim for a in axes))
+    x = as_tensor(x)
+    order = tuple(range(x.ndim)[::-1] if axes is None else [a % x.ndim for a in axes])
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(
             f"transpose: axes={axes!r} must name each of the {x.ndim} axes of shape {x.shape} once."
         )
-    back = tuple(int(i) for i in np.argsort(order))
+    back = tuple(np.argsort(order).tolist())
     return record("transpose", x.data.transpose(order), (x, lambda dy, y: transpose(dy, back)))
 
 
 @operation
 def broadcast_to(x: Any, shape: Sequence[int]) -> Tensor:
     """Return x repeated along new axes and axes of length 1; the adjoint of `sum_to`."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     if x.shape == tuple(shape):
         return x
     try:
@@ -70,9 +70,9 @@ def sum_to(x: Any, shape: Sequence[int]) -> Tensor:
     >>> sum_to([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], (3,)).numpy().tolist()
     [5.0, 7.0, 9.0]
     """
-    x = convert_to_tensor(x)
+    x = x if type(x) is Tensor else as_tensor(x)
     shape = tuple(shape)
-    if x.shape == shape:
+    if x.data.shape == shape:
         return x
     lead = x.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(
@@ -88,7 +88,7 @@ def sum_to(x: Any, shape: Sequence[int]) -> Tensor:
 @operation
 def squeeze(x: Any, axis: int | Sequence[int] | None = None) -> Tensor:
     """Return x without its axes of length 1."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     axes = None if axis is None else axis if isinstance(axis, int) else tuple(axis)
     try:
         shape = x.data.squeeze(axes).shape
@@ -123,14 +123,14 @@ def _is_basic(index: Any) -> bool:
 @operation("[]")
 def getitem(x: Any, key: Any) -> Tensor:
     """Return x[key]; the adjoint of `put`."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     index = _index(key, x)
     return record("getitem", x.data[index], (x, lambda dy, y: put(dy, index, x.shape)))
 
 
 def put(x: Any, key: Any, shape: Sequence[int]) -> Tensor:
     """Return zeros of `shape` with x added at [key]; the adjoint of `getitem`."""
-    x = convert_to_tensor(x)
+    x = as_tensor(x)
     index = _index(key, x)
     if _is_basic(index):
         value = np.zeros(tuple(shape), x.dtype, like=x.data)
@@ -144,7 +144,7 @@ def put(x: Any, key: Any, shape: Sequence[int]) -> Tensor:
 
 def _parts(where: str, tensors: Sequence[Any]) -> list[Tensor]:
     """Return what is to be joined as tensors, which lie in one place."""
-    parts = [convert_to_tensor(t) for t in tensors]
+    parts = [as_tensor(t) for t in tensors]
     if not parts:
         raise ArgumentError(f"{where}: tensors is empty, but at least one is needed.")
     parts = list(in_one_type(*parts))
@@ -190,7 +190,7 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Tensor:
 
 
 def _images(where: str, x: Any) -> Tensor:
-    tensor = convert_to_tensor(x)
+    tensor = as_tensor(x)
     if tensor.ndim != 4:
         raise ShapeError(
             f"{where}: x has shape {tensor.shape}, but must have axes (N,H,W,C)"

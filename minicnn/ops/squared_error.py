@@ -6,7 +6,7 @@ from typing import Any
 
 from minicnn.autograd.operators import operation
 from minicnn.autograd.recording import is_recording
-from minicnn.autograd.tensor import Tensor, convert_to_tensor, record
+from minicnn.autograd.tensor import Tensor, as_tensor, record
 from minicnn.kernels import backend
 from minicnn.ops import elementwise, reduction
 from minicnn.runtime.devices import check_same_device, on_gpu
@@ -21,7 +21,7 @@ def mean_squared_error(truth: Any, prediction: Any) -> Tensor:
     >>> float(mean_squared_error(Tensor([[0.0, 1.0, 2.0]]), Tensor([[0.0, 1.0, 5.0]])))
     3.0
     """
-    truth, prediction = convert_to_tensor(truth), convert_to_tensor(prediction)
+    truth, prediction = as_tensor(truth), as_tensor(prediction)
     check_same_device("mean_squared_error", truth=truth.data, prediction=prediction.data)
     chosen = backend(prediction.size, prediction.data)
     alike = truth.shape == prediction.shape and truth.dtype == prediction.dtype

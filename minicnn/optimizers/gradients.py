@@ -43,6 +43,8 @@ def beside_variable(where: str, gradient: Any, variable: Variable) -> Array:
     Raises:
         DeviceError: it is a tensor on the other device.
     """
+    if isinstance(gradient, Tensor) and type(gradient.data) is type(variable.data):
+        return gradient.data
     array: Any = plain(gradient)
     if not isinstance(gradient, Tensor) and not on_gpu(array):
         array = to_device(np.asarray(array), variable.device)

@@ -45,17 +45,19 @@ class Row:
     @classmethod
     def holds(cls, variables: list[Variable], gradients: list[Array]) -> bool:
         """Return whether these variables can be laid end to end and are worth it."""
-        arrays = (*gradients, *(v.data for v in variables))
-        alike = len({(a.dtype, type(a)) for a in arrays}) == 1
-        different = len({id(v) for v in variables}) == len(variables)
-        return alike and different and sum(v.size for v in variables) <= cls.MOST
+        weights = [v.data for v in variables]
+        arrays = [*gradients, *weights]
+        kinds = zip(map(operator.attrgetter("dtype"), arrays), map(type, arrays), strict=True)
+        alike = len(set(kinds)) == 1
+        different = len(set(map(id, variables))) == len(variables)
+        return alike and different and sum(map(operator.attrgetter("size"), weights)) <= cls.MOST
 
     def is_of(self, variables: list[Variable]) -> bool:
         """Return whether the row is of just these variables, where they live."""
         return (
             type(variables[0].data) is self._kind
             and len(variables) == len(self._variables)
-            and all(a is b for a, b in zip(variables, self._variables, strict=True))
+            and all(map(operator.is_, variables, self._variables))
         )
 
     def weights(self) -> Array:
@@ -75,6 +77,6 @@ class Row:
     def parts(self, row: Array) -> list[Array]:
         """Return each variable's part of a row, in its shape."""
         return [
-            row[first:last].reshape(v.shape)
+            row[first:last].reshape(v.data.shape)
             for first, last, v in zip(self._edges, self._edges[1:], self._variables, strict=False)
         ]

@@ -42,12 +42,12 @@ def gpu_in_sight() -> bool:
 
 def device_of(array: Any) -> str:
     """Return `"gpu"` or `"cpu"`."""
-    return "gpu" if on_gpu(array) else "cpu"
+    return "cpu" if type(array) is np.ndarray or not on_gpu(array) else "gpu"
 
 
 def to_cpu(array: Any) -> Array:
     """Return the array in the computer's memory: itself, or a copy from the GPU."""
-    return array.get() if on_gpu(array) else array
+    return array if type(array) is np.ndarray or not on_gpu(array) else array.get()
 
 
 def to_gpu(array: Any) -> Any:
