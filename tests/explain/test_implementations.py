@@ -53,7 +53,7 @@ def test_short_helpers_are_shown_and_long_ones_named():
     # The compiled loop itself, behind Numba's object.
     assert "_resize2d" in helpers("resize2d", "numba")
     numba = implementations("conv2d").backends[2]
-    assert "run (minicnn/kernels/compiled/sweeps.py)" in numba.others
+    assert "run (minicnn/kernels/compiled/plans.py)" in numba.others
     assert not any(name.startswith("conv2d (minicnn/kernels/compiled") for name in numba.others)
     assert max(f.source.count("\n") for p in [numba] for f in p.functions) < 60
 

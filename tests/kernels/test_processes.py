@@ -10,7 +10,7 @@ import pytest
 
 import minicnn
 from minicnn.kernels import compiled
-from minicnn.kernels.compiled import compiling, contraction
+from minicnn.kernels.compiled import compiling, macrokernel, microkernel
 from tests.helpers import run_python
 
 TRAIN = """
@@ -118,7 +118,7 @@ model = Sequential([mc.layers.Conv2D(4, 3, padding="same"), mc.layers.BatchNorma
                     mc.layers.Activation("relu"), mc.layers.MaxPooling2D(2)])
 model.compile("adam", "mse")
 model.train_on_batch(x, x[:, ::2, ::2])
-print(sorted({str(e.data["qualname"]) for _, e in passes.buffer} & {"_tile", "_strip", "_moments",
+print(sorted({str(e.data["qualname"]) for _, e in passes.buffer} & {"micro_kernel", "_moments",
       "_gradient", "_scaled", "_slopes", "_scatter_blocks", "_squared_error", "_adam", "_run"}))
 with compiled_ahead() as other:
     print(other)
@@ -153,7 +153,7 @@ CACHED = {
     if getattr(module, "__name__", "").startswith(f"{compiled.__name__}.")
     for name, value in vars(module).items()
     if getattr(value, "__module__", "") == module.__name__
-    and (isinstance(value, compiling.Compiled) or name in ("_adam", "_strip"))
+    and (isinstance(value, compiling.Compiled) or name in ("_adam", "_micro_tile"))
 }
 
 
@@ -198,12 +198,13 @@ def test_the_key_on_disk_changes_with_every_file_of_the_code(key, tmp_path, monk
     assert digest(module) == before
 
 
-def test_the_engine_is_made_of_five_files():
+def test_the_engine_is_made_of_six_files():
     found = {}
-    files_of(contraction._share, found)
-    files_of(contraction._strip, found)
+    files_of(macrokernel._macro_kernel, found)
+    files_of(microkernel._micro_tile, found)
     names = {file.name for file in found.values()}
-    assert names == {"contraction.py", "arguments.py", "tile.py", "bands.py", "winograd.py"}
+    kernels = {"microkernel.py", "macrokernel.py"}
+    assert names == kernels | {"arguments.py", "tile.py", "bands.py", "winograd.py"}
 
 
 def test_a_changed_helper_is_seen_in_spite_of_what_is_on_disk(tmp_path):

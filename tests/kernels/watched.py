@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minicnn.kernels import compiled
-from minicnn.kernels.compiled import kernel_gradient, sweeps
+from minicnn.kernels.compiled import kernel_gradient, plans
 from minicnn.runtime import memory
 
 BORDER = 1 << 13
@@ -56,10 +56,10 @@ def forget_plans():
 
 @contextlib.contextmanager
 def planned_anew(**changed):
-    """Make plans with other `sweeps.BAND_BYTES` or `kernel_gradient.BLOCK`, and forget them."""
+    """Make plans with other `plans.BAND_BYTES` or `kernel_gradient.BLOCK`, and forget them."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in changed.items():
-            patch.setattr(sweeps if name == "BAND_BYTES" else kernel_gradient, name, value)
+            patch.setattr(plans if name == "BAND_BYTES" else kernel_gradient, name, value)
         forget_plans()
         yield
     forget_plans()

@@ -5,8 +5,9 @@ arguments.py        how arrays and numbers come to a loop
 plain.py            the loops of the definition, compiled; they serve integers
 tile.py             registers as a type that Numba's functions can use
 bands.py            how rows of images come to a thread, and what becomes of its results
-contraction.py      the micro-kernel, and the one loop around it
-sweeps.py           what plans are made of
+microkernel.py      one tile of results, from its first product to its last in registers
+macrokernel.py      the one loop around it
+plans.py            what the plans of the maps are made of
 convolution.py      the plans of the three maps
   input_gradient.py kernel_gradient.py
 wide.py winograd.py two ways to have fewer products
@@ -27,6 +28,7 @@ from minicnn.kernels.compiled.kernel_gradient import (
     kernel_and_bias_gradient,
 )
 from minicnn.kernels.compiled.normalization import batch_normalization, batch_normalization_gradient
+from minicnn.kernels.compiled.plans import has_tile, ready
 from minicnn.kernels.compiled.pooling import (
     average_pool2d,
     average_pool2d_gradient,
@@ -36,7 +38,6 @@ from minicnn.kernels.compiled.pooling import (
     resize2d_gradient,
     scatter,
 )
-from minicnn.kernels.compiled.sweeps import has_tile, ready
 from minicnn.kernels.compiled.training import adam, squared_error
 from minicnn.runtime import notice
 

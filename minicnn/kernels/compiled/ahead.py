@@ -10,7 +10,7 @@ from subprocess import DEVNULL, Popen
 import numpy as np
 
 from minicnn.geometry import conv2d_geometry
-from minicnn.kernels.compiled import contraction, normalization, pooling, training
+from minicnn.kernels.compiled import microkernel, normalization, pooling, training
 from minicnn.kernels.compiled.compiling import kept_in
 from minicnn.runtime.threads import cores
 
@@ -35,8 +35,8 @@ def compiled_ahead() -> Iterator[None]:
 
 
 def compile_late_kernels() -> None:
-    """Compile for float32 the tiles, and what follows a convolution, forwards and back."""
-    contraction.strips(np.dtype(np.float32))
+    """Compile for float32 the micro-kernels, and what follows a convolution, forwards and back."""
+    microkernel.micro_kernels(np.dtype(np.float32))
     x, one = np.ones((1, 2, 2, 1), np.float32), np.ones(1, np.float32)
     y, mean, variance = normalization.batch_normalization(x, one, one, 1e-3, True)
     pool = conv2d_geometry((2, 2), (2, 2), strides=2)

@@ -9,10 +9,10 @@ import numpy as np
 
 from minicnn.kernels.compiled.tile import ahead, load, store_rows
 
-__all__ = ["MOST_SUMS", "Finish", "Image", "copy_band", "pool", "spread"]
+__all__ = ["MOST_SUMS", "Epilogue", "OperandLayout", "copy_band", "depth_to_space", "pool"]
 
 
-class Image(NamedTuple):
+class OperandLayout(NamedTuple):
     """How a band of an image comes to a thread: in place, or copied with its padding.
 
     A row of the copy is `left` zeros, the image's row and zeros up to `width` numbers. `pool` is
@@ -37,7 +37,7 @@ class Image(NamedTuple):
     pooled_width: int = 0
 
 
-class Finish(NamedTuple):
+class Epilogue(NamedTuple):
     """The result that is made from scratch rows of C."""
 
     height: int
@@ -137,7 +137,7 @@ def unpool_row(image, data, relu_output, indices, n, h, o, body, out):
 
 
 @_serial
-def spread(f, rows, swept, n, scratch, out):
+def depth_to_space(f, rows, swept, n, scratch, out):
     """Take the pixels of each block apart that a thin layer computed as channels of one pixel."""
     wide = f.block_width * f.channels
     for q in range(rows):

@@ -1,4 +1,4 @@
-"""Convolution as a sweep of the register tile: tiles of pixels by filters."""
+"""Convolution as a sweep over output rows: micro-tiles of pixels by filters."""
 
 from __future__ import annotations
 
@@ -11,21 +11,12 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import vectorized
-from minicnn.kernels.compiled import plain, sweeps, wide
-from minicnn.kernels.compiled.bands import Finish, Image
-from minicnn.kernels.compiled.contraction import (
-    FROM_BIAS,
-    FROM_C,
-    FROM_ZERO,
-    PLAIN,
-    POOL,
-    SPREAD,
-    WINOGRAD,
-    Strip,
-    Sweep,
-)
+from minicnn.kernels.compiled import plain, plans, wide
+from minicnn.kernels.compiled.bands import Epilogue, OperandLayout
+from minicnn.kernels.compiled.macrokernel import DEPTH_TO_SPACE, PLAIN, POOL, WINOGRAD, MacroKernel
+from minicnn.kernels.compiled.microkernel import FROM_BIAS, FROM_C, FROM_ZERO, MicroTile
+from minicnn.kernels.compiled.plans import Operand, data_of, has_tile, threads
 from minicnn.kernels.compiled.pooling import is_block_pool
-from minicnn.kernels.compiled.sweeps import Operand, data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.compiled.winograd import winograd_kernel
 from minicnn.kernels.composed import completed
@@ -40,31 +31,31 @@ Array = NDArray[Any]
 @functools.lru_cache(maxsize=512)
 def _convolution_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, start: int, clip: int,
-    finish: int, shape: Finish, as_is: bool, count: int,
-) -> tuple[sweeps.Plan, sweeps.Packing]:  # fmt: skip
-    """Return the sweep over output rows: tiles of pixels by filters."""
+    epilogue: int, shape: Epilogue, as_is: bool, count: int,
+) -> tuple[plans.Plan, plans.Packing]:  # fmt: skip
+    """Return the sweep over output rows, and how the kernel is packed."""
     group_channels, group_filters = channels // g.groups, filters // g.groups
     copied = not as_is or any((g.pad_top, g.pad_bottom, g.pad_left, g.pad_right))
     span = (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1
-    image = Image(
+    image = OperandLayout(
         copied=int(copied), height=g.in_height, row=g.in_width * channels,
         channels=channels, first=-g.pad_top, step=g.stride_height,
         rows=(g.kernel_height - 1) * g.dilation_height + 1, left=g.pad_left * channels,
         width=(span if copied else g.in_width) * channels,
     )  # fmt: skip
     depth = g.kernel_height * g.kernel_width * group_channels
-    packing = sweeps.Packing(g.groups, depth, group_filters, width)
+    packing = plans.Packing(g.groups, depth, group_filters, width)
     # A kernel row is one run of numbers in the image, unless dilation or groups cut it up.
     whole = g.dilation_width == 1 and g.groups == 1
     parts = 1 if whole else g.kernel_width
     length = g.kernel_width * group_channels if whole else group_channels
-    strips = []
+    tiles = []
     for group in range(g.groups):
-        for first, vectors, lanes_left in sweeps.panels(group_filters, width):
-            for pixel, rows in sweeps.cut(g.out_width):
+        for first, vectors, lanes_left in plans.panels(group_filters, width):
+            for pixel, rows in plans.cut(g.out_width):
                 for part in range(parts):
                     a = pixel * g.stride_width * channels + part * g.dilation_width * channels
-                    strips.append(Strip(
+                    tiles.append(MicroTile(
                         rows=rows, vectors=vectors, tail=lanes_left,
                         a=a + group * group_channels,
                         b=packing.place(group, part * length, first),
@@ -77,39 +68,39 @@ def _convolution_plan(
                         c_row=filters,
                     ))  # fmt: skip
     row = image.width * image.step * image.copied
-    row += 0 if finish == PLAIN else g.out_width * filters
-    rows = sweeps.band(
-        images, g.out_height, row, shape.block_height if finish == POOL else 1, count
+    row += 0 if epilogue == PLAIN else g.out_width * filters
+    rows = plans.band(
+        images, g.out_height, row, shape.block_height if epilogue == POOL else 1, count
     )
-    sweep = Sweep(
+    macro = MacroKernel(
         images=images, swept=g.out_height, band=rows,
         k1_step=0, k1_total=g.kernel_height, row_step=1,
         c_rows=g.out_height, c_step=g.out_width * filters,
         c_image=g.out_height * g.out_width * filters,
-        a_scratch=sweeps.band_size(image, rows), b_scratch=0,
-        c_scratch=0 if finish == PLAIN else sweeps.aligned(rows * g.out_width * filters), sums=0,
-        finish=finish,
+        a_scratch=plans.band_size(image, rows), b_scratch=0,
+        c_scratch=0 if epilogue == PLAIN else plans.aligned(rows * g.out_width * filters), sums=0,
+        epilogue=epilogue,
     )  # fmt: skip
-    return sweeps.Plan(count, sweep, sweeps.table(strips), image, sweeps.IN_PLACE, shape), packing
+    return plans.Plan(count, macro, plans.table(tiles), image, plans.IN_PLACE, shape), packing
 
 
 @functools.lru_cache(maxsize=512)
 def winograd_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, biased: int, clip: int,
     pool: Geometry | None, count: int,
-) -> tuple[sweeps.Plan, sweeps.Packing] | None:  # fmt: skip
+) -> tuple[plans.Plan, plans.Packing] | None:  # fmt: skip
     """Return the sweep over rows of Winograd's tiles, or None where the direct way is better."""
     if not _suits_winograd(g, channels, filters, width):
         return None
     tiles = -(-g.out_width // 2)
-    image = Image(
+    image = OperandLayout(
         copied=1, height=g.in_height, row=g.in_width * channels,
         channels=channels, first=-g.pad_top, step=2, rows=4, left=g.pad_left * channels,
         width=(2 * tiles + 2) * channels,
     )  # fmt: skip
-    packing = sweeps.Packing(16, channels, filters, width)
-    strips = [
-        Strip(
+    packing = plans.Packing(16, channels, filters, width)
+    micro_tiles = [
+        MicroTile(
             rows=rows, vectors=vectors, tail=tail,
             a=(product * tiles + tile) * channels,
             b=packing.place(product, 0, first),
@@ -118,24 +109,26 @@ def winograd_plan(
             a_row=channels, a1=0, a2=1, b1=0, b2=packing.step, c_row=filters,
         )
         for product in range(16)
-        for first, vectors, tail in sweeps.panels(filters, width)
-        for tile, rows in sweeps.cut(tiles)
+        for first, vectors, tail in plans.panels(filters, width)
+        for tile, rows in plans.cut(tiles)
     ]  # fmt: skip
     swept = -(-g.out_height // 2)
-    rows = sweeps.band(images, swept, 2 * image.width, 1, count)
+    rows = plans.band(images, swept, 2 * image.width, 1, count)
     room = 0 if pool is None else 2 * g.out_width * filters
-    sweep = Sweep(
+    macro = MacroKernel(
         images=images, swept=swept, band=rows, k1_step=0, k1_total=1, row_step=1,
-        c_rows=swept, c_step=0, c_image=0, a_scratch=sweeps.band_size(image, rows),
-        b_scratch=sweeps.aligned(16 * tiles * channels),
-        c_scratch=sweeps.aligned(16 * tiles * filters + room), sums=0, finish=WINOGRAD,
+        c_rows=swept, c_step=0, c_image=0, a_scratch=plans.band_size(image, rows),
+        b_scratch=plans.aligned(16 * tiles * channels),
+        c_scratch=plans.aligned(16 * tiles * filters + room), sums=0, epilogue=WINOGRAD,
     )  # fmt: skip
     shape = (g.out_height, g.out_width) if pool is None else (pool.out_height, pool.out_width)
-    finish = Finish(
+    epilogue = Epilogue(
         *shape, filters, 2, 2, 0, 0, g.out_width, width, tiles=tiles, taken=channels,
         biased=biased, clip=clip, pooled=int(pool is not None), above=g.out_height,
     )  # fmt: skip
-    return sweeps.Plan(count, sweep, sweeps.table(strips), image, sweeps.IN_PLACE, finish), packing
+    return plans.Plan(
+        count, macro, plans.table(micro_tiles), image, plans.IN_PLACE, epilogue
+    ), packing
 
 
 def _suits_winograd(g: Geometry, channels: int, filters: int, width: int) -> bool:
@@ -160,7 +153,7 @@ def conv2d(
 ) -> Array:
     """Return y (N,OH,OW,F), the bias added and ReLU applied if wanted."""
     if not has_tile(kernel.dtype) or g.is_one_product:
-        x = sweeps.written(x)
+        x = plans.written(x)
     images, channels, filters = len(data_of(x)), kernel.shape[2] * g.groups, kernel.shape[3]
     if not has_tile(kernel.dtype):
         way = plain if kernel.dtype.kind in "iu" else vectorized
@@ -178,11 +171,11 @@ def conv2d(
         return y
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
-        g, images, channels, filters, width, start, int(relu), PLAIN, sweeps.NO_FINISH,
+        g, images, channels, filters, width, start, int(relu), PLAIN, plans.NO_EPILOGUE,
         not isinstance(x, MaskedGradient), threads(),
     )  # fmt: skip
-    starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
-    sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, c=y)
+    starts = None if bias is None else plans.lane_padded(bias, g.groups, width)
+    plans.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, c=y)
     return y
 
 
@@ -197,7 +190,7 @@ def by_winograd(
     )  # fmt: skip
     if found:
         plan, packing = found
-        sweeps.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=out, indices=indices)
+        plans.run(plan, x, packing.pack(winograd_kernel(kernel)), bias, out=out, indices=indices)
     return bool(found)
 
 
@@ -209,12 +202,12 @@ def run_wide(
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
         block.geometry, len(data_of(x)), kernel.shape[block.taken], block.filters, width, start,
-        int(relu), SPREAD, block.finish, True, threads(),
+        int(relu), DEPTH_TO_SPACE, block.epilogue, True, threads(),
     )  # fmt: skip
     starts = None
     if bias is not None:
-        starts = sweeps.lane_padded(np.tile(bias, block.filters // bias.size), 1, width)
-    sweeps.run(plan, x, packing.pack(block.widened(kernel)), starts, out=out)
+        starts = plans.lane_padded(np.tile(bias, block.filters // bias.size), 1, width)
+    plans.run(plan, x, packing.pack(block.widened(kernel)), starts, out=out)
     return out
 
 
@@ -237,14 +230,14 @@ def conv2d_max_pool2d(
     y, indices = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
     if by_winograd(x, kernel, g, bias, relu, y, pool, indices):
         return y, indices
-    finish = Finish(
+    epilogue = Epilogue(
         pool.out_height, pool.out_width, filters, pool.kernel_height, pool.kernel_width, 0, 0,
         g.out_width, width,
     )  # fmt: skip
     start = FROM_ZERO if bias is None else FROM_BIAS
     plan, packing = _convolution_plan(
-        g, images, channels, filters, width, start, int(relu), POOL, finish, True, threads()
+        g, images, channels, filters, width, start, int(relu), POOL, epilogue, True, threads()
     )
-    starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
-    sweeps.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, out=y, indices=indices)
+    starts = None if bias is None else plans.lane_padded(bias, g.groups, width)
+    plans.run(plan, x, packing.pack(_grouped(kernel, g.groups)), starts, out=y, indices=indices)
     return y, indices

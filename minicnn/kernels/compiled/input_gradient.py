@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
 from minicnn.kernels import vectorized
-from minicnn.kernels.compiled import sweeps, wide
-from minicnn.kernels.compiled.bands import Image
-from minicnn.kernels.compiled.contraction import FROM_BIAS, FROM_C, FROM_ZERO, PLAIN, Strip, Sweep
+from minicnn.kernels.compiled import plans, wide
+from minicnn.kernels.compiled.bands import OperandLayout
 from minicnn.kernels.compiled.convolution import by_winograd, run_wide
-from minicnn.kernels.compiled.sweeps import Operand, data_of, has_tile, threads
+from minicnn.kernels.compiled.macrokernel import PLAIN, MacroKernel
+from minicnn.kernels.compiled.microkernel import FROM_BIAS, FROM_C, FROM_ZERO, MicroTile
+from minicnn.kernels.compiled.plans import Operand, data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.composed import completed
 from minicnn.runtime import memory
@@ -60,7 +61,7 @@ def _dy_step(stride: int, dilation: int) -> int:
 def _input_gradient_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, start: int, clip: int,
     count: int,
-) -> tuple[sweeps.Plan, sweeps.Packing, tuple[tuple[slice, slice], ...]]:  # fmt: skip
+) -> tuple[plans.Plan, plans.Packing, tuple[tuple[slice, slice], ...]]:  # fmt: skip
     """Return the sweep over rows of dy, its packing, and the taps of each class in packed order."""
     group_channels, group_filters = channels // g.groups, filters // g.groups
     reach_h = (g.kernel_height - 1) * g.dilation_height // g.stride_height
@@ -69,7 +70,7 @@ def _input_gradient_plan(
     first_p = min(g.pad_left // g.stride_width, reach_w)
     last_p = (g.in_width - 1 + g.pad_left) // g.stride_width
     swept = (g.in_height - 1 + g.pad_top) // g.stride_height - first_q + 1
-    image = Image(
+    image = OperandLayout(
         copied=1, height=g.out_height, row=g.out_width * filters,
         channels=filters, first=first_q - reach_h, step=1, rows=reach_h + 1,
         left=(reach_w - first_p) * filters,
@@ -81,9 +82,9 @@ def _input_gradient_plan(
         for h in _Residue.all(g.kernel_width, g.stride_width, g.dilation_width)
     ]
     depth = g.kernel_height * g.kernel_width * group_filters
-    packing = sweeps.Packing(g.groups, depth, group_channels, width)
+    packing = plans.Packing(g.groups, depth, group_channels, width)
     whole = _dy_step(g.stride_width, g.dilation_width) == 1 and g.groups == 1
-    strips, before = [], 0
+    tiles, before = [], 0
     for v, h in classes:
         parts = 1 if whole else len(h.taps)
         length = len(h.taps) * group_filters if whole else group_filters
@@ -91,14 +92,14 @@ def _input_gradient_plan(
         p = (w + g.pad_left) // g.stride_width
         pixels = -(-(g.in_width - w) // g.stride_width)
         for group in range(g.groups):
-            for first, vectors, lanes_left in sweeps.panels(group_channels, width):
-                for pixel, rows in sweeps.cut(pixels):
+            for first, vectors, lanes_left in plans.panels(group_channels, width):
+                for pixel, rows in plans.cut(pixels):
                     # A class without taps is nothing but bias: one part, no products.
                     for part in range(max(parts, 1)):
                         tap = part * _dy_step(g.stride_width, g.dilation_width)
                         column = p + pixel - first_p + reach_w - h.furthest + tap
                         a = (reach_h - v.furthest) * image.width + column * filters
-                        strips.append(Strip(
+                        tiles.append(MicroTile(
                             rows=rows, vectors=vectors, tail=lanes_left,
                             a=a + group * group_filters,
                             b=packing.place(group, before + part * length, first),
@@ -114,18 +115,18 @@ def _input_gradient_plan(
                             c_row=g.stride_width * channels,
                         ))  # fmt: skip
         before += len(v.taps) * len(h.taps) * group_filters
-    rows = sweeps.band(images, swept, image.width, 1, count)
-    sweep = Sweep(
+    rows = plans.band(images, swept, image.width, 1, count)
+    macro = MacroKernel(
         images=images, swept=swept, band=rows,
         k1_step=0, k1_total=g.kernel_height, row_step=g.stride_height,
         c_rows=g.in_height, c_step=g.in_width * channels,
         c_image=g.in_height * g.in_width * channels,
-        a_scratch=sweeps.band_size(image, rows), b_scratch=0, c_scratch=0, sums=0,
-        finish=PLAIN,
+        a_scratch=plans.band_size(image, rows), b_scratch=0, c_scratch=0, sums=0,
+        epilogue=PLAIN,
     )  # fmt: skip
     taps = tuple((_slice(v.taps), _slice(h.taps)) for v, h in classes)
     return (
-        sweeps.Plan(count, sweep, sweeps.table(strips), image, sweeps.IN_PLACE, sweeps.NO_FINISH),
+        plans.Plan(count, macro, plans.table(tiles), image, plans.IN_PLACE, plans.NO_EPILOGUE),
         packing,
         taps,
     )
@@ -163,7 +164,7 @@ def conv2d_input_gradient(
 ) -> Array:
     """Return dx (N,H,W,C), with the bias and the ReLU of a transposed convolution if wanted."""
     if not has_tile(kernel.dtype) or g.is_one_product:
-        dy = sweeps.written(dy)
+        dy = plans.written(dy)
     data = data_of(dy)
     images, filters = len(data), kernel.shape[3]
     channels = kernel.shape[2] * g.groups
@@ -187,6 +188,6 @@ def conv2d_input_gradient(
     plan, packing, taps = _input_gradient_plan(
         g, images, channels, filters, width, start, int(relu), threads()
     )
-    starts = None if bias is None else sweeps.lane_padded(bias, g.groups, width)
-    sweeps.run(plan, dy, packing.pack(_turned(kernel, g.groups, taps)), starts, c=dx)
+    starts = None if bias is None else plans.lane_padded(bias, g.groups, width)
+    plans.run(plan, dy, packing.pack(_turned(kernel, g.groups, taps)), starts, c=dx)
     return dx

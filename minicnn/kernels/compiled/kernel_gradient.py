@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from minicnn.geometry import Geometry
 from minicnn.kernels import vectorized
 from minicnn.kernels.arrays import column_sums
-from minicnn.kernels.compiled import sweeps
-from minicnn.kernels.compiled.bands import MOST_SUMS, Image
-from minicnn.kernels.compiled.contraction import FROM_C, SUMS, Strip, Sweep
-from minicnn.kernels.compiled.sweeps import Operand, data_of, has_tile, threads
+from minicnn.kernels.compiled import plans
+from minicnn.kernels.compiled.bands import MOST_SUMS, OperandLayout
+from minicnn.kernels.compiled.macrokernel import SUMS, MacroKernel
+from minicnn.kernels.compiled.microkernel import FROM_C, MicroTile
+from minicnn.kernels.compiled.plans import Operand, data_of, has_tile, threads
 from minicnn.kernels.compiled.tile import lanes
 from minicnn.kernels.masked_gradient import MaskedGradient
 
@@ -36,7 +37,7 @@ BLOCK = 1 << 15
 def _kernel_gradient_plan(
     g: Geometry, images: int, channels: int, filters: int, width: int, x_as_is: bool,
     dy_as_is: bool, summed: str | None, count: int,
-) -> tuple[sweeps.Plan, bool]:  # fmt: skip
+) -> tuple[plans.Plan, bool]:  # fmt: skip
     """Return the sweep over blocks of dy's rows, and whether the filters are the tile's rows."""
     group_channels, group_filters = channels // g.groups, filters // g.groups
     whole = g.dilation_width == 1 and g.groups == 1
@@ -49,7 +50,7 @@ def _kernel_gradient_plan(
     span = (g.out_width - 1) * g.stride_width + (g.kernel_width - 1) * g.dilation_width + 1
     block = max(1, min(g.out_height, BLOCK // (g.out_width * max(filters, channels))))
     swept = -(-g.out_height // block)
-    image = Image(
+    image = OperandLayout(
         # Vector loads may run over the end of what they are meant for: not in the user's array.
         copied=int(copied or (swapped and run_length % width > 0)),
         summed=int(summed == "x"),
@@ -59,7 +60,7 @@ def _kernel_gradient_plan(
         left=g.pad_left * channels, width=0,
     )  # fmt: skip
     image = image._replace(width=(span if image.copied else g.in_width) * channels)
-    slopes = Image(
+    slopes = OperandLayout(
         copied=int(not dy_as_is or (not swapped and group_filters % width > 0)),
         summed=int(summed == "dy"),
         height=g.out_height, row=g.out_width * filters, channels=filters,
@@ -69,7 +70,7 @@ def _kernel_gradient_plan(
         slopes.width, filters)  # fmt: skip
     (a1, a2), (b1, b2) = (dy_steps, x_steps) if swapped else (x_steps, dy_steps)
     steps = {"a1": a1, "a2": a2, "b1": b1, "b2": b2, "c_row": run_length if swapped else filters}
-    strips = []
+    tiles = []
     for group in range(g.groups):
         for i in range(g.kernel_height):
             for part in range(parts):
@@ -79,33 +80,33 @@ def _kernel_gradient_plan(
                 n_rows, n_lanes = run_length, group_filters
                 if swapped:
                     n_rows, n_lanes = n_lanes, n_rows
-                for first, vectors, lanes_left in sweeps.panels(n_lanes, width):
-                    for r, rows in sweeps.cut(n_rows):
+                for first, vectors, lanes_left in plans.panels(n_lanes, width):
+                    for r, rows in plans.cut(n_rows):
                         if swapped:
                             a, b = group * group_filters + r, x_first + first
                             c = c_first + (group * group_filters + r) * run_length + first
                         else:
                             a, b = x_first + r, group * group_filters + first
                             c = c_first + r * filters + group * group_filters + first
-                        strips.append(Strip(
+                        tiles.append(MicroTile(
                             rows=rows, vectors=vectors, tail=lanes_left, a=a, b=b, c=c, row=0,
                             k1=block, k2=g.out_width, start=FROM_C, clip=0, bias=0, a_row=1,
                             **steps,
                         ))  # fmt: skip
     row = image.width * image.step * image.copied + slopes.width * block * slopes.copied
-    rows = sweeps.band(images, swept, row, 1, count)
+    rows = plans.band(images, swept, row, 1, count)
     numbers = g.kernel_height * g.kernel_width * group_channels * filters
     summed_channels = max(channels, filters)
-    a_image, b_image = (slopes, image) if swapped else (image, slopes)
-    sweep = Sweep(
+    a_layout, b_layout = (slopes, image) if swapped else (image, slopes)
+    macro = MacroKernel(
         images=images, swept=swept, band=rows,
         k1_step=block, k1_total=g.out_height, row_step=0, c_rows=1, c_step=0, c_image=0,
-        a_scratch=sweeps.band_size(a_image, rows), b_scratch=sweeps.band_size(b_image, rows),
-        c_scratch=sweeps.aligned(numbers + summed_channels + max(summed_channels, MOST_SUMS)),
-        sums=numbers, finish=SUMS,
+        a_scratch=plans.band_size(a_layout, rows), b_scratch=plans.band_size(b_layout, rows),
+        c_scratch=plans.aligned(numbers + summed_channels + max(summed_channels, MOST_SUMS)),
+        sums=numbers, epilogue=SUMS,
     )  # fmt: skip
-    return sweeps.Plan(
-        count, sweep, sweeps.table(strips), a_image, b_image, sweeps.NO_FINISH
+    return plans.Plan(
+        count, macro, plans.table(tiles), a_layout, b_layout, plans.NO_EPILOGUE
     ), swapped
 
 
@@ -116,8 +117,8 @@ def _cost(rows: int, numbers: int, width: int) -> float:
     """
     return sum(
         max(length * vectors, 4)
-        for _, vectors, _ in sweeps.panels(numbers, width)
-        for _, length in sweeps.cut(rows)
+        for _, vectors, _ in plans.panels(numbers, width)
+        for _, length in plans.cut(rows)
     )
 
 
@@ -144,12 +145,12 @@ def kernel_and_bias_gradient(
     """
     dtype = data_of(x).dtype
     if not has_tile(dtype) or g.is_one_product:
-        x, dy = sweeps.written(x), sweeps.written(dy)
+        x, dy = plans.written(x), plans.written(dy)
     channels, filters = data_of(x).shape[3], data_of(dy).shape[3]
     group_channels = channels // g.groups
     shape = (g.kernel_height, g.kernel_width, group_channels, filters)
     if biased == "x" and not _sees_all(g):
-        x = sweeps.written(x)
+        x = plans.written(x)
         of = data_of(x)
         return kernel_and_bias_gradient(x, dy, g, None)[0], column_sums(of.reshape(-1, channels))
     of = data_of(x if biased == "x" else dy)
@@ -164,7 +165,7 @@ def kernel_and_bias_gradient(
         g, len(data_of(x)), channels, filters, lanes(dtype), not isinstance(x, MaskedGradient),
         not isinstance(dy, MaskedGradient), biased, threads(),
     )  # fmt: skip
-    sums = sweeps.run(plan, *((dy, x) if swapped else (x, dy))).sum(axis=0)
+    sums = plans.run(plan, *((dy, x) if swapped else (x, dy))).sum(axis=0)
     total = sums[: math.prod(shape)]
     db = sums[total.size : total.size + of.shape[3]]
     if not swapped:

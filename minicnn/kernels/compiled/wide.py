@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
-from minicnn.kernels.compiled.bands import Finish
+from minicnn.kernels.compiled.bands import Epilogue
 
 __all__ = ["Block", "backward_block", "forward_block"]
 
@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
     geometry: Geometry  # of the wide convolution
     filters: int
-    finish: Finish
+    epilogue: Epilogue
     places: Array  # where in the wide kernel each number goes
     numbers: Array  # and which number of the kernel it is
     taken: int  # the kernel's axis of channels that the wide convolution takes
@@ -90,8 +90,8 @@ def forward_block(g: Geometry, channels: int, filters: int, width: int) -> Block
     place = (row * wide.kernel_width + column) * channels + c
     places = place * (bh * bw * filters) + (r * bw + q) * filters + f
     number = ((i * g.kernel_width + j) * channels + c) * filters + f
-    finish = Finish(g.out_height, g.out_width, filters, bh, bw, 0, 0, wide.out_width, width)
-    return Block(wide, bh * bw * filters, finish, places.reshape(-1),
+    epilogue = Epilogue(g.out_height, g.out_width, filters, bh, bw, 0, 0, wide.out_width, width)
+    return Block(wide, bh * bw * filters, epilogue, places.reshape(-1),
                  np.broadcast_to(number, places.shape).reshape(-1), 2)  # fmt: skip
 
 
@@ -141,11 +141,11 @@ def backward_block(g: Geometry, channels: int, filters: int, width: int) -> Bloc
     place = (place + column // g.stride_width + reach_w) * filters + f
     places = place * (bh * bw * channels) + (r * bw + q) * channels + c
     numbers = ((i * g.kernel_width + j) * channels + c) * filters + f
-    finish = Finish(
+    epilogue = Epilogue(
         g.in_height, g.in_width, channels, bh, bw, g.pad_top - first_q * bh,
         g.pad_left - first_p * bw, wide.out_width, width,
     )  # fmt: skip
-    return Block(wide, bh * bw * channels, finish, places, numbers, 3)
+    return Block(wide, bh * bw * channels, epilogue, places, numbers, 3)
 
 
 def _shapes(bh: int, bw: int, channels: int, g: Geometry, width: int) -> list[tuple[int, int]]:

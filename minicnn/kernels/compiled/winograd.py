@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from minicnn.kernels.compiled.bands import pool
 from minicnn.kernels.compiled.tile import add, ahead, load, relu, store_rows, subtract
 
-__all__ = ["finish_winograd", "to_winograd", "winograd_kernel"]
+__all__ = ["from_winograd", "to_winograd", "winograd_kernel"]
 
 Array = NDArray[Any]
 
@@ -130,7 +130,7 @@ def _store_pixel(f, value, bias, c, out, o):
 
 
 @_serial
-def finish_winograd(f, q, n, products, bias, out, where):
+def from_winograd(f, q, n, products, bias, out, where):
     """Compute two rows of the result from a row of tiles, and pool them if that is wanted."""
     if f.pooled:
         # Behind the products there is room for two rows.

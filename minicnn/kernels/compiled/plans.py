@@ -1,4 +1,4 @@
-"""What the plans of all three maps are made of: tables of strips, bands, packed kernels."""
+"""What the plans of all three maps are made of: tables of micro-tiles, bands, packed panels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicnn.geometry import Geometry
-from minicnn.kernels.compiled import contraction, pooling
-from minicnn.kernels.compiled.bands import Finish, Image
-from minicnn.kernels.compiled.contraction import SIZES, Strip, Sweep
+from minicnn.kernels.compiled import macrokernel, pooling
+from minicnn.kernels.compiled.bands import Epilogue, OperandLayout
+from minicnn.kernels.compiled.macrokernel import MacroKernel
+from minicnn.kernels.compiled.microkernel import SIZES, MicroTile
 from minicnn.kernels.masked_gradient import MaskedGradient
 from minicnn.runtime import memory
 
@@ -54,18 +55,18 @@ def has_tile(dtype: Any) -> bool:
 
 
 class Plan(NamedTuple):
-    """What a sweep needs besides its arrays; the same for every call of one shape."""
+    """What the macro-kernel needs besides its arrays; the same for every call of one shape."""
 
     threads: int
-    sweep: Sweep
-    strips: Array
-    a_image: Image
-    b_image: Image
-    finish: Finish
+    macro: MacroKernel
+    tiles: Array
+    a_layout: OperandLayout
+    b_layout: OperandLayout
+    epilogue: Epilogue
 
 
-IN_PLACE = Image(*[0] * len(Image._fields))
-NO_FINISH = Finish(*[0] * len(Finish._fields))
+IN_PLACE = OperandLayout(*[0] * len(OperandLayout._fields))
+NO_EPILOGUE = Epilogue(*[0] * len(Epilogue._fields))
 
 
 def threads() -> int:
@@ -179,18 +180,18 @@ def aligned(n: int) -> int:
     return (n + 47) // 16 * 16
 
 
-def band_size(image: Image, rows: int) -> int:
+def band_size(image: OperandLayout, rows: int) -> int:
     """Return the numbers of one thread's copy of a band."""
     return aligned(((rows - 1) * image.step + image.rows) * image.width) if image.copied else 0
 
 
-def table(strips: list[Strip]) -> Array:
-    """Return strips as the array that the engine reads."""
-    return np.array(strips, np.int64).reshape(len(strips), len(Strip._fields))
+def table(tiles: list[MicroTile]) -> Array:
+    """Return micro-tiles as the array that the macro-kernel reads."""
+    return np.array(tiles, np.int64).reshape(len(tiles), len(MicroTile._fields))
 
 
 @functools.lru_cache(maxsize=512)
-def _described(image: Image, masked: bool, pool: Geometry | None) -> Image:
+def _described(image: OperandLayout, masked: bool, pool: Geometry | None) -> OperandLayout:
     image = image._replace(masked=int(masked))
     if pool is None:
         return image
@@ -202,7 +203,7 @@ def _described(image: Image, masked: bool, pool: Geometry | None) -> Image:
     )
 
 
-def describe(image: Image, x: Operand) -> Image:
+def describe(image: OperandLayout, x: Operand) -> OperandLayout:
     """Return the image description for a gradient that still has to be written out."""
     if not isinstance(x, MaskedGradient):
         return image
@@ -235,7 +236,7 @@ def run(
     """Run a plan and return the threads' scratch rows of C.
 
     Args:
-        plan: the sweep.
+        plan: what is to be done.
         a: the images whose numbers are broadcast.
         b: the kernel, or images, whose numbers fill vectors.
         bias: what sums start from, filled up to whole vectors.
@@ -246,14 +247,14 @@ def run(
     left, right = _operand(a), _operand(b)
     dtype = left[0].dtype
     nothing = _nothing[dtype]
-    sweep = plan.sweep
-    before_c = sweep.a_scratch + sweep.b_scratch
-    scratch = memory.empty((plan.threads, before_c + sweep.c_scratch), dtype)
-    contraction.contract(
-        plan.threads, sweep, plan.strips, describe(plan.a_image, a), *left,
-        describe(plan.b_image, b), *right, nothing if bias is None else np.ascontiguousarray(bias),
+    macro = plan.macro
+    before_c = macro.a_scratch + macro.b_scratch
+    scratch = memory.empty((plan.threads, before_c + macro.c_scratch), dtype)
+    macrokernel.contract(
+        plan.threads, macro, plan.tiles, describe(plan.a_layout, a), *left,
+        describe(plan.b_layout, b), *right, nothing if bias is None else np.ascontiguousarray(bias),
         nothing if c is None else c.reshape(-1),
-        plan.finish, nothing if out is None else out.reshape(-1),
+        plan.epilogue, nothing if out is None else out.reshape(-1),
         _nowhere if indices is None else indices.reshape(-1), scratch,
     )  # fmt: skip
     return scratch[:, before_c:]
