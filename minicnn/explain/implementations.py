@@ -21,12 +21,21 @@ from minicnn.kernels import MAPS, MODULES
 
 __all__ = ["Function", "Implementation", "Implementations", "implementations"]
 
-#: What each backend is; those without a sentence are shown by their name alone.
+#: What each backend is.
 BACKENDS = {
     "loops": "the definition, as plain loops",
     "numpy": "strided windows and matrix products",
     "numba": "compiled by Numba for this processor",
     "cupy": "CUDA, one thread for each number of the result",
+}
+
+#: The steps of a convolution in some backends: each a file, a function, and what it is.
+STEPS = {
+    "numba": (
+        (".plain", "conv2d", "the same loops, compiled by Numba"),
+        (".microkernel", "micro_kernel", "a tile that stays in registers: the micro-kernel"),
+    ),
+    "cupy": ((".plain", "", BACKENDS["cupy"]),),
 }
 
 #: For operations that are no kernel themselves: their kernel, and how they come to be it.
@@ -176,17 +185,24 @@ def implementations(op: str | Callable[..., Any]) -> Implementations:
     name = op if isinstance(op, str) else getattr(op, "__name__", repr(op))
     name = check_choice("implementations", "op", name, [*MAPS, *OPERATIONS])
     kernel, note = OPERATIONS.get(name, (name, ""))
-    found = tuple(_implementation(backend, kernel) for backend in MODULES)
-    return Implementations(name, note, found)
+    return Implementations(name, note, tuple(s for b in MODULES for s in _steps(b, kernel)))
 
 
-def _implementation(backend: str, kernel: str) -> Implementation:
-    try:
-        function = getattr(importlib.import_module(MODULES[backend]), kernel)
-    except ImportError as error:
-        return Implementation(backend, f"cannot be shown here: {error}", (), ())
-    about = BACKENDS.get(backend, "")
-    shown = [_python(function)]
+def _steps(backend: str, kernel: str) -> Iterator[Implementation]:
+    """Yield a map in one backend; of a convolution, the steps that lead to its fast way."""
+    steps = STEPS.get(backend, ()) if kernel.startswith("conv2d") else ()
+    for file, name, about in steps or (("", "", BACKENDS[backend]),):
+        try:
+            function = getattr(importlib.import_module(MODULES[backend] + file), name or kernel)
+        except ImportError as error:
+            yield Implementation(backend, f"cannot be shown here: {error}", (), ())
+        else:
+            if name != "conv2d" or name == kernel:  # the gradients have no plain loops there
+                yield _implementation(backend, about, _python(function))
+
+
+def _implementation(backend: str, about: str, function: Any) -> Implementation:
+    shown = [function]
     others: dict[str, None] = {}
     for caller in shown:  # grows while it runs: helpers have helpers
         for helper in _called(caller):
@@ -200,7 +216,7 @@ def _implementation(backend: str, kernel: str) -> Implementation:
         for f in shown
     )
     if backend == "cupy":
-        functions = (_cuda_text(kernel), *functions)
+        functions = (_cuda_text(function.__name__), *functions)
     return Implementation(backend, about, functions, tuple(others))
 
 

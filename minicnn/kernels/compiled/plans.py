@@ -140,13 +140,12 @@ class Packing(NamedTuple):
         if self.groups == 1 and self.filters == self.step:
             return np.ascontiguousarray(matrices).reshape(-1)
         count = -(-self.filters // self.step)
-        if self.filters == count * self.step:
-            parts = matrices.reshape(self.groups, self.depth, count, self.step)
-            return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(-1)  # (G,P,K,step)
-        padded = np.zeros((self.groups, self.depth, count * self.step), matrices.dtype)
-        padded[:, :, : self.filters] = matrices
-        parts = padded.reshape(self.groups, self.depth, count, self.step)
-        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(-1)
+        if self.filters < count * self.step:
+            padded = np.zeros((self.groups, self.depth, count * self.step), matrices.dtype)
+            padded[:, :, : self.filters] = matrices
+            matrices = padded
+        parts = matrices.reshape(self.groups, self.depth, count, self.step)
+        return np.ascontiguousarray(parts.transpose(0, 2, 1, 3)).reshape(-1)  # (G,P,K,step)
 
 
 def lane_padded(bias: Array, groups: int, width: int) -> Array:
