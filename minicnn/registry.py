@@ -28,8 +28,9 @@ def snake_case(name: str) -> str:
 
 def free_name(base: str, used: Container[str]) -> str:
     """Return `base`, or where it is used already the first of base_1, base_2, ... that is not."""
-    names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(1)))
-    return next(name for name in names if name not in used)
+    if base not in used:
+        return base
+    return next(n for i in itertools.count(1) if (n := f"{base}_{i}") not in used)
 
 
 def by_names(*classes: type, **aliases: type) -> dict[str, type]:

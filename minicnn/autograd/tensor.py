@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from minicnn import config
 from minicnn.autograd.operators import OPERATORS, Operators, above
-from minicnn.autograd.recording import Trace, is_recording, state
+from minicnn.autograd.recording import Trace, state
 from minicnn.errors import ArgumentError, MinicnnError, MissingAttributeError, ShapeError, worded
 from minicnn.runtime.backends import availability
 from minicnn.runtime.devices import check_same_device, device_of, on_gpu, placed, to_cpu, to_gpu
@@ -72,7 +72,8 @@ class Tensor(Operators):
     logits: tuple[str, Tensor, int] | None = None
 
     def __init__(self, data: Any, dtype: Any = None) -> None:
-        array = as_array(data, dtype)
+        known = dtype is None and type(data) is np.ndarray and data.dtype.kind in "biuf"
+        array = data if known else as_array(data, dtype)
         self.data: Array = array if array is data or _is_array(data) else placed(array)
         self.node: Node | None = None
         #: How many tapes watch it.
@@ -447,7 +448,8 @@ def as_tensor(value: Any, dtype: Any = None) -> Tensor:
     if dtype is None and not isinstance(value, Variable):  # by far the most frequent case
         return value
     kind = np.dtype(dtype or value.data.dtype)
-    if kind == value.data.dtype and not (isinstance(value, Variable) and is_recording()):
+    is_read = isinstance(value, Variable) and (state.tapes or state.recording is not False)
+    if kind == value.data.dtype and not is_read:
         return value
     return record(
         "read",

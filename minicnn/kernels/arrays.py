@@ -33,7 +33,7 @@ def matmul(a: Array, b: Array) -> Array:
     >>> matmul(np.array([[1.0, 2.0, 3.0]]), np.ones((3, 2))).tolist()
     [[6.0, 6.0]]
     """
-    if on_gpu(a):
+    if type(a) is not np.ndarray and on_gpu(a):
         return backend_module("cupy").matmul(a, b)
     return a @ b
 

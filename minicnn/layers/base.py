@@ -464,7 +464,8 @@ class Layer:
             training: whether the model learns from this call; by default as in the call of the
                 layer around this one, if there is any, else False.
         """
-        if is_symbolic(inputs) or ((others or named) and is_symbolic([*others, named])):
+        more = [*others, named] if others or named else None
+        if (type(inputs) is not Tensor and is_symbolic(inputs)) or (more and is_symbolic(more)):
             return self._call_symbolic(inputs, training, *others, **named)
         if isinstance(inputs, list | tuple | dict):
             tensors = self._cast_all(inputs, self.takes_list)

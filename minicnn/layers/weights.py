@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -49,7 +50,10 @@ def members(owner: Any, kind: type[T]) -> list[T]:
     These may lie in each other, as deep as it takes.
     """
     found: list[T] = []
-    _gather([v for n, v in vars(owner).items() if n not in NOTES], kind, found, ())
+    values = dict(vars(owner))
+    for note in NOTES:
+        values.pop(note, None)
+    _gather(values.values(), kind, found, ())
     return unique(found) if len(found) > 1 else found
 
 
@@ -130,7 +134,8 @@ def trainable_of(layer: Any) -> list[Variable]:
     """Return the weights that `fit` changes, of a layer and of those inside."""
     if not layer._trainable:
         return []
-    found, inside = [w for w in own_weights_of(layer) if w.trainable], layer.sublayers
+    own, inside = members(layer, Variable), layer.sublayers
+    found = list(filter(operator.attrgetter("trainable"), own))
     for inner in inside:
         found += inner.trainable_weights
     return unique(found) if inside else found

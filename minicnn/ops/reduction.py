@@ -111,7 +111,8 @@ def matmul(a: Any, b: Any) -> Tensor:
     >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]).numpy().tolist()
     [[4.0, 5.0]]
     """
-    a, b = as_tensor(a), as_tensor(b)
+    if not (type(a) is type(b) is Tensor):
+        a, b = as_tensor(a), as_tensor(b)
     first, second = a.data.shape, b.data.shape
     if len(first) < 2 or len(second) < 2 or first[-1] != second[-2]:
         raise ShapeError(

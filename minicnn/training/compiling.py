@@ -212,7 +212,8 @@ class CompileLoss:
     @property
     def metrics(self) -> list[Metric]:
         """The running figures of the outputs' losses, in the order that Keras' evaluate keeps."""
-        self.count(self.taken())
+        if self._waiting:
+            self.count(self.taken())
         by_name = dict(zip(self.outputs.names, self.figures, strict=True))
         return [m for m in map(by_name.get, self._order) if m is not None]
 

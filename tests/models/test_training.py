@@ -864,3 +864,35 @@ def test_an_interruption_gives_the_terminal_back():
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l") >= 0
     # The display of predict begins on a line of its own.
     assert re.search(rf"\n[^\n]*2/2 {TIME}", plain), plain
+
+
+def test_a_step_of_two_layers_makes_few_python_calls(monkeypatch):
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    model = Sequential(
+        [layers.Dense(8, activation="relu", input_shape=(5,)), layers.Dense(3, "softmax")]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = data(48, 5), rng.integers(0, 3, 48)
+    model.fit(x, y, 4, verbose=0)
+    package, calls = str(ORACLES.parents[1] / "minicnn"), []
+
+    def count(steps):
+        def note(frame, event, _):
+            if event == "call" and frame.f_code.co_filename.startswith(package):
+                calls[-1] += 1
+
+        calls.append(0)
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            model.fit(x[: 4 * steps], y[: 4 * steps], 4, verbose=0)
+        finally:
+            sys.setprofile(before)
+        return calls[-1]
+
+    assert (count(12) - count(2)) / 10 <= 600
+
+
+@pytest.mark.parametrize(("kind", "most"), [(Sequential, 6), (layers.Conv2D, 5)])
+def test_few_classes_are_inherited(kind, most):
+    assert len(kind.__mro__) <= most
