@@ -167,8 +167,13 @@ def missing_axes(
         return f". The shape of an Input is that of one sample, without the batch: Input({inner})."
     if None in shape:
         return "."
-    if len(wanted) == 4 and len(shape) == 2 and _fits((1, *shape, 1), wanted):
-        return f"; {name}[None, ..., None] adds the missing ones."
+    if len(wanted) == 4 and len(shape) == 2:
+        if _fits((1, *shape, 1), wanted):
+            return f"; {name}[None, ..., None] adds the missing ones."
+        if channels and _fits((1, *shape, channels), wanted):
+            return (
+                f"; np.repeat({name}[None, ..., None], {channels}, axis=-1) adds the missing ones."
+            )
     if len(wanted) == 4 and len(shape) == 3:
         first, last = shape[0], shape[2]
         inside = (channels,) if channels else (1, 3)

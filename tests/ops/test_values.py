@@ -306,8 +306,8 @@ DOES_NOT_FIT = {
     ),
     "rank_of_x": (
         lambda: mc.conv2d(zeros(5, 7), KERNEL),
-        "conv2d: x has shape (5, 7), but must have four axes (N,H,W,C); x[None, ..., None] adds "
-        "the missing ones.",
+        "conv2d: x has shape (5, 7), but must have four axes (N,H,W,C); "
+        "np.repeat(x[None, ..., None], 4, axis=-1) adds the missing ones.",
     ),
     "rank_of_kernel": (
         lambda: mc.conv2d(IMAGE, zeros(3, 2, 4)),
