@@ -421,13 +421,14 @@ def argument_names(cls: type) -> list[str]:
 def suggest_attributes(*packages: str) -> None:
     """Let packages say which of their names was meant by one that they have not.
 
-    A file that is called as what is in it, `optimizers.adam` beside `Adam`, is imported by its
+    A file that is called as the class in it, `optimizers.adam` beside `Adam`, is imported by its
     name as ever, but is no attribute that a person finds instead.
     """
     for package in map(sys.modules.__getitem__, packages):
         names = vars(package)
         for name in [n for n, value in names.items() if isinstance(value, ModuleType)]:
-            if any(n != name and n.lower() == name for n in names):
+            twins = (value for n, value in names.items() if n != name and n.lower() == name)
+            if any(isinstance(twin, type) for twin in twins):
                 del names[name]
         names.setdefault("__getattr__", functools.partial(_missing, package))
 
