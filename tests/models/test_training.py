@@ -19,6 +19,7 @@ from minicnn.data import Dataset
 from minicnn.errors import ArgumentError, DataError, ShapeError
 from minicnn.layers import Dense, Dropout
 from minicnn.training.progress import duration, figures
+from tests.helpers import run_python
 
 ORACLES = Path(__file__).parents[1] / "oracles"
 FITS = json.loads((ORACLES / "keras_training.json").read_text())["fits"]
