@@ -26,7 +26,7 @@ from speed import check_folder, processor, progress
 from timing import Case, Timing, measure
 
 import minicnn
-from minicnn.geometry import conv2d_geometry, conv2d_multiply_adds
+from minicnn.geometry import conv2d_geometry
 from minicnn.kernels import backend
 from minicnn.runtime.threads import cores
 
@@ -69,7 +69,8 @@ def layer_points(sizes: Sequence[int], axis: str) -> dict[str, list[Point]]:
         k = rng.standard_normal((3, 3, shape["channels"], FILTERS), dtype=np.float32)
         dy = rng.standard_normal((*x.shape[:3], FILTERS), dtype=np.float32)
         g = conv2d_geometry(x.shape[1:3], 3, 1, "same")
-        work = len(x) * conv2d_multiply_adds(g, shape["channels"], FILTERS)
+        taps = g.kernel_height * g.kernel_width * shape["channels"]
+        work = len(x) * g.out_height * g.out_width * taps * FILTERS
         calls = (("conv2d", x, k), ("conv2d_input_gradient", dy, k),
                  ("conv2d_kernel_gradient", x, dy))  # fmt: skip
         for line, (name, first, second) in zip(lines.values(), calls, strict=True):

@@ -15,7 +15,6 @@ from minicnn.errors import ArgumentError, ShapeError
 from minicnn.geometry import (
     Resize,
     conv2d_geometry,
-    conv2d_multiply_adds,
     conv2d_parameters,
     conv2d_transpose_geometry,
     kernel_span,
@@ -338,19 +337,6 @@ def test_parameters_by_counting(groups, bias):
     ]
     counted = conv2d_parameters((3, 2), channels, filters, groups, bias)
     assert counted == len(taps) + (filters if bias else 0)
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_multiply_adds_by_counting(groups):
-    g = conv2d_geometry((5, 8), (3, 2), (2, 4), "same", groups=groups)
-    channels, filters = 4, 6
-    pairs = sum(
-        1
-        for _ in np.ndindex(3, 2, 3, 2)  # "same": ceil(5/2) x ceil(8/4) outputs
-        for c, f in np.ndindex(channels, filters)
-        if c * groups // channels == f * groups // filters
-    )
-    assert conv2d_multiply_adds(g, channels, filters) == pairs
 
 
 # Messages.

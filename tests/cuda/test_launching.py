@@ -68,7 +68,7 @@ def test_what_a_kernel_cannot_read_is_refused(cupy, change, error, told):
 
 def test_places_must_be_int32(cupy):
     dy = cupy.zeros((2, 5, 9, 4), "float32")
-    with pytest.raises(ArgumentError, match="where has dtype int64, but it must be int32"):
+    with pytest.raises(ArgumentError, match="indices has dtype int64, but it must be int32"):
         cuda.scatter(dy, cupy.zeros(dy.shape, "int64"), G)
 
 
