@@ -56,7 +56,7 @@ def pytest_runtest_call(item):
     try:
         return (yield)
     except BackendError as error:
-        if "need h5py" in str(error):
+        if "need h5py, which is not installed" in str(error):
             pytest.skip(str(error))
         raise
 

@@ -33,7 +33,7 @@ CEILING = {"datasets": 0, "data": 8, "explain": 8}
 EDGE = 10
 #: Lines of one file, and of the whole package (Python and the scripts of pages): what is added has
 #: to find its room, and something that can go.
-LONGEST, TOTAL = 600, 51_690
+LONGEST, TOTAL = 600, 51_640
 HEAVY = [
     "numba",
     "cupy",

@@ -29,7 +29,7 @@ from minicnn.ops.elementwise import (
     subtract,
     tanh,
     where,
-)  # fmt: skip
+)
 from minicnn.ops.normalization import batch_normalization, log_softmax, softmax, standardize
 from minicnn.ops.pooling import average_pool2d, max_pool2d, resize2d, upsample2d
 from minicnn.ops.reduction import matmul, max, mean, min, sum, variance
@@ -44,7 +44,7 @@ from minicnn.ops.shape import (
     squeeze,
     stack,
     transpose,
-)  # fmt: skip
+)
 from minicnn.ops.squared_error import mean_squared_error
 
 __all__ = [

@@ -53,9 +53,9 @@ def class_crossentropy(
     def told() -> Tensor:
         return truth if isinstance(truth, Tensor) else truth()
 
-    chosen = backend(x.size, x.data)
     last = axis in (-1, x.ndim - 1)
-    if not on_gpu(x.data) or not last or not x.size or not chosen.has_tile(x.dtype):
+    chosen = backend(x.size, x.data) if on_gpu(x.data) and last and x.size else None
+    if chosen is None or not chosen.has_tile(x.dtype):
         return negative(sum(multiply(told(), _logarithms(x, axis, bounds)), axis))
     shares = truth.data if isinstance(truth, Tensor) else None
     given = None if numbers is None else numbers.astype(x.dtype, copy=False)
